@@ -1,12 +1,12 @@
 """Parameter trees addressed by name: "h/attn/c_attn/kernel" names one leaf.
 
-A leaf is not a layer: layers are stacked on axis 0, so a leaf of shape (layer, in, out)
-holds one matrix per layer. Whatever is defined per matrix goes through `matrices` (host)
-or `per_matrix` (device).
+A leaf is not a layer: layers are stacked on axis 0, and a leaf of shape (layer, in,
+out) holds one matrix per layer. Whatever is defined per matrix goes through `matrices`
+(host) or `per_matrix` (device).
 """
 
 import fnmatch
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -37,20 +37,23 @@ def unflatten(flat: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def select(paths: Iterable[str], patterns: Iterable[str]) -> tuple[str, ...]:
-    """The paths that match a glob pattern, in sorted order.
+def classify(
+    paths: Iterable[str], classes: Mapping[str, Iterable[str]]
+) -> dict[str, tuple[str, ...]]:
+    """Sorts every path into the first class with a glob pattern that matches it.
 
     Raises:
-        KeyError: a pattern matches nothing, which means that it is misspelt.
+        KeyError: a path that belongs to no class.
     """
-    paths = sorted(paths)
-    chosen: set[str] = set()
-    for pattern in patterns:
-        matched = fnmatch.filter(paths, pattern)
-        if not matched:
-            raise KeyError(f"no parameter matches {pattern!r}; there are {paths}")
-        chosen.update(matched)
-    return tuple(sorted(chosen))
+    sorted_out: dict[str, list[str]] = {name: [] for name in classes}
+    for path in sorted(paths):
+        for name, patterns in classes.items():
+            if any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns):
+                sorted_out[name].append(path)
+                break
+        else:
+            raise KeyError(f"parameter {path!r} belongs to none of {list(classes)}")
+    return {name: tuple(members) for name, members in sorted_out.items()}
 
 
 def matrices(leaf: Array) -> Iterator[np.ndarray]:

@@ -5,7 +5,7 @@ Axis names, as they appear in shape annotations throughout:
     question option    the ten options of a question
     row position       tokens of one row of a batch; a question has one or more rows
     scored             the positions of a row whose outputs are asked for
-    layer in out       a stacked kernel: layers on axis 0, inputs on axis -2, outputs on -1
+    layer in out       a stacked kernel: layers on axis 0, inputs on -2, outputs on -1
     hidden heads head_dim ffn vocab    the usual sizes of a transformer
 
 Einsum letters: b batch, q k positions, h heads, d head_dim, m hidden, f ffn, v vocab.
@@ -23,7 +23,7 @@ Params = Mapping[str, Any]  # nested dicts of arrays, layers stacked on axis 0
 
 
 class InputError(ValueError):
-    """What the user gave cannot be used; the message is one line: what, where, what to do.
+    """What the user gave cannot be used; one line says what, where and what to do.
 
     The binaries print it and exit with status 2. Any other exception is our own fault
     and keeps its traceback.

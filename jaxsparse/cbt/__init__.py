@@ -1,0 +1,28 @@
+"""Children's Book Test questions: from files or the hub to `Question` records."""
+
+from jaxsparse.cbt.detokenize import STYLES, detokenize
+from jaxsparse.cbt.questions import (
+    BLANK,
+    SPLITS,
+    WORD_CLASSES,
+    Malformed,
+    Question,
+    Reading,
+    check,
+    select,
+)
+from jaxsparse.cbt.readers import read
+
+__all__ = [
+    "BLANK",
+    "SPLITS",
+    "STYLES",
+    "WORD_CLASSES",
+    "Malformed",
+    "Question",
+    "Reading",
+    "check",
+    "detokenize",
+    "read",
+    "select",
+]

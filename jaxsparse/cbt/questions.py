@@ -1,0 +1,186 @@
+"""The question record of the Children's Book Test, and what makes an item one.
+
+A story of 20 sentences, a query with one blank, ten options, one of them the answer.
+Readers turn files into items (`Item`: nothing checked yet), and `judge` is the one
+place that turns an item into a `Question` or says why it is `Malformed`.
+
+Source: Hill et al. (2016), The Goldilocks Principle, https://arxiv.org/abs/1511.02301.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxsparse.types import InputError
+
+WORD_CLASSES = ("CN", "NE", "V", "P")
+SPLITS = ("train", "validation", "test")
+BLANK = "XXXXX"
+SENTENCES = 20
+OPTIONS = 10
+COLUMNS = ("sentences", "question", "answer", "options")  # the hub's names
+
+Fault = tuple[int, str]  # which of the 21 lines of an item (from 0), and what is wrong
+
+
+@dataclass(frozen=True)
+class Question:
+    """One checked question; its strings are as read, stripped."""
+
+    context: tuple[str, ...]  # 20 sentences
+    query: str  # holds BLANK once
+    options: tuple[str, ...]  # 10, in file order
+    answer: str  # one of the options
+    word_class: str  # one of WORD_CLASSES
+    split: str  # one of SPLITS
+    id: str  # "<class>-<split>-<1-based position in the file>"
+    source: str  # "file:line", for error messages
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the content: the same wherever the question was read."""
+        content = [self.context, self.query, self.options, self.answer]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """An item that is no question, and why; in parquet and hub data `line` is a row."""
+
+    file: str
+    line: int
+    reason: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that was read: every item is in one of the two."""
+
+    questions: tuple[Question, ...]
+    malformed: tuple[Malformed, ...]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item as its file has it: nothing is checked yet.
+
+    `fields` go by the hub's names. `step` is the distance from one of the 21 lines to
+    the next: 1 in CBTest text, 0 in a row. `fault` is what a reader found wrong.
+    """
+
+    line: int
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    step: int = 0
+    fault: Fault | None = None
+
+
+def judge(
+    item: Item, file: str, word_class: str, split: str, position: int
+) -> Question | Malformed:
+    """The question that `item` is, or why it is none."""
+    name = f"{word_class}-{split}-{position}"
+    fault = item.fault or _fault(*(item.fields.get(column) for column in COLUMNS))
+    if fault:
+        part, reason = fault
+        return Malformed(file, item.line + item.step * part, reason, name)
+    sentences, query, answer, options = (item.fields[column] for column in COLUMNS)
+    return Question(
+        context=tuple(sentence.strip() for sentence in sentences),
+        query=query.strip(),
+        options=tuple(option.strip() for option in options),
+        answer=answer.strip(),
+        word_class=word_class,
+        split=split,
+        id=name,
+        source=f"{file}:{item.line}",
+    )
+
+
+def select(questions: Sequence[Question], num_examples: int) -> tuple[Question, ...]:
+    """The first `num_examples` questions (0: all), spread evenly over their classes.
+
+    Each class gives its first one, then its second, and so on until there are enough:
+    shares differ by one at most, in favour of the class that appears first, and a class
+    with too few leaves its share to the others. The order of `questions` is kept.
+    """
+    if num_examples < 0:
+        raise InputError(f"--num_examples is {num_examples}; give 0 (all) or more")
+    rounds: Counter[str] = Counter()
+    turns = []  # (how many of its class come before it, the question's index)
+    for index, question in enumerate(questions):
+        turns.append((rounds[question.word_class], index))
+        rounds[question.word_class] += 1
+    order = {word_class: rank for rank, word_class in enumerate(rounds)}
+    turns.sort(key=lambda turn: (turn[0], order[questions[turn[1]].word_class]))
+    taken = turns[: num_examples or None]
+    return tuple(questions[index] for index in sorted(index for _, index in taken))
+
+
+def check(malformed: Sequence[Malformed], skip: bool) -> None:
+    """Raises one InputError for all malformed items, unless they are to be skipped."""
+    if not malformed or skip:
+        return
+    count = f"{len(malformed)} malformed item{'s' * (len(malformed) > 1)}"
+    first = "; ".join(str(one) for one in malformed[:3])
+    more = "; …" * (len(malformed) > 3)
+    raise InputError(
+        f"{count}: {first}{more}; "
+        "mend the data, or leave them out with --skip_malformed"
+    )
+
+
+def shown(value: object) -> str:
+    """`value` as an error message quotes it: on one line, cut when long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _fault(sentences: Any, query: Any, answer: Any, options: Any) -> Fault | None:
+    return _sentence_fault(sentences) or _query_fault(query, answer, options)
+
+
+def _sentence_fault(sentences: Any) -> Fault | None:
+    if not _are_text(sentences):
+        return 0, f"sentences is {shown(sentences)}, not a list of strings"
+    if len(sentences) != SENTENCES:
+        return 0, f"{len(sentences)} sentences, not {SENTENCES}"
+    for part, sentence in enumerate(sentences):
+        if not sentence.strip():
+            return part, f"sentence {part + 1} is empty"
+    return None
+
+
+def _query_fault(query: Any, answer: Any, options: Any) -> Fault | None:
+    reason = None
+    if not _is_text(query):
+        reason = f"question is {shown(query)}, not a string"
+    elif query.count(BLANK) != 1:
+        reason = f"{query.count(BLANK)} blanks ({BLANK}) in {shown(query)}, not one"
+    elif not _is_text(answer):
+        reason = f"answer is {shown(answer)}, not a string"
+    elif not _are_text(options):
+        reason = f"options is {shown(options)}, not a list of strings"
+    elif len(options) != OPTIONS:
+        reason = f"{len(options)} options, not {OPTIONS}: {shown('|'.join(options))}"
+    elif not all(option.strip() for option in options):
+        reason = f"an empty option: {shown('|'.join(options))}"
+    elif answer.strip() not in {option.strip() for option in options}:
+        reason = f"the answer {shown(answer)} is not among the options"
+    return (SENTENCES, reason) if reason else None
+
+
+def _is_text(value: Any) -> bool:
+    """Whether `value` is a string with a UTF-8 form: JSON can hold lone surrogates."""
+    return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
+
+
+def _are_text(values: Any) -> bool:
+    return isinstance(values, list | tuple) and all(_is_text(value) for value in values)

@@ -1,0 +1,214 @@
+"""What --data may name, and which class and split each file of it holds."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jaxsparse.cbt import items
+from jaxsparse.cbt.questions import (
+    SPLITS,
+    WORD_CLASSES,
+    Item,
+    Malformed,
+    Question,
+    Reading,
+    judge,
+    shown,
+)
+from jaxsparse.types import InputError
+
+READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
+    ".txt": items.from_text,
+    ".json": items.from_json,
+    ".jsonl": items.from_json,
+    ".parquet": items.from_parquet,
+}
+ACCEPTED = (
+    "--data accepts cbt (the hub data set), a directory of CBTest text files, or one "
+    "CBTest .txt, .json/.jsonl (json-lines) or .parquet file"
+)
+PATTERNS = {"train": "train", "validation": "valid*", "test": "test*"}
+SPLIT_NAMES = {split: split for split in SPLITS} | {"valid": "validation"}
+LEGAL = {"word_class": {name: name for name in WORD_CLASSES}, "split": SPLIT_NAMES}
+FILE_NAME = re.compile(
+    r"cbtest_(?P<word_class>CN|NE|V|P)(?=[_.])(_(?P<split>train|valid|test))?"
+)
+
+Judged = Iterator[Question | Malformed]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The flags --split and --word_classes; None is a flag that was not given."""
+
+    split: str | None
+    word_classes: tuple[str, ...] | None
+
+    @property
+    def the_split(self) -> str:
+        return self.split or "test"
+
+    @property
+    def the_classes(self) -> tuple[str, ...]:
+        return self.word_classes or WORD_CLASSES
+
+
+def read(data: str, split: str | None, word_classes: Sequence[str] | None) -> Reading:
+    """Reads every question of the asked split and classes (None: the flag's default).
+
+    A directory and the hub are read class by class in the asked order, a file from top
+    to bottom.
+
+    Raises:
+        InputError: there is nothing of that name, class or split, or it cannot be read.
+            Malformed items raise nothing here; `check` does.
+    """
+    asked = _asked(split, word_classes)
+    path = Path(data)
+    if data == "bundled":
+        raise InputError(
+            "--data=bundled: the bundled questions are not part of this version; pass "
+            "--data=cbt, a directory of CBTest text files, or a file"
+        )
+    if data == "cbt":
+        judged = _read_hub(asked)
+    elif path.is_dir():
+        judged = _read_directory(path, asked)
+    elif path.is_file():
+        judged = _read_file(path, asked)
+    else:
+        raise InputError(
+            f"--data={data}: there is no such file or directory; {ACCEPTED}"
+        )
+    return _reading(judged, data, asked)
+
+
+def _asked(split: str | None, word_classes: Sequence[str] | None) -> Asked:
+    if split is not None and split not in SPLITS:
+        raise InputError(f"--split={split}: choose one of {', '.join(SPLITS)}")
+    if word_classes is None:
+        return Asked(split, None)
+    if not word_classes or not set(word_classes) <= set(WORD_CLASSES):
+        named = ",".join(word_classes)
+        raise InputError(f"--word_classes={named}: choose of {','.join(WORD_CLASSES)}")
+    return Asked(split, tuple(dict.fromkeys(word_classes)))
+
+
+def _reading(judged: Judged, data: str, asked: Asked) -> Reading:
+    found = tuple(judged)
+    if not found:
+        classes = ",".join(asked.the_classes)
+        raise InputError(
+            f"{data} holds no questions of --word_classes={classes}, "
+            f"--split={asked.the_split}"
+        )
+    questions = tuple(one for one in found if isinstance(one, Question))
+    return Reading(questions, tuple(one for one in found if isinstance(one, Malformed)))
+
+
+def _read_hub(asked: Asked) -> Judged:
+    for word_class in asked.the_classes:
+        rows = items.from_hub(word_class, asked.the_split)
+        file = f"{items.HUB}/{word_class}/{asked.the_split}"
+        yield from _judged(rows, file, word_class, asked.the_split)
+
+
+def _read_directory(directory: Path, asked: Asked) -> Judged:
+    """All files are found before the first is read: train files are large."""
+    split = asked.the_split
+    paths = {name: _file_of(directory, name, split) for name in asked.the_classes}
+    for word_class, path in paths.items():
+        yield from _judged(items.from_text(path), str(path), word_class, split)
+
+
+def _file_of(directory: Path, word_class: str, split: str) -> Path:
+    pattern = f"cbtest_{word_class}_{PATTERNS[split]}.txt"
+    found = sorted(path for path in directory.glob(pattern) if path.is_file())
+    if not found:
+        raise InputError(
+            f"{directory} has no {pattern}; pass the directory of CBTest's text files, "
+            "or choose others with --split and --word_classes"
+        )
+    if len(found) > 1:
+        raise InputError(
+            f"{directory} has {' and '.join(path.name for path in found)} for "
+            f"{word_class}, {split}; pass one of them as --data, or keep one"
+        )
+    return found[0]
+
+
+def _judged(rows: Iterable[Item], file: str, word_class: str, split: str) -> Judged:
+    position = 0
+    for position, item in enumerate(rows, 1):
+        yield judge(item, file, word_class, split, position)
+    if not position:
+        raise InputError(f"{file} holds no questions")
+
+
+def _read_file(path: Path, asked: Asked) -> Judged:
+    """The items of one file that are of an asked class and split.
+
+    An item's class and split stand in columns, else in the file's name, else in the
+    flags. An item too broken to tell is kept: it must not vanish.
+    """
+    if path.suffix not in READERS:
+        raise InputError(f"--data={path}: unknown kind of file; {ACCEPTED}")
+    asked = _agreed(path, asked)
+    rows = [_placed(item) for item in READERS[path.suffix](path)]
+    if not rows:
+        raise InputError(f"{path} holds no questions")
+    in_columns = any("word_class" in item.fields for item in rows)
+    if not in_columns and len(asked.the_classes) != 1:
+        raise InputError(
+            f"{path}: neither its name nor a word_class column says its class; "
+            f"name one with --word_classes (of {','.join(WORD_CLASSES)})"
+        )
+    default = "?" if in_columns else asked.the_classes[0]
+    split = asked.split or _only_split(rows)
+    for position, item in enumerate(rows, 1):
+        word_class = item.fields.get("word_class", default)
+        item_split = item.fields.get("split", split)
+        if item.fault or (word_class in asked.the_classes and item_split == split):
+            yield judge(item, str(path), word_class, item_split, position)
+
+
+def _agreed(path: Path, asked: Asked) -> Asked:
+    """What is asked once the file's name has spoken; flags must not contradict it."""
+    match = FILE_NAME.match(path.name)
+    if not match:
+        return asked
+    word_class, split = match["word_class"], SPLIT_NAMES.get(match["split"])
+    if asked.word_classes not in (None, (word_class,)):
+        raise InputError(
+            f"{path} holds {word_class} by its name, which contradicts "
+            f"--word_classes={','.join(asked.the_classes)}; leave the flag out"
+        )
+    if split and asked.split not in (None, split):
+        raise InputError(
+            f"{path} holds {split} questions by its name, which contradicts "
+            f"--split={asked.split}; leave the flag out"
+        )
+    return Asked(split or asked.split, (word_class,))
+
+
+def _only_split(rows: Iterable[Item]) -> str:
+    """The one split that a split column holds; test where it holds several, or none."""
+    splits = {item.fields["split"] for item in rows if "split" in item.fields}
+    return splits.pop() if len(splits) == 1 else "test"
+
+
+def _placed(item: Item) -> Item:
+    """`item` with its columns word_class and split, where it has them, made legal."""
+    fields = dict(item.fields)
+    fault = item.fault
+    for column, legal in LEGAL.items():
+        if column not in fields:
+            continue
+        value = fields[column]
+        fields[column] = legal.get(value) if isinstance(value, str) else None
+        if fields[column] is None:
+            fields[column] = "?"
+            reason = f"{column} is {shown(value)}, not one of {', '.join(legal)}"
+            fault = fault or (0, reason)
+    return replace(item, fields=fields, fault=fault)

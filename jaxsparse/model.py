@@ -1,0 +1,280 @@
+"""A model, from its name to its record: configuration, parameters, tokenizer, apply.
+
+Opening reads configuration and tensor headers only, so that a run can check all its
+models, and its questions against them, before it loads the first weights.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsparse import trees
+from jaxsparse.models import FAMILIES, Family, Tensors
+from jaxsparse.models.config import Reader
+from jaxsparse.types import InputError, Params
+from jaxsparse.weights import hub, reading, rules, writing
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+DTYPES = ("float32", "bfloat16")
+
+Apply = Callable[[Params, Any], jax.Array]
+Put = Callable[[str, np.ndarray], jax.Array]
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """All that is known of a model before its weights are read."""
+
+    name: str  # as typed; a directory by its last component
+    family: Family
+    config: Any  # the family's frozen dataclass
+    tokenizer: "PreTrainedTokenizerFast"
+    checkpoint: reading.Checkpoint
+    plan: rules.Plan
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model. `apply(params, inputs)` gives float32 outputs, at the scored
+    positions of `inputs` only; `params` may be pruned."""
+
+    blueprint: Blueprint
+    params: Params
+    apply: Apply
+    dtype: str
+    digest: str  # of the weights' content, the configuration and the tokenizer
+
+    @property
+    def name(self) -> str:
+        return self.blueprint.name
+
+    @property
+    def family(self) -> str:
+        return self.blueprint.family.name
+
+    @property
+    def config(self) -> Any:
+        return self.blueprint.config
+
+    @property
+    def tokenizer(self) -> "PreTrainedTokenizerFast":
+        return self.blueprint.tokenizer
+
+    def prunable(self, prunable: str) -> tuple[str, ...]:
+        """The paths of the leaves that `--prunable` names."""
+        return self.blueprint.family.prunable.paths(
+            trees.flatten(self.params), prunable
+        )
+
+
+def load_model(name_or_dir: str, dtype: str = "float32", mesh: Any = None) -> Model:
+    """Loads a checkpoint in Hugging Face format.
+
+    Args:
+        name_or_dir: a local directory, an alias such as gpt2-small, or a hub id.
+        dtype: of weights and activations, float32 or bfloat16.
+        mesh: a `jax.sharding.Mesh` to place the parameters on.
+
+    Raises:
+        InputError: what cannot be found, read or understood, with names.
+    """
+    return load(open_model(name_or_dir), dtype, mesh)
+
+
+def open_model(name_or_dir: str) -> Blueprint:
+    """Reads configuration, tensor headers and tokenizer, and checks that they fit."""
+    directory = hub.find(name_or_dir)
+    name = directory.name if Path(name_or_dir).is_dir() else name_or_dir
+    checkpoint = reading.open_checkpoint(directory)
+    try:
+        family, config = _configure(checkpoint)
+        plan = rules.plan(family.table, family.shapes(config), checkpoint.shapes)
+    except InputError as error:
+        raise InputError(f"{directory}: {error}") from None
+    tokenizer = _load_tokenizer(directory)
+    return Blueprint(name, family, config, tokenizer, checkpoint, plan)
+
+
+def _configure(checkpoint: reading.Checkpoint) -> tuple[Family, Any]:
+    model_type = checkpoint.config.get("model_type")
+    if model_type not in FAMILIES:
+        raise InputError(
+            f"config.json: unknown model_type {model_type!r}; "
+            f"known: {', '.join(FAMILIES)}"
+        )
+    family = FAMILIES[model_type]
+    reader = Reader(checkpoint.config, _transformers_defaults(model_type))
+    file_names = rules.current_names(family.table, checkpoint.shapes)
+    tensors = Tensors(
+        {name: checkpoint.shapes[file] for name, file in file_names.items()},
+        lambda one, other: (
+            not rules.equal(checkpoint.read, file_names[one], file_names[other])
+        ),
+    )
+    config = family.read_config(reader, tensors)
+    reader.finish()
+    return family, config
+
+
+def _transformers_defaults(model_type: str) -> Mapping[str, Any]:
+    from transformers import AutoConfig
+
+    return AutoConfig.for_model(model_type).to_dict()
+
+
+def _load_tokenizer(directory: Path) -> "PreTrainedTokenizerFast":
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            directory, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:  # transformers raises whatever its readers meet
+        raise InputError(
+            f"{directory}: no tokenizer that transformers can read "
+            f"({reading.brief(error)}); copy the model's tokenizer files there"
+        ) from None
+    if not getattr(tokenizer, "is_fast", False):
+        raise InputError(
+            f"{directory}: the tokenizer has no character offsets; "
+            "a tokenizer.json is needed"
+        )
+    return tokenizer
+
+
+def load(blueprint: Blueprint, dtype: str = "float32", mesh: Any = None) -> Model:
+    """Streams the weights to their device, checking every value on the way."""
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype={dtype}: unknown; known: {', '.join(DTYPES)}")
+    del mesh  # one device
+    inspector = _Inspector(blueprint.checkpoint)
+    leaves = rules.from_hf(
+        blueprint.plan,
+        inspector.read,
+        np.dtype(dtype),
+        lambda path, leaf: jax.device_put(leaf),
+    )
+    return Model(
+        blueprint=blueprint,
+        params=trees.unflatten(leaves),
+        apply=make_apply(blueprint.family, blueprint.config, dtype),
+        dtype=dtype,
+        digest=_digest(blueprint, inspector.digests),
+    )
+
+
+def check_values(blueprint: Blueprint) -> None:
+    """Reads every weight once, for a run with several models: what is wrong with the
+    last of them must be known before the first is scored."""
+    inspector = _Inspector(blueprint.checkpoint)
+    for name in blueprint.plan.parameter_names():
+        inspector.read(name)
+
+
+class _Inspector:
+    """Reads tensors, refuses values that are not finite, and keeps their digests."""
+
+    def __init__(self, checkpoint: reading.Checkpoint):
+        self._checkpoint = checkpoint
+        self.digests: dict[str, str] = {}
+
+    def read(self, name: str) -> np.ndarray:
+        tensor = self._checkpoint.read(name)
+        where = f"{self._checkpoint.directory}: tensor {name}"
+        if not jnp.issubdtype(tensor.dtype, jnp.floating):
+            raise InputError(f"{where} has dtype {tensor.dtype}, not a float")
+        finite = np.isfinite(tensor)
+        if not finite.all():
+            raise InputError(
+                f"{where} holds {finite.size - int(finite.sum())} values that are NaN "
+                "or infinite; the checkpoint is damaged"
+            )
+        content = hashlib.sha256(f"{tensor.dtype} {tensor.shape}".encode())
+        content.update(np.ascontiguousarray(tensor).view(np.uint8).reshape(-1).data)
+        self.digests[name] = content.hexdigest()
+        return tensor
+
+
+def _digest(blueprint: Blueprint, digests: Mapping[str, str]) -> str:
+    """By current names, so that the same weights in another file have the same digest."""
+    content = hashlib.sha256(repr(blueprint.config).encode())
+    content.update(blueprint.tokenizer.backend_tokenizer.to_str().encode())
+    current = {file: name for name, file in blueprint.plan.file_names.items()}
+    for name, file in sorted((current[file], file) for file in digests):
+        content.update(f"{name} {digests[file]}\n".encode())
+    return content.hexdigest()
+
+
+def make_apply(family: Family, config: Any, dtype: str) -> Apply:
+    """The forward function of a configuration; float32 means float32 on every device."""
+    module = family.module(config, jnp.dtype(dtype))
+    precision = "highest" if dtype == "float32" else "default"
+
+    def apply(params: Params, inputs: Any) -> jax.Array:
+        with jax.default_matmul_precision(precision):
+            return module.apply({"params": params}, inputs)
+
+    return apply
+
+
+def untie(model: Model) -> Model:
+    """The same model with a head of its own, as pruning the head by itself needs it.
+
+    A model without a tied head is returned as it is.
+    """
+    blueprint = model.blueprint
+    if not model.config.tied:
+        return model
+    config = model.config.untied()
+    leaves = blueprint.family.untie(trees.flatten(model.params))
+    return dataclasses.replace(
+        model,
+        blueprint=dataclasses.replace(blueprint, config=config),
+        params=trees.unflatten(leaves),
+        apply=make_apply(blueprint.family, config, model.dtype),
+    )
+
+
+def export(model: Model, params: Params, directory: Path) -> None:
+    """Writes a directory that transformers loads: current names, the file's own dtypes.
+
+    Args:
+        params: those of `model`, pruned or not.
+        directory: must not exist yet.
+    """
+    blueprint = model.blueprint
+    leaves = {path: np.asarray(leaf) for path, leaf in trees.flatten(params).items()}
+    shapes = {path: leaf.shape for path, leaf in leaves.items()}
+    active = rules.active_rules(blueprint.family.table, shapes)
+    made = rules.to_hf(active, leaves)
+    embedding = rules.name_of(active, blueprint.family.head[1])
+    tensors = {}
+    for rule in active:
+        for name in rule.names(shapes[rule.path]):
+            file = blueprint.plan.file_names.get(name)
+            file = blueprint.plan.file_names[embedding] if file is None else file
+            dtype = _file_dtype(blueprint.checkpoint.dtypes[file], model.dtype)
+            shape = rule.hf_shape(shapes[rule.path])
+            tensors[name] = writing.Tensor(shape, dtype, made[name])
+    writing.write_checkpoint(
+        directory,
+        blueprint.checkpoint.directory,
+        blueprint.family.config_to_hf(model.config, blueprint.checkpoint.config),
+        tensors,
+    )
+
+
+def _file_dtype(file: np.dtype, loaded: str) -> np.dtype:
+    """The file's dtype, unless values were loaded in one that does not fit into it."""
+    if loaded == "float32" or file in (np.float32, np.float64):
+        return file
+    return np.dtype(loaded)

@@ -1,0 +1,92 @@
+"""Reading config.json: every value that changes the maths is either honoured or refused."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jaxsparse.models.layers import ACTIVATIONS
+from jaxsparse.types import InputError
+
+# Keys of transformers' config classes that never change what our functions compute:
+# training, generation, summaries for classification heads, bookkeeping.
+INERT = frozenset({
+    "architectures", "attention_probs_dropout_prob", "attn_pdrop", "bos_token_id",
+    "chunk_size_feed_forward", "classifier_dropout", "decoder_start_token_id",
+    "dropout_rate", "dtype", "embd_pdrop", "eos_token_id", "hidden_dropout_prob",
+    "id2label", "initializer_factor", "initializer_range", "label2id", "model_type",
+    "output_attentions", "output_hidden_states", "pad_token_id", "problem_type",
+    "reorder_and_upcast_attn", "resid_pdrop", "return_dict", "summary_activation",
+    "summary_first_dropout", "summary_last_dropout", "summary_proj_to_labels",
+    "summary_type", "summary_use_proj", "tie_word_embeddings", "transformers_version",
+    "use_cache",
+})  # fmt: skip
+
+
+class Reader:
+    """The values of one config.json, each asked for by name and then accounted for.
+
+    `finish` refuses what nobody asked for if it could change the maths. A key that
+    the family's transformers class does not define is one transformers ignores, and
+    a key at that class's default is what we implement; the rest is unknown.
+    """
+
+    def __init__(self, values: Mapping[str, Any], defaults: Mapping[str, Any]):
+        self._values = values
+        self._defaults = defaults
+        self._asked: set[str] = set()
+
+    def get(self, key: str) -> Any:
+        """The value of `key`, or transformers' default where the file has none."""
+        self._asked.add(key)
+        return self._values.get(key, self._defaults.get(key))
+
+    def positive(self, key: str) -> int:
+        value = self.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(
+                f"config.json: {key} must be a positive integer: {value!r}"
+            )
+        return value
+
+    def number(self, key: str) -> float:
+        value = self.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise InputError(f"config.json: {key} must be a positive number: {value!r}")
+        return float(value)
+
+    def flag(self, key: str) -> bool:
+        value = self.get(key)
+        if not isinstance(value, bool):
+            raise InputError(f"config.json: {key} must be true or false: {value!r}")
+        return value
+
+    def activation(self, key: str) -> str:
+        value = self.get(key)
+        if value not in ACTIVATIONS:
+            raise InputError(
+                f"config.json: {key} {value!r} is not implemented; "
+                f"known: {', '.join(ACTIVATIONS)}"
+            )
+        return value
+
+    def finish(self) -> None:
+        """Raises InputError, with names and values, for what was never asked for."""
+        unknown = {
+            key: value
+            for key, value in self._values.items()
+            if key not in self._asked | INERT
+            and key in self._defaults
+            and value != self._defaults[key]
+        }
+        if unknown:
+            raise InputError(
+                "config.json: not implemented: "
+                + ", ".join(f"{key}={value!r}" for key, value in unknown.items())
+            )
+
+
+def divides(heads: int, hidden: int, names: Iterable[str]) -> None:
+    """Raises InputError unless `heads` divides `hidden`."""
+    if hidden % heads:
+        raise InputError(
+            f"config.json: {' must divide '.join(names)}: {heads} and {hidden}"
+        )

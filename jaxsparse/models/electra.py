@@ -1,0 +1,285 @@
+"""ELECTRA (Clark et al. 2020): the generator, a masked language model, and the
+discriminator, which tells replaced tokens from original ones."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxsparse.models import layers
+from jaxsparse.models.config import Reader, divides
+from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
+from jaxsparse.types import InputError
+from jaxsparse.weights.rules import (
+    Rename,
+    Table,
+    Tied,
+    embedding,
+    linear,
+    norm,
+)
+
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+
+
+@dataclass(frozen=True)
+class ElectraConfig:
+    role: str  # generator or discriminator
+    vocab: int
+    positions: int  # max_position_embeddings: the longest row, in tokens
+    token_types: int
+    embedding: int
+    hidden: int
+    layers: int
+    heads: int
+    ffn: int
+    activation: str
+    norm_epsilon: float
+    tied: bool
+
+    @classmethod
+    def from_hf(cls, reader: Reader, tensors: Tensors) -> "ElectraConfig":
+        """Reads config.json; which of the two models it is, the tensors say."""
+        hidden, heads = (
+            reader.positive("hidden_size"),
+            reader.positive("num_attention_heads"),
+        )
+        divides(heads, hidden, ("num_attention_heads", "hidden_size"))
+        if (kind := reader.get("position_embedding_type")) not in (None, "absolute"):
+            raise InputError(
+                f"config.json: position_embedding_type {kind!r} is not implemented; "
+                "known: absolute"
+            )
+        role = _role(tensors)
+        return cls(
+            role=role,
+            vocab=reader.positive("vocab_size"),
+            positions=reader.positive("max_position_embeddings"),
+            token_types=reader.positive("type_vocab_size"),
+            embedding=reader.positive("embedding_size"),
+            hidden=hidden,
+            layers=reader.positive("num_hidden_layers"),
+            heads=heads,
+            ffn=reader.positive("intermediate_size"),
+            activation=reader.activation("hidden_act"),
+            norm_epsilon=reader.number("layer_norm_eps"),
+            tied=role == GENERATOR
+            and head_is_tied(
+                reader,
+                tensors,
+                "generator_lm_head.weight",
+                "electra.embeddings.word_embeddings.weight",
+            ),
+        )
+
+    def untied(self) -> "ElectraConfig":
+        return dataclasses.replace(self, tied=False)
+
+
+def _role(tensors: Tensors) -> str:
+    generator = "generator_predictions.dense.weight" in tensors
+    discriminator = "discriminator_predictions.dense.weight" in tensors
+    if generator == discriminator:
+        raise InputError(
+            "an ELECTRA checkpoint holds generator_predictions or "
+            f"discriminator_predictions; this one holds {'both' if generator else 'none'}"
+        )
+    return GENERATOR if generator else DISCRIMINATOR
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class MaskedInputs:
+    """Whole rows, read in both directions."""
+
+    tokens: Int[Array, "row position"]
+    attention_mask: Bool[Array, "row position"]  # False at padding
+    scored: Int[Array, "row scored"]  # indices into the position axis
+
+
+def _norm(config: ElectraConfig, name: str, dtype: jnp.dtype) -> nn.LayerNorm:
+    return nn.LayerNorm(
+        config.norm_epsilon, name=name, dtype=dtype, use_fast_variance=False
+    )
+
+
+class Embeddings(nn.Module):
+    config: ElectraConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, tokens: Int[Array, "row position"]
+    ) -> Float[Array, "row position embedding"]:
+        config, dtype = self.config, self.dtype
+        table = nn.Embed(config.vocab, config.embedding, name="word", dtype=dtype)
+        position = nn.Embed(
+            config.positions, config.embedding, name="position", dtype=dtype
+        )
+        token_type = nn.Embed(
+            config.token_types, config.embedding, name="token_type", dtype=dtype
+        )
+        # One segment: every token is of type 0.
+        hidden = table(tokens) + token_type(jnp.zeros_like(tokens))
+        hidden += position(jnp.arange(tokens.shape[1]))[None]
+        return _norm(config, "norm", dtype)(hidden)
+
+
+class Block(nn.Module):
+    config: ElectraConfig
+
+    @nn.compact
+    def __call__(self, hidden, mask):
+        config, dtype = self.config, hidden.dtype
+
+        def dense(features: int, name: str) -> nn.Dense:
+            return nn.Dense(features, name=name, dtype=dtype)
+
+        query, key, value = (
+            layers.split_heads(dense(config.hidden, name)(hidden), config.heads)
+            for name in ("query", "key", "value")
+        )
+        scale = query.shape[-1] ** -0.5
+        mixed = layers.merge_heads(layers.attention(query, key, value, mask, scale))
+        mixed = dense(config.hidden, "attention_output")(mixed)
+        hidden = _norm(config, "attention_norm", dtype)(hidden + mixed)
+
+        inner = layers.ACTIVATIONS[config.activation](
+            dense(config.ffn, "intermediate")(hidden)
+        )
+        inner = dense(config.hidden, "output")(inner)
+        return _norm(config, "output_norm", dtype)(hidden + inner), None
+
+
+class GeneratorHead(nn.Module):
+    """The masked-LM head: back to the embedding's size, then the vocabulary."""
+
+    config: ElectraConfig
+
+    @nn.compact
+    def __call__(
+        self,
+        hidden: Float[Array, "row scored hidden"],
+        embedding: Float[Array, "vocab embedding"],
+    ) -> Float[Array, "row scored vocab"]:
+        config, dtype = self.config, hidden.dtype
+        hidden = nn.Dense(config.embedding, name="dense", dtype=dtype)(hidden)
+        # transformers has this activation fixed, whatever hidden_act says.
+        hidden = _norm(config, "norm", dtype)(layers.ACTIVATIONS["gelu"](hidden))
+        if not config.tied:
+            return layers.Head(config.vocab, use_bias=True, name="lm_head")(hidden)
+        bias = layers.Bias(config.vocab, name="lm_head")()
+        return layers.tied_logits(hidden, embedding.astype(dtype)) + bias
+
+
+class DiscriminatorHead(nn.Module):
+    config: ElectraConfig
+
+    @nn.compact
+    def __call__(
+        self, hidden: Float[Array, "row scored hidden"]
+    ) -> Float[Array, "row scored"]:
+        config, dtype = self.config, hidden.dtype
+        hidden = nn.Dense(config.hidden, name="dense", dtype=dtype)(hidden)
+        hidden = layers.ACTIVATIONS[config.activation](hidden)
+        return layers.Head(1, use_bias=True, name="prediction")(hidden)[..., 0]
+
+
+class Electra(nn.Module):
+    config: ElectraConfig
+    dtype: jnp.dtype = jnp.dtype(jnp.float32)
+
+    @nn.compact
+    def __call__(
+        self, inputs: MaskedInputs
+    ) -> Float[Array, "row scored vocab"] | Float[Array, "row scored"]:
+        """At the scored positions only, float32: the generator's logits over the
+        vocabulary, or the discriminator's logit of the token being a replacement."""
+        config = self.config
+        embeddings = Embeddings(config, self.dtype, name="embeddings")
+        hidden = embeddings(inputs.tokens)
+        if config.embedding != config.hidden:
+            project = nn.Dense(config.hidden, name="project", dtype=self.dtype)
+            hidden = project(hidden)
+
+        blocks = nn.scan(
+            Block,
+            variable_axes=layers.SCANNED,
+            split_rngs={"params": True},
+            in_axes=nn.broadcast,
+            length=config.layers,
+        )
+        mask = inputs.attention_mask[:, None, :]
+        hidden, _ = blocks(config, name="block")(hidden, mask)
+
+        hidden = layers.at_positions(hidden, inputs.scored)
+        if config.role == DISCRIMINATOR:
+            return DiscriminatorHead(config, name="discriminator")(hidden)
+        word = embeddings.variables["params"]["word"]["embedding"]
+        return GeneratorHead(config, name="generator")(hidden, word)
+
+
+def example_inputs(config: ElectraConfig) -> MaskedInputs:
+    """The smallest inputs, for shapes of parameters."""
+    one = jnp.zeros((1, 1), jnp.int32)
+    return MaskedInputs(one, jnp.ones((1, 1), bool), one)
+
+
+PRUNABLE = Prunable(
+    blocks=(
+        *(f"block/{name}/kernel" for name in ("query", "key", "value")),
+        *(f"block/{name}/kernel" for name in ("attention_output", "intermediate")),
+        "block/output/kernel",
+    ),
+    linear=("project/kernel", "generator/*/kernel", "discriminator/*/kernel"),
+    embeddings=("embeddings/*/embedding",),
+)
+
+_LAYER = "electra.encoder.layer.{i}"
+
+TABLE = Table(
+    rules=(
+        *embedding("electra.embeddings.word_embeddings", "embeddings/word"),
+        *embedding("electra.embeddings.position_embeddings", "embeddings/position"),
+        *embedding("electra.embeddings.token_type_embeddings", "embeddings/token_type"),
+        *norm("electra.embeddings.LayerNorm", "embeddings/norm"),
+        *linear("electra.embeddings_project", "project"),
+        *linear(f"{_LAYER}.attention.self.query", "block/query"),
+        *linear(f"{_LAYER}.attention.self.key", "block/key"),
+        *linear(f"{_LAYER}.attention.self.value", "block/value"),
+        *linear(f"{_LAYER}.attention.output.dense", "block/attention_output"),
+        *norm(f"{_LAYER}.attention.output.LayerNorm", "block/attention_norm"),
+        *linear(f"{_LAYER}.intermediate.dense", "block/intermediate"),
+        *linear(f"{_LAYER}.output.dense", "block/output"),
+        *norm(f"{_LAYER}.output.LayerNorm", "block/output_norm"),
+        *linear("generator_predictions.dense", "generator/dense"),
+        *norm("generator_predictions.LayerNorm", "generator/norm"),
+        *linear("generator_lm_head", "generator/lm_head"),
+        *linear("discriminator_predictions.dense", "discriminator/dense"),
+        *linear(
+            "discriminator_predictions.dense_prediction", "discriminator/prediction"
+        ),
+    ),
+    tied=(
+        Tied("generator_lm_head.weight", "electra.embeddings.word_embeddings.weight"),
+    ),
+    buffers=(r"electra\.embeddings\.(position_ids|token_type_ids)",),
+    renames=(
+        Rename(r"(.*LayerNorm\.)gamma$", r"\1weight"),
+        Rename(r"(.*LayerNorm\.)beta$", r"\1bias"),
+    ),
+)
+
+FAMILY = Family(
+    name="electra",
+    table=TABLE,
+    read_config=ElectraConfig.from_hf,
+    module=Electra,
+    example_inputs=example_inputs,
+    prunable=PRUNABLE,
+    head=("generator/lm_head/kernel", "embeddings/word/embedding"),
+    untied_config=lambda config: {"tie_word_embeddings": False},
+)

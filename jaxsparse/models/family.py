@@ -1,0 +1,106 @@
+"""What a family of models has to say of itself for the rest of the house to use it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+from jaxsparse import trees
+from jaxsparse.models.config import Reader
+from jaxsparse.types import Array
+from jaxsparse.weights.rules import Shape, Table
+
+
+class Config(Protocol):
+    """The frozen dataclass of a family: what shapes and functions depend on."""
+
+    @property
+    def vocab(self) -> int: ...
+
+    @property
+    def tied(self) -> bool: ...
+
+    def untied(self) -> "Config": ...
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """What a configuration may ask of a checkpoint: some facts stand in no config.json."""
+
+    shapes: Mapping[str, Shape]  # by current name
+    differ: Callable[[str, str], bool]  # whether two tensors hold different values
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.shapes
+
+
+PRUNABLE = ("blocks", "linear", "all")  # each adds to the one before
+
+
+@dataclass(frozen=True)
+class Prunable:
+    """Glob patterns of the leaves that each step of `--prunable` adds.
+
+    A pattern may match nothing, since configurations differ in which layers they
+    have; but every leaf of a model must match one, here or in `NEVER`.
+    """
+
+    blocks: tuple[str, ...]  # attention and feed-forward kernels of every layer
+    linear: tuple[str, ...]  # the other linear layers, heads and projections
+    embeddings: tuple[str, ...]
+
+    NEVER: ClassVar[tuple[str, ...]] = ("*bias", "*scale")
+
+    def paths(self, leaves: Iterable[str], prunable: str) -> tuple[str, ...]:
+        """The leaves that `--prunable` names, sorted."""
+        classes = {
+            "blocks": self.blocks,
+            "linear": self.linear,
+            "all": self.embeddings,
+            "never": self.NEVER,
+        }
+        members = trees.classify(leaves, classes)
+        steps = PRUNABLE[: PRUNABLE.index(prunable) + 1]
+        return tuple(sorted(path for step in steps for path in members[step]))
+
+
+@dataclass(frozen=True)
+class Family:
+    name: str
+    table: Table
+    read_config: Callable[[Reader, Tensors], Any]
+    module: Callable[..., nn.Module]  # (config, dtype) -> module
+    example_inputs: Callable[[Any], Any]
+    prunable: Prunable
+    head: tuple[str, str]  # the leaf of an untied head, the embedding it ties to
+    untied_config: Callable[[Any], dict[str, Any]]  # what config.json says of one
+
+    def shapes(self, config: Any) -> dict[str, Shape]:
+        """Leaf path -> shape, without allocating anything."""
+        module = self.module(config, np.dtype(np.float32))
+        variables = jax.eval_shape(
+            module.init, jax.random.key(0), self.example_inputs(config)
+        )
+        leaves = trees.flatten(variables["params"])
+        return {path: tuple(leaf.shape) for path, leaf in leaves.items()}
+
+    def config_to_hf(self, config: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+        """config.json as it was read, made true of a head that is untied."""
+        untied = self.head[0] in self.shapes(config)
+        return {**values, **(self.untied_config(config) if untied else {})}
+
+    def untie(self, leaves: Mapping[str, Array]) -> dict[str, Array]:
+        """Gives a tied head a kernel of its own, (hidden, vocab), equal to the embedding."""
+        kernel, embedding = self.head
+        return {**leaves, kernel: leaves[embedding].T}
+
+
+def head_is_tied(reader: Reader, tensors: Tensors, head: str, embedding: str) -> bool:
+    """Whether a GPT-2 or ELECTRA head is the token embedding, as transformers has it:
+    a head in the file that differs is a head of its own, whatever the flag says."""
+    if not reader.flag("tie_word_embeddings"):
+        return False
+    return head not in tensors or not tensors.differ(head, embedding)

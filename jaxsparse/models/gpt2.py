@@ -1,0 +1,201 @@
+"""GPT-2 (Radford et al. 2019): a causal language model over rows with branches."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxsparse.models import layers
+from jaxsparse.models.config import Reader, divides
+from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
+from jaxsparse.weights.rules import (
+    Rename,
+    Table,
+    Tied,
+    conv1d,
+    embedding,
+    kernel,
+    norm,
+)
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    vocab: int
+    positions: int  # n_positions: the longest row, in tokens
+    hidden: int
+    layers: int
+    heads: int
+    ffn: int
+    activation: str
+    norm_epsilon: float
+    scale_by_head_dim: bool
+    scale_by_inverse_layer: bool
+    tied: bool
+
+    @classmethod
+    def from_hf(cls, reader: Reader, tensors: Tensors) -> "GPT2Config":
+        """Reads config.json; what changes the maths and is not implemented raises.
+
+        `reorder_and_upcast_attn` asks for float32 attention weights, which every
+        dtype gets here.
+        """
+        hidden, heads = reader.positive("n_embd"), reader.positive("n_head")
+        divides(heads, hidden, ("n_head", "n_embd"))
+        inner = reader.get("n_inner")
+        return cls(
+            vocab=reader.positive("vocab_size"),
+            positions=reader.positive("n_positions"),
+            hidden=hidden,
+            layers=reader.positive("n_layer"),
+            heads=heads,
+            ffn=4 * hidden if inner is None else reader.positive("n_inner"),
+            activation=reader.activation("activation_function"),
+            norm_epsilon=reader.number("layer_norm_epsilon"),
+            scale_by_head_dim=reader.flag("scale_attn_weights"),
+            scale_by_inverse_layer=reader.flag("scale_attn_by_inverse_layer_idx"),
+            tied=head_is_tied(
+                reader, tensors, "lm_head.weight", "transformer.wte.weight"
+            ),
+        )
+
+    def untied(self) -> "GPT2Config":
+        return dataclasses.replace(self, tied=False)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class CausalInputs:
+    """Rows of a shared prefix and its branches, as `layers.branch_mask` draws them."""
+
+    tokens: Int[Array, "row position"]
+    positions: Int[Array, "row position"]  # restart where a branch begins
+    branches: Int[Array, "row position"]  # 0 prefix, 1… branches, -1 padding
+    scored: Int[Array, "row scored"]  # indices into the position axis
+
+
+class Attention(nn.Module):
+    config: GPT2Config
+
+    @nn.compact
+    def __call__(
+        self,
+        hidden: Float[Array, "b q m"],
+        layer: Int[Array, ""],
+        mask: Bool[Array, "b q q"],
+    ) -> Float[Array, "b q m"]:
+        config = self.config
+        fused = nn.Dense(3 * config.hidden, name="c_attn", dtype=hidden.dtype)(hidden)
+        query, key, value = (
+            layers.split_heads(part, config.heads) for part in jnp.split(fused, 3, -1)
+        )
+        scale = query.shape[-1] ** -0.5 if config.scale_by_head_dim else 1.0
+        if config.scale_by_inverse_layer:
+            scale = scale / (layer + 1)
+        mixed = layers.merge_heads(layers.attention(query, key, value, mask, scale))
+        return nn.Dense(config.hidden, name="c_proj", dtype=hidden.dtype)(mixed)
+
+
+class FeedForward(nn.Module):
+    config: GPT2Config
+
+    @nn.compact
+    def __call__(self, hidden: Float[Array, "b q m"]) -> Float[Array, "b q m"]:
+        config = self.config
+        inner = nn.Dense(config.ffn, name="c_fc", dtype=hidden.dtype)(hidden)
+        inner = layers.ACTIVATIONS[config.activation](inner)
+        return nn.Dense(config.hidden, name="c_proj", dtype=hidden.dtype)(inner)
+
+
+def _norm(config: GPT2Config, name: str, dtype: jnp.dtype) -> nn.LayerNorm:
+    return nn.LayerNorm(
+        config.norm_epsilon, name=name, dtype=dtype, use_fast_variance=False
+    )
+
+
+class Block(nn.Module):
+    config: GPT2Config
+
+    @nn.compact
+    def __call__(self, hidden, layer, mask):
+        norm_1 = _norm(self.config, "ln_1", hidden.dtype)
+        norm_2 = _norm(self.config, "ln_2", hidden.dtype)
+        hidden += Attention(self.config, name="attn")(norm_1(hidden), layer, mask)
+        hidden += FeedForward(self.config, name="mlp")(norm_2(hidden))
+        return hidden, None
+
+
+class GPT2(nn.Module):
+    config: GPT2Config
+    dtype: jnp.dtype = jnp.dtype(jnp.float32)
+
+    @nn.compact
+    def __call__(self, inputs: CausalInputs) -> Float[Array, "row scored vocab"]:
+        """Float32 logits at the scored positions only."""
+        config = self.config
+        wte = nn.Embed(config.vocab, config.hidden, name="wte", dtype=self.dtype)
+        wpe = nn.Embed(config.positions, config.hidden, name="wpe", dtype=self.dtype)
+        hidden = wte(inputs.tokens) + wpe(inputs.positions)
+
+        blocks = nn.scan(
+            Block,
+            variable_axes=layers.SCANNED,
+            split_rngs={"params": True},
+            in_axes=(0, nn.broadcast),
+            length=config.layers,
+        )
+        mask = layers.branch_mask(inputs.branches)
+        hidden, _ = blocks(config, name="h")(hidden, jnp.arange(config.layers), mask)
+
+        hidden = layers.at_positions(hidden, inputs.scored)
+        hidden = _norm(config, "ln_f", self.dtype)(hidden)
+        if config.tied:
+            return layers.tied_logits(hidden, wte.embedding.astype(self.dtype))
+        return layers.Head(config.vocab, name="lm_head")(hidden)
+
+
+def example_inputs(config: GPT2Config) -> CausalInputs:
+    """The smallest inputs, for shapes of parameters."""
+    one = jnp.zeros((1, 1), jnp.int32)
+    return CausalInputs(one, one, one, one)
+
+
+PRUNABLE = Prunable(
+    blocks=("h/attn/*/kernel", "h/mlp/*/kernel"),
+    linear=("lm_head/kernel",),
+    embeddings=("wte/embedding", "wpe/embedding"),
+)
+
+TABLE = Table(
+    rules=(
+        *embedding("transformer.wte", "wte"),
+        *embedding("transformer.wpe", "wpe"),
+        *norm("transformer.h.{i}.ln_1", "h/ln_1"),
+        *conv1d("transformer.h.{i}.attn.c_attn", "h/attn/c_attn"),
+        *conv1d("transformer.h.{i}.attn.c_proj", "h/attn/c_proj"),
+        *norm("transformer.h.{i}.ln_2", "h/ln_2"),
+        *conv1d("transformer.h.{i}.mlp.c_fc", "h/mlp/c_fc"),
+        *conv1d("transformer.h.{i}.mlp.c_proj", "h/mlp/c_proj"),
+        *norm("transformer.ln_f", "ln_f"),
+        *kernel("lm_head", "lm_head"),
+    ),
+    tied=(Tied("lm_head.weight", "transformer.wte.weight"),),
+    buffers=(r"transformer\.h\.\d+\.attn\.(bias|masked_bias)",),
+    # Saved from GPT2Model, as the hub's gpt2 is, names lack their prefix.
+    renames=(Rename(r"(wte|wpe|h|ln_f)\.", r"transformer.\1."),),
+)
+
+
+FAMILY = Family(
+    name="gpt2",
+    table=TABLE,
+    read_config=GPT2Config.from_hf,
+    module=GPT2,
+    example_inputs=example_inputs,
+    prunable=PRUNABLE,
+    head=("lm_head/kernel", "wte/embedding"),
+    untied_config=lambda config: {"tie_word_embeddings": False},
+)

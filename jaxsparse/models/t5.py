@@ -1,0 +1,380 @@
+"""T5 (Raffel et al. 2020) and T5 1.1: an encoder, and a decoder over rows with branches."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxsparse.models import layers
+from jaxsparse.models.config import Reader
+from jaxsparse.models.family import Family, Prunable, Tensors
+from jaxsparse.types import InputError
+from jaxsparse.weights.rules import (
+    Rule,
+    Table,
+    Tied,
+    embedding,
+    kernel,
+    rms_norm,
+)
+
+
+@dataclass(frozen=True)
+class T5Config:
+    vocab: int
+    positions: int  # of the encoder's text, in tokens; the decoder has no limit
+    hidden: int
+    encoder_layers: int
+    decoder_layers: int
+    heads: int
+    head_dim: int
+    ffn: int
+    activation: str
+    gated: bool
+    buckets: int  # relative positions share this many biases
+    max_distance: int  # beyond which they all share one
+    norm_epsilon: float
+    scaled: bool  # the decoder's output by hidden^-0.5
+    tied: bool
+
+    @classmethod
+    def from_hf(cls, reader: Reader, tensors: Tensors) -> "T5Config":
+        """Reads config.json of transformers 4 or 5.
+
+        transformers 5 rewrites `tie_word_embeddings` on save, so the tensors decide
+        whether the head is tied; the flag still says whether the output is scaled
+        where `scale_decoder_outputs` does not.
+        """
+        head = "lm_head.weight"
+        activation, gated = _feed_forward(reader)
+        scaled = reader.get("scale_decoder_outputs")
+        flag = reader.get("tie_word_embeddings")
+        encoder_layers = reader.positive("num_layers")
+        return cls(
+            vocab=reader.positive("vocab_size"),
+            positions=512
+            if reader.get("n_positions") is None
+            else reader.positive("n_positions"),
+            hidden=reader.positive("d_model"),
+            encoder_layers=encoder_layers,
+            decoder_layers=encoder_layers
+            if reader.get("num_decoder_layers") is None
+            else reader.positive("num_decoder_layers"),
+            heads=reader.positive("num_heads"),
+            head_dim=reader.positive("d_kv"),
+            ffn=reader.positive("d_ff"),
+            activation=activation,
+            gated=gated,
+            buckets=reader.positive("relative_attention_num_buckets"),
+            max_distance=reader.positive("relative_attention_max_distance"),
+            norm_epsilon=reader.number("layer_norm_epsilon"),
+            scaled=flag is not False
+            if scaled is None
+            else reader.flag("scale_decoder_outputs"),
+            tied=head not in tensors or not tensors.differ(head, "shared.weight"),
+        )
+
+    def untied(self) -> "T5Config":
+        return dataclasses.replace(self, tied=False)
+
+
+def _feed_forward(reader: Reader) -> tuple[str, bool]:
+    """The activation and whether it is gated: "relu", "gated-gelu", …"""
+    value = reader.get("feed_forward_proj")
+    *gate, activation = str(value).split("-")
+    if gate not in ([], ["gated"]) or activation not in layers.ACTIVATIONS:
+        raise InputError(f"config.json: feed_forward_proj {value!r} is not implemented")
+    # transformers' "gated-gelu" is the tanh approximation, for files that predate names.
+    gelu = "gelu_new" if value == "gated-gelu" else activation
+    for key, expected in (("dense_act_fn", gelu), ("is_gated_act", bool(gate))):
+        if reader.get(key) not in (None, expected):
+            raise InputError(
+                f"config.json: {key} {reader.get(key)!r} contradicts "
+                f"feed_forward_proj {value!r}"
+            )
+    return gelu, bool(gate)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Seq2SeqInputs:
+    """Encoder rows, and for each a decoder row of a shared prefix and its branches."""
+
+    encoder_tokens: Int[Array, "row encoder_position"]
+    attention_mask: Bool[Array, "row encoder_position"]  # False at padding
+    tokens: Int[Array, "row position"]
+    positions: Int[Array, "row position"]  # restart where a branch begins
+    branches: Int[Array, "row position"]  # 0 prefix, 1… branches, -1 padding
+    scored: Int[Array, "row scored"]  # indices into the (decoder) position axis
+
+
+def bucket_table(buckets: int, max_distance: int) -> np.ndarray:
+    """The bucket of each distance 0 … max_distance in one direction; int32.
+
+    Half of the buckets hold one distance each, the others logarithmic ranges
+    (Raffel et al. 2020, section 2.1). Computed in float32, as torch does: at the edges
+    of ranges the rounding decides, and this is settled once on the host.
+    """
+    exact = buckets // 2
+    distance = np.arange(max_distance + 1, dtype=np.float32)
+    ratio = np.log(np.maximum(distance, 1) / np.float32(exact))
+    large = exact + (
+        ratio / np.float32(math.log(max_distance / exact)) * np.float32(buckets - exact)
+    ).astype(np.int32)
+    return np.where(distance < exact, distance, np.minimum(large, buckets - 1)).astype(
+        np.int32
+    )
+
+
+class RelativeBias(nn.Module):
+    """What a head adds for the distance between two positions; shared by all layers."""
+
+    config: T5Config
+    bidirectional: bool
+
+    @nn.compact
+    def __call__(
+        self,
+        queries: Int[Array, "#b q"],
+        keys: Int[Array, "#b k"],
+    ) -> Float[Array, "#b h q k"]:
+        config = self.config
+        relative = keys[:, None, :] - queries[:, :, None]
+        buckets = config.buckets // 2 if self.bidirectional else config.buckets
+        table = jnp.asarray(bucket_table(buckets, config.max_distance))
+        if self.bidirectional:
+            distance, ahead = jnp.abs(relative), (relative > 0) * buckets
+        else:
+            distance, ahead = jnp.maximum(-relative, 0), 0
+        bucket = table[jnp.minimum(distance, config.max_distance)] + ahead
+        bias = nn.Embed(config.buckets, config.heads, name="relative_bias")
+        nn.share_scope(self, bias)
+        return jnp.einsum("bqkh->bhqk", bias(bucket).astype(jnp.float32))
+
+
+class Attention(nn.Module):
+    """T5's attention: no biases, no 1/sqrt(head_dim)."""
+
+    config: T5Config
+
+    @nn.compact
+    def __call__(
+        self,
+        hidden: Float[Array, "b q m"],
+        context: Float[Array, "b k m"],
+        mask: Bool[Array, "b #q k"],
+        bias: Float[Array, "#b h q k"] | None,
+    ) -> Float[Array, "b q m"]:
+        config = self.config
+
+        def dense(features: int, name: str) -> nn.Dense:
+            return nn.Dense(features, use_bias=False, name=name, dtype=hidden.dtype)
+
+        inner = config.heads * config.head_dim
+        query = layers.split_heads(dense(inner, "q")(hidden), config.heads)
+        key = layers.split_heads(dense(inner, "k")(context), config.heads)
+        value = layers.split_heads(dense(inner, "v")(context), config.heads)
+        mixed = layers.attention(query, key, value, mask, bias=bias)
+        return dense(config.hidden, "o")(layers.merge_heads(mixed))
+
+
+class FeedForward(nn.Module):
+    config: T5Config
+
+    @nn.compact
+    def __call__(self, hidden: Float[Array, "b q m"]) -> Float[Array, "b q m"]:
+        config = self.config
+
+        def dense(features: int, name: str) -> nn.Dense:
+            return nn.Dense(features, use_bias=False, name=name, dtype=hidden.dtype)
+
+        activation = layers.ACTIVATIONS[config.activation]
+        if config.gated:
+            inner = activation(dense(config.ffn, "wi_0")(hidden))
+            inner = inner * dense(config.ffn, "wi_1")(hidden)
+        else:
+            inner = activation(dense(config.ffn, "wi")(hidden))
+        return dense(config.hidden, "wo")(inner)
+
+
+def _norm(config: T5Config, name: str, dtype: jnp.dtype) -> nn.RMSNorm:
+    return nn.RMSNorm(config.norm_epsilon, name=name, dtype=dtype)
+
+
+class EncoderBlock(nn.Module):
+    config: T5Config
+
+    @nn.compact
+    def __call__(self, hidden, mask, bias):
+        config, dtype = self.config, hidden.dtype
+        normed = _norm(config, "attention_norm", dtype)(hidden)
+        hidden += Attention(config, name="attention")(normed, normed, mask, bias)
+        normed = _norm(config, "mlp_norm", dtype)(hidden)
+        return hidden + FeedForward(config, name="mlp")(normed), None
+
+
+class DecoderBlock(nn.Module):
+    config: T5Config
+
+    @nn.compact
+    def __call__(self, hidden, mask, bias, encoded, encoded_mask):
+        config, dtype = self.config, hidden.dtype
+        normed = _norm(config, "attention_norm", dtype)(hidden)
+        hidden += Attention(config, name="attention")(normed, normed, mask, bias)
+        normed = _norm(config, "cross_attention_norm", dtype)(hidden)
+        hidden += Attention(config, name="cross_attention")(
+            normed, encoded, encoded_mask, None
+        )
+        normed = _norm(config, "mlp_norm", dtype)(hidden)
+        return hidden + FeedForward(config, name="mlp")(normed), None
+
+
+def _scan(block: type[nn.Module], length: int) -> type[nn.Module]:
+    return nn.scan(
+        block,
+        variable_axes=layers.SCANNED,
+        split_rngs={"params": True},
+        in_axes=nn.broadcast,
+        length=length,
+    )
+
+
+class Encoder(nn.Module):
+    config: T5Config
+
+    @nn.compact
+    def __call__(
+        self, hidden: Float[Array, "b k m"], mask: Bool[Array, "b 1 k"]
+    ) -> Float[Array, "b k m"]:
+        config = self.config
+        positions = jnp.arange(hidden.shape[1])[None]
+        bias = RelativeBias(config, bidirectional=True, name="relative_bias")(
+            positions, positions
+        )
+        blocks = _scan(EncoderBlock, config.encoder_layers)(config, name="block")
+        hidden, _ = blocks(hidden, mask, bias)
+        return _norm(config, "norm", hidden.dtype)(hidden)
+
+
+class Decoder(nn.Module):
+    config: T5Config
+
+    @nn.compact
+    def __call__(
+        self,
+        hidden: Float[Array, "b q m"],
+        inputs: Seq2SeqInputs,
+        encoded: Float[Array, "b k m"],
+        encoded_mask: Bool[Array, "b 1 k"],
+    ) -> Float[Array, "b s m"]:
+        config = self.config
+        bias = RelativeBias(config, bidirectional=False, name="relative_bias")(
+            inputs.positions, inputs.positions
+        )
+        mask = layers.branch_mask(inputs.branches)
+        blocks = _scan(DecoderBlock, config.decoder_layers)(config, name="block")
+        hidden, _ = blocks(hidden, mask, bias, encoded, encoded_mask)
+        hidden = layers.at_positions(hidden, inputs.scored)
+        return _norm(config, "norm", hidden.dtype)(hidden)
+
+
+class T5(nn.Module):
+    config: T5Config
+    dtype: jnp.dtype = jnp.dtype(jnp.float32)
+
+    @nn.compact
+    def __call__(self, inputs: Seq2SeqInputs) -> Float[Array, "row scored vocab"]:
+        """Float32 logits at the scored positions of the decoder only."""
+        config = self.config
+        shared = nn.Embed(config.vocab, config.hidden, name="shared", dtype=self.dtype)
+        mask = inputs.attention_mask[:, None, :]
+        encoded = Encoder(config, name="encoder")(shared(inputs.encoder_tokens), mask)
+        decoder = Decoder(config, name="decoder")
+        hidden = decoder(shared(inputs.tokens), inputs, encoded, mask)
+        if config.scaled:
+            hidden = hidden * jnp.asarray(config.hidden**-0.5, hidden.dtype)
+        if config.tied:
+            return layers.tied_logits(hidden, shared.embedding.astype(self.dtype))
+        return layers.Head(config.vocab, name="lm_head")(hidden)
+
+
+def example_inputs(config: T5Config) -> Seq2SeqInputs:
+    """The smallest inputs, for shapes of parameters."""
+    one = jnp.zeros((1, 1), jnp.int32)
+    return Seq2SeqInputs(one, jnp.ones((1, 1), bool), one, one, one, one)
+
+
+PRUNABLE = Prunable(
+    blocks=("encoder/block/*/*/kernel", "decoder/block/*/*/kernel"),
+    linear=("lm_head/kernel",),
+    embeddings=("shared/embedding", "*/relative_bias/embedding"),
+)
+
+
+def _attention(hf_name: str, path: str) -> tuple[Rule, ...]:
+    return tuple(
+        rule
+        for name in "qkvo"
+        for rule in kernel(f"{hf_name}.{name}", f"{path}/{name}")
+    )
+
+
+def _feed_forward_rules(hf_name: str, path: str) -> tuple[Rule, ...]:
+    return tuple(
+        rule
+        for name in ("wi", "wi_0", "wi_1", "wo")
+        for rule in kernel(f"{hf_name}.DenseReluDense.{name}", f"{path}/{name}")
+    )
+
+
+_ENCODER, _DECODER = "encoder.block.{i}.layer", "decoder.block.{i}.layer"
+_BIAS = "block.0.layer.0.SelfAttention.relative_attention_bias"
+
+TABLE = Table(
+    rules=(
+        *embedding("shared", "shared"),
+        *embedding(f"encoder.{_BIAS}", "encoder/relative_bias"),
+        *_attention(f"{_ENCODER}.0.SelfAttention", "encoder/block/attention"),
+        *rms_norm(f"{_ENCODER}.0.layer_norm", "encoder/block/attention_norm"),
+        *_feed_forward_rules(f"{_ENCODER}.1", "encoder/block/mlp"),
+        *rms_norm(f"{_ENCODER}.1.layer_norm", "encoder/block/mlp_norm"),
+        *rms_norm("encoder.final_layer_norm", "encoder/norm"),
+        *embedding(f"decoder.{_BIAS}", "decoder/relative_bias"),
+        *_attention(f"{_DECODER}.0.SelfAttention", "decoder/block/attention"),
+        *rms_norm(f"{_DECODER}.0.layer_norm", "decoder/block/attention_norm"),
+        *_attention(f"{_DECODER}.1.EncDecAttention", "decoder/block/cross_attention"),
+        *rms_norm(f"{_DECODER}.1.layer_norm", "decoder/block/cross_attention_norm"),
+        *_feed_forward_rules(f"{_DECODER}.2", "decoder/block/mlp"),
+        *rms_norm(f"{_DECODER}.2.layer_norm", "decoder/block/mlp_norm"),
+        *rms_norm("decoder.final_layer_norm", "decoder/norm"),
+        *kernel("lm_head", "lm_head"),
+    ),
+    tied=(
+        Tied("encoder.embed_tokens.weight", "shared.weight"),
+        Tied("decoder.embed_tokens.weight", "shared.weight"),
+        Tied("lm_head.weight", "shared.weight"),
+    ),
+    # In the original files, though the model has no such bias.
+    buffers=(
+        r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",
+    ),
+)
+
+FAMILY = Family(
+    name="t5",
+    table=TABLE,
+    read_config=T5Config.from_hf,
+    module=T5,
+    example_inputs=example_inputs,
+    prunable=PRUNABLE,
+    head=("lm_head/kernel", "shared/embedding"),
+    untied_config=lambda config: {
+        "tie_word_embeddings": False,
+        "scale_decoder_outputs": config.scaled,
+    },
+)

@@ -1,0 +1,27 @@
+"""Pruning in four pure functions: scores, counts, masks (or survival), apply."""
+
+from jaxsparse.pruning.allocation import Counts, counts
+from jaxsparse.pruning.masks import (
+    achieved,
+    apply_level,
+    apply_masks,
+    level_masks,
+    masks,
+    survival,
+)
+from jaxsparse.pruning.scores import METHODS, Method, resolve_scope, scores
+
+__all__ = [
+    "METHODS",
+    "Counts",
+    "Method",
+    "achieved",
+    "apply_level",
+    "apply_masks",
+    "counts",
+    "level_masks",
+    "masks",
+    "resolve_scope",
+    "scores",
+    "survival",
+]

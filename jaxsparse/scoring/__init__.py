@@ -1,0 +1,189 @@
+"""From a question to the ten scores of its options.
+
+`encode` turns a question into rows of tokens on the host, `plan` and `stack` turn
+questions into batches of few shapes, `option_scores` runs on the device. One file for
+each way of reading a question: causal (GPT-2), masked and replaced (ELECTRA's generator
+and discriminator), seq2seq (T5).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxsparse.cbt import Question
+from jaxsparse.models.electra import DISCRIMINATOR, ElectraConfig, MaskedInputs
+from jaxsparse.models.gpt2 import CausalInputs, GPT2Config
+from jaxsparse.models.t5 import Seq2SeqInputs, T5Config
+from jaxsparse.scoring import causal, masked, replaced, seq2seq
+from jaxsparse.scoring.batching import Planned, Shape, Terms, plan, stack
+from jaxsparse.scoring.encoded import Encoded
+from jaxsparse.scoring.passage import CONTEXTS, Passage, Unusable
+from jaxsparse.types import InputError, Params
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PROTOCOLS = ("cloze", "append")
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of reading a question: a family's inputs, and how its rows are made."""
+
+    inputs: Callable[..., Any]
+    encode: dict[str, Callable[[Passage, Any, Any], Encoded]]  # by protocol
+    special_tokens: tuple[str, ...]
+    discriminates: bool = False  # outputs tell replaced from original, not tokens
+
+
+WAYS = {
+    "causal": Way(
+        CausalInputs,
+        {"cloze": causal.cloze, "append": causal.append},
+        ("<|endoftext|>",),
+    ),
+    "masked": Way(
+        MaskedInputs,
+        {"cloze": masked.cloze, "append": masked.append},
+        ("[CLS]", "[SEP]", "[MASK]"),
+    ),
+    "replaced": Way(
+        MaskedInputs,
+        {"cloze": replaced.cloze, "append": replaced.append},
+        ("[CLS]", "[SEP]"),
+        discriminates=True,
+    ),
+    "seq2seq": Way(
+        Seq2SeqInputs,
+        {"cloze": seq2seq.cloze, "append": seq2seq.append},
+        ("<pad>", "</s>", "<extra_id_0>", "<extra_id_1>"),
+    ),
+}
+
+
+def way_of(config: Any) -> Way:
+    """How a model of this configuration reads a question."""
+    match config:
+        case GPT2Config():
+            return WAYS["causal"]
+        case T5Config():
+            return WAYS["seq2seq"]
+        case ElectraConfig(role=role) if role == DISCRIMINATOR:
+            return WAYS["replaced"]
+        case ElectraConfig():
+            return WAYS["masked"]
+    raise TypeError(f"no way of reading for {type(config).__name__}")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Batch:
+    """Rows for the model, and where in its outputs the scores are read."""
+
+    inputs: Any  # of the family
+    terms: Terms
+    protocol: str = field(metadata={"static": True})
+    discriminates: bool = field(metadata={"static": True})
+
+
+def check_tokenizer(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
+    """Raises InputError for a special token that the tokenizer lacks."""
+    vocabulary = tokenizer.get_vocab()
+    for token in way_of(config).special_tokens:
+        if token not in vocabulary:
+            raise InputError(f"the tokenizer has no {token}, which the model needs")
+
+
+def encode(
+    question: Question,
+    tokenizer: "PreTrainedTokenizerFast",
+    config: Any,
+    protocol: str,
+    *,
+    context: str = "full",
+    detokenize: str = "ptb",
+) -> Encoded:
+    """Makes the rows of one question, on the host.
+
+    Raises:
+        Unusable: the query alone is too long for the model, or an option has no tokens.
+        InputError: the tokenizer makes tokens that the model does not have.
+    """
+    passage = Passage.of(question, context, detokenize)
+    encoded = way_of(config).encode[protocol](passage, tokenizer, config)
+    largest = max(
+        int(row[name].max())
+        for row in encoded.rows
+        for name in ("tokens", "encoder_tokens")
+        if name in row and row[name].size
+    )
+    if largest >= config.vocab:
+        raise InputError(
+            f"the tokenizer gave token {largest}, but the model's vocabulary has "
+            f"{config.vocab}; tokenizer and weights do not belong together"
+        )
+    return encoded
+
+
+def batch(
+    encoded: list[Encoded], planned: Planned, config: Any, protocol: str
+) -> Batch:
+    """The arrays of a planned batch, on the host."""
+    way = way_of(config)
+    fields, terms = stack(encoded, planned)
+    return Batch(way.inputs(**fields), terms, protocol, way.discriminates)
+
+
+def option_scores(
+    apply: Callable[[Params, Any], jax.Array], params: Params, batch: Batch
+) -> Float[Array, "question option"]:
+    """Scores each option by what the model says of its tokens.
+
+    cloze: the sum of log-probabilities, in nats. append: the mean of probabilities.
+    The discriminator's probability is that of the token being the original one.
+    A question that pads the batch scores 0.
+    """
+    outputs = apply(params, batch.inputs)
+    terms = batch.terms
+    read = _log_original if batch.discriminates else _log_probability
+    log_probability = read(outputs, terms)
+    if batch.protocol == "cloze":
+        return jnp.sum(log_probability, axis=-1, where=terms.valid)
+    total = jnp.sum(jnp.exp(log_probability), axis=-1, where=terms.valid)
+    return total / jnp.maximum(jnp.sum(terms.valid, axis=-1), 1)
+
+
+def _log_probability(
+    logits: Float[Array, "row scored vocab"], terms: Terms
+) -> Float[Array, "question option term"]:
+    flat = logits.reshape(-1, logits.shape[-1])
+    normaliser = jax.nn.logsumexp(flat, axis=-1)
+    return flat[terms.outputs, terms.tokens] - normaliser[terms.outputs]
+
+
+def _log_original(
+    logits: Float[Array, "row scored"], terms: Terms
+) -> Float[Array, "question option term"]:
+    """log(1 - p(replaced)), where sigmoid(logit) = p(replaced)."""
+    return jax.nn.log_sigmoid(-logits.reshape(-1)[terms.outputs])
+
+
+__all__ = [
+    "CONTEXTS",
+    "PROTOCOLS",
+    "Batch",
+    "Encoded",
+    "Planned",
+    "Shape",
+    "Unusable",
+    "batch",
+    "check_tokenizer",
+    "check_usable",
+    "encode",
+    "option_scores",
+    "plan",
+]

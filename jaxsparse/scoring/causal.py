@@ -1,0 +1,84 @@
+"""GPT-2: the option, then the rest of the query, given everything before."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxsparse.scoring.encoded import Encoded, pack
+from jaxsparse.scoring.passage import Passage, Tokens, shorten, tokenize
+
+
+def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
+    """Options in the blank; scored from the option to the end of the query.
+
+    Source: Radford et al. (2019), section 3.2.
+    """
+
+    def rows(dropped: int) -> tuple[list[Tokens], int]:
+        before, after = passage.around_blank(dropped)
+        texts = [f"{before}{option}{after}" for option in passage.options]
+        return tokenize(tokenizer, texts), len(before)
+
+    return _encode(passage, tokenizer, config, rows, options_in_place=True)
+
+
+def append(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
+    """Options after the query, its blank left open; scored over the option."""
+
+    def rows(dropped: int) -> tuple[list[Tokens], int]:
+        text, texts = passage.appended(dropped)
+        return tokenize(tokenizer, texts), len(text)
+
+    return _encode(passage, tokenizer, config, rows, options_in_place=False)
+
+
+def _encode(
+    passage: Passage,
+    tokenizer: Any,
+    config: Any,
+    rows: Callable[[int], tuple[list[Tokens], int]],
+    options_in_place: bool,
+) -> Encoded:
+    dropped, (row_tokens, boundary) = shorten(
+        passage,
+        tokenizer,
+        config.positions,
+        rows=rows,
+        longest=lambda rows: max(map(len, rows[0])) + _needs_start(*rows),
+    )
+    ids = [row.ids for row in row_tokens]
+    first = [_first_scored(row, boundary) for row in row_tokens]
+    if _needs_start(row_tokens, boundary):
+        start = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+        ids = [np.concatenate([[start], row]) for row in ids]
+        first = [position + 1 for position in first]
+
+    packed, terms = pack(ids, first)
+    return Encoded(
+        rows=(packed,),
+        terms=tuple(
+            tuple((0, slot, token) for slot, token in option) for option in terms
+        ),
+        option_tokens=tuple(
+            _overlapping(row, boundary, boundary + len(option))
+            if options_in_place
+            else len(row) - _first_scored(row, boundary)
+            for row, option in zip(row_tokens, passage.options, strict=True)
+        ),
+        dropped=dropped,
+    )
+
+
+def _first_scored(row: Tokens, boundary: int) -> int:
+    """The first token whose characters end after the boundary."""
+    return int(np.argmax(row.ends > boundary))
+
+
+def _needs_start(rows: list[Tokens], boundary: int) -> bool:
+    """Whether a scored token would be a row's first, with nothing to predict it."""
+    return any(_first_scored(row, boundary) == 0 for row in rows)
+
+
+def _overlapping(row: Tokens, start: int, end: int) -> int:
+    return int(np.sum((row.ends > start) & (row.starts < end)))

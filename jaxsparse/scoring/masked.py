@@ -1,0 +1,125 @@
+"""The ELECTRA generator: an option's word pieces, the later ones masked."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxsparse.scoring.encoded import Encoded, Row, Term
+from jaxsparse.scoring.passage import (
+    Passage,
+    Tokens,
+    refuse_empty,
+    shorten,
+    token_ids,
+    tokenize,
+)
+
+Span = tuple[str, int, int]  # a text, and where in it the option begins and ends
+
+
+def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
+    """Word by word from the left: PLL-word-l2r.
+
+    one piece       … [MASK] …                        shared by all such options
+    three pieces    … [MASK] [MASK] [MASK] …          predicts a
+                    … a      [MASK] [MASK] …          predicts b
+                    … a      b      [MASK] …          predicts c
+
+    Options that begin alike, at the same number of pieces, share rows.
+    Source: Kauf & Ivanova (2023).
+    """
+    pieces = token_ids(tokenizer, passage.options)
+    refuse_empty(pieces, passage.options)
+    most_masks = max(map(len, pieces))
+    dropped, (left, right) = shorten(
+        passage,
+        tokenizer,
+        config.positions,
+        rows=lambda dropped: token_ids(tokenizer, passage.around_blank(dropped)),
+        longest=lambda sides: 2 + sum(map(len, sides)) + most_masks,
+    )
+    rows: dict[tuple[int, ...], int] = {}
+    terms: list[tuple[Term, ...]] = []
+    for option in pieces:
+        option_terms = []
+        for filled, piece in enumerate(option):
+            masked = len(option) - filled
+            middle = (*option[:filled], *[tokenizer.mask_token_id] * masked)
+            row = rows.setdefault((*middle, filled), len(rows))
+            option_terms.append((row, 0, piece))
+        terms.append(tuple(option_terms))
+    return Encoded(
+        rows=tuple(
+            _row(
+                [
+                    tokenizer.cls_token_id,
+                    *left,
+                    *middle,
+                    *right,
+                    tokenizer.sep_token_id,
+                ],
+                [1 + len(left) + filled],
+            )
+            for *middle, filled in rows
+        ),
+        terms=tuple(terms),
+        option_tokens=tuple(map(len, pieces)),
+        dropped=dropped,
+    )
+
+
+def append(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
+    """Options after the query, its blank left open, nothing masked; each of the
+    option's tokens is read at its own position."""
+    return encode_whole_rows(
+        passage, tokenizer, config, lambda dropped: _option_ends_row(passage, dropped)
+    )
+
+
+def _option_ends_row(passage: Passage, dropped: int) -> list[Span]:
+    text, texts = passage.appended(dropped)
+    return [(row, len(text), len(row)) for row in texts]
+
+
+def encode_whole_rows(
+    passage: Passage,
+    tokenizer: Any,
+    config: Any,
+    spans: Callable[[int], list[Span]],
+) -> Encoded:
+    """One row for each option, scored at the tokens that overlap a span of characters.
+
+    Args:
+        spans: number of sentences dropped -> the span of each option.
+    """
+
+    def rows_and_spans(dropped: int) -> tuple[list[Tokens], list[Span]]:
+        chosen = spans(dropped)
+        return tokenize(tokenizer, [text for text, *_ in chosen]), chosen
+
+    dropped, (tokens, chosen) = shorten(
+        passage,
+        tokenizer,
+        config.positions,
+        rows=rows_and_spans,
+        longest=lambda candidate: max(map(len, candidate[0])),
+    )
+    rows, terms = [], []
+    for number, (row, (_, start, end)) in enumerate(zip(tokens, chosen, strict=True)):
+        scored = np.flatnonzero((row.ends > start) & (row.starts < end))
+        rows.append(_row(row.ids, scored))
+        terms.append(
+            tuple((number, slot, int(row.ids[at])) for slot, at in enumerate(scored))
+        )
+    refuse_empty(terms, passage.options)
+    return Encoded(tuple(rows), tuple(terms), tuple(map(len, terms)), dropped)
+
+
+def _row(tokens, scored) -> Row:
+    tokens = np.asarray(tokens, np.int32)
+    return {
+        "tokens": tokens,
+        "attention_mask": np.ones(len(tokens), bool),
+        "scored": np.asarray(scored, np.int32),
+    }

@@ -1,0 +1,127 @@
+"""What a model is given to read: some of the story, and the query around its blank."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from jaxsparse.cbt import BLANK, Question, detokenize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+CONTEXTS = ("full", "query", "last")
+
+
+class Unusable(ValueError):
+    """A question that a model cannot answer: its query does not fit even without a
+    story, or an option has no tokens."""
+
+
+@dataclass(frozen=True)
+class Passage:
+    sentences: tuple[str, ...]  # of the story, as many as `--context` gives
+    query: str  # with its blank
+    options: tuple[str, ...]
+
+    @classmethod
+    def of(cls, question: Question, context: str, style: str) -> "Passage":
+        sentences, query, options = detokenize(question, style)
+        kept = {"full": sentences, "last": sentences[-1:], "query": ()}[context]
+        return cls(kept, query, options)
+
+    def around_blank(self, dropped: int) -> tuple[str, str]:
+        """The text before and after the blank, the first sentences left out."""
+        before, after = self.query.split(BLANK)
+        return " ".join((*self.sentences[dropped:], before)), after
+
+    def appended(self, dropped: int) -> tuple[str, tuple[str, ...]]:
+        """The text up to the query's end, blank left open, and then each option."""
+        text = " ".join((*self.sentences[dropped:], self.query))
+        return text, tuple(f"{text} {option}" for option in self.options)
+
+
+Rows = TypeVar("Rows")
+
+
+def shorten(
+    passage: Passage,
+    tokenizer: "PreTrainedTokenizerFast",
+    limit: int,
+    rows: Callable[[int], Rows],
+    longest: Callable[[Rows], int],
+) -> tuple[int, Rows]:
+    """Drops sentences from the left, for all ten options alike, until every row fits.
+
+    Args:
+        limit: in tokens of a row with its special tokens.
+        rows: number of sentences dropped -> the rows.
+        longest: the rows -> tokens of the longest of them.
+
+    Returns:
+        the number of sentences dropped, and the rows that are left.
+
+    Raises:
+        Unusable: nothing fits, not even the query alone.
+    """
+    whole = rows(0)
+    length = longest(whole)
+    if length <= limit:
+        return 0, whole
+    counts = [
+        len(ids)
+        for ids in token_ids(tokenizer, [f" {text}" for text in passage.sentences])
+    ]
+    # Whole rows are tokenized only near the answer: sentences tokenized one by one
+    # are off by less than this many tokens where they meet.
+    margin = 16
+    remaining = length - np.cumsum([0, *counts])
+    start = int(np.argmax(remaining <= limit + margin))
+    for dropped in range(max(start, 1), len(passage.sentences) + 1):
+        shorter = rows(dropped)
+        length = longest(shorter)
+        if length <= limit:
+            return dropped, shorter
+    raise Unusable(f"the query alone is {length} tokens, of at most {limit}")
+
+
+def token_ids(
+    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]
+) -> list[list[int]]:
+    """Tokens of each text, without special tokens."""
+    if not texts:
+        return []
+    return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One row with its usual special tokens, and which characters each token covers."""
+
+    ids: np.ndarray  # (position,)
+    starts: np.ndarray  # (position,) characters; 0 and 0 for special tokens
+    ends: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def tokenize(
+    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]
+) -> list[Tokens]:
+    encoded = tokenizer(list(texts), return_offsets_mapping=True, verbose=False)
+    rows = []
+    for ids, offsets in zip(
+        encoded["input_ids"], encoded["offset_mapping"], strict=True
+    ):
+        starts, ends = np.asarray(offsets, np.int32).reshape(-1, 2).T
+        rows.append(Tokens(np.asarray(ids, np.int32), starts, ends))
+    return rows
+
+
+def refuse_empty(tokens: Sequence[Sequence[object]], options: Sequence[str]) -> None:
+    """An option that the tokenizer makes nothing of has no score. Raises Unusable."""
+    for option_tokens, option in zip(tokens, options, strict=True):
+        if not option_tokens:
+            raise Unusable(f"option {option!r} has no tokens")

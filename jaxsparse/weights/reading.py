@@ -1,0 +1,192 @@
+"""Hugging Face checkpoint directories, read tensor by tensor.
+
+Safetensors first, single or sharded, then torch's `.bin`. Files are mapped and tensors
+read one at a time, so that the host never holds more than it is working on.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from jaxsparse.types import InputError
+from jaxsparse.weights.rules import Shape, listing
+
+SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened checkpoint: headers read, values read on demand."""
+
+    directory: Path
+    config: Mapping[str, Any]  # config.json
+    shapes: Mapping[str, Shape]
+    dtypes: Mapping[str, np.dtype]
+    read: Callable[[str], np.ndarray]
+
+
+def open_checkpoint(directory: Path) -> Checkpoint:
+    """Reads configuration and tensor headers; no values.
+
+    Raises:
+        InputError: a file missing, truncated, or pointing out of its directory.
+    """
+    config = read_json(directory / "config.json")
+    for name, opener in (
+        (SAFETENSORS, _open_safetensors),
+        (BIN, _open_bin),
+    ):
+        if (directory / name).exists():
+            return _merge(directory, config, [opener(directory / name)])
+        index = directory / f"{name}.index.json"
+        if index.exists():
+            return _merge(directory, config, _open_shards(index, opener))
+    raise InputError(
+        f"{directory}: no weights; expected {SAFETENSORS}, {BIN}, "
+        "or an index of their shards"
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """One JSON object from a file. Raises InputError if it is anything else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: missing; is this a Hugging Face directory?"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON ({brief(error)})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected a JSON object")
+    return value
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    shapes: dict[str, Shape]
+    dtypes: dict[str, np.dtype]
+    read: Callable[[str], np.ndarray]
+
+
+def _merge(
+    directory: Path, config: dict[str, Any], files: Iterable[_File]
+) -> Checkpoint:
+    shapes: dict[str, Shape] = {}
+    dtypes: dict[str, np.dtype] = {}
+    readers: dict[str, Callable[[str], np.ndarray]] = {}
+    for file in files:
+        if doubled := shapes.keys() & file.shapes.keys():
+            raise InputError(f"{file.path}: also in another shard: {listing(doubled)}")
+        shapes |= file.shapes
+        dtypes |= file.dtypes
+        readers |= dict.fromkeys(file.shapes, file.read)
+    return Checkpoint(
+        directory, config, shapes, dtypes, lambda name: readers[name](name)
+    )
+
+
+def _open_shards(index: Path, opener: Callable[[Path], _File]) -> list[_File]:
+    """The shards an index names; each must be beside it and hold what it says."""
+    weight_map = read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise InputError(f"{index}: no weight_map")
+    names = sorted({str(name) for name in weight_map.values()})
+    for name in names:
+        if Path(name).name != name or name in (".", ".."):
+            raise InputError(f"{index}: shard {name!r} is not beside the index")
+        if not (index.parent / name).is_file():
+            raise InputError(f"{index.parent / name}: missing; {index.name} names it")
+    files = [opener(index.parent / name) for name in names]
+    for file in files:
+        listed = {key for key, name in weight_map.items() if name == file.path.name}
+        if odd := listed ^ file.shapes.keys():
+            raise InputError(
+                f"{file.path}: {index.name} disagrees about {listing(sorted(odd))}"
+            )
+    return files
+
+
+_SAFETENSORS_DTYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
+    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8",
+    "BOOL": "bool",
+}  # fmt: skip
+
+
+def _open_safetensors(path: Path) -> _File:
+    import ml_dtypes  # noqa: F401  makes numpy know bfloat16
+
+    try:
+        file = safe_open(path, framework="numpy")
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path}: not a whole safetensors file ({brief(error)}); "
+            "download or copy it again"
+        ) from None
+    dtypes = {}
+    for name, view in slices.items():
+        if view.get_dtype() not in _SAFETENSORS_DTYPES:
+            raise InputError(f"{path}: {name} has dtype {view.get_dtype()}")
+        dtypes[name] = np.dtype(_SAFETENSORS_DTYPES[view.get_dtype()])
+    shapes = {name: tuple(view.get_shape()) for name, view in slices.items()}
+    return _File(path, shapes, dtypes, file.get_tensor)
+
+
+def _open_bin(path: Path) -> _File:
+    """Torch's own format, tensors only: `weights_only=True` runs no pickled code."""
+    try:
+        import torch
+    except ImportError:
+        raise InputError(
+            f"{path}: reading .bin needs torch; pip install 'jaxsparse[bin]' "
+            "(in a clone: .venv/bin/pip install -e '.[bin]')"
+        ) from None
+    try:
+        tensors = _load_bin(path)
+    except Exception as error:  # torch raises whatever its unpickler meets
+        raise InputError(
+            f"{path}: not a whole torch file of tensors ({brief(error)}); "
+            "download or copy it again"
+        ) from None
+
+    def read(name: str) -> np.ndarray:
+        tensor = tensors[name].detach()
+        if tensor.dtype == torch.bfloat16:
+            return tensor.view(torch.int16).numpy().view(np.dtype("bfloat16"))
+        return tensor.numpy()
+
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    dtypes = {
+        name: np.dtype(str(tensor.dtype).removeprefix("torch."))
+        for name, tensor in tensors.items()
+    }
+    return _File(path, shapes, dtypes, read)
+
+
+def _load_bin(path: Path) -> dict[str, Any]:
+    import ml_dtypes  # noqa: F401  makes numpy know bfloat16
+    import torch
+
+    try:
+        tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except RuntimeError:  # the format before torch 1.6 cannot be mapped
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        for name, tensor in tensors.items()
+    ):
+        raise ValueError("not a dictionary of tensors")
+    return tensors
+
+
+def brief(error: Exception) -> str:
+    """An exception in one line, for an error message of ours."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
