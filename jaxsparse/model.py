@@ -205,7 +205,7 @@ class _Inspector:
 
 
 def _digest(blueprint: Blueprint, digests: Mapping[str, str]) -> str:
-    """By current names, so that the same weights in another file have the same digest."""
+    """By current names: the same weights in another file have the same digest."""
     content = hashlib.sha256(repr(blueprint.config).encode())
     content.update(blueprint.tokenizer.backend_tokenizer.to_str().encode())
     current = {file: name for name, file in blueprint.plan.file_names.items()}
@@ -215,7 +215,7 @@ def _digest(blueprint: Blueprint, digests: Mapping[str, str]) -> str:
 
 
 def make_apply(family: Family, config: Any, dtype: str) -> Apply:
-    """The forward function of a configuration; float32 means float32 on every device."""
+    """The forward function of a configuration; float32 is float32 on every device."""
     module = family.module(config, jnp.dtype(dtype))
     precision = "highest" if dtype == "float32" else "default"
 

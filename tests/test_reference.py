@@ -124,6 +124,8 @@ def test_a_blank_that_touches_letters_is_read_in_place(tokenizers):
     got = reference.score(model, tokenizer, "cloze", STORY, glued, ["lampsh"])
     same = reference.score(model, tokenizer, "cloze", STORY, whole, ["lampshop"])
     assert 0 < got.option_tokens[0] < same.option_tokens[0]
+    hyphen = reference.score(model, tokenizer, "cloze", STORY, "a-XXXXX-b", ["lamp"])
+    assert hyphen.option_tokens == [1]  # neither hyphen
 
 
 @torch.no_grad()

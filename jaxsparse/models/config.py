@@ -1,4 +1,4 @@
-"""Reading config.json: every value that changes the maths is either honoured or refused."""
+"""Reading config.json: a value that changes the maths is honoured or refused."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

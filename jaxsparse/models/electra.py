@@ -85,7 +85,8 @@ def _role(tensors: Tensors) -> str:
     if generator == discriminator:
         raise InputError(
             "an ELECTRA checkpoint holds generator_predictions or "
-            f"discriminator_predictions; this one holds {'both' if generator else 'none'}"
+            "discriminator_predictions; this one holds "
+            f"{'both' if generator else 'none'}"
         )
     return GENERATOR if generator else DISCRIMINATOR
 
@@ -205,13 +206,7 @@ class Electra(nn.Module):
             project = nn.Dense(config.hidden, name="project", dtype=self.dtype)
             hidden = project(hidden)
 
-        blocks = nn.scan(
-            Block,
-            variable_axes=layers.SCANNED,
-            split_rngs={"params": True},
-            in_axes=nn.broadcast,
-            length=config.layers,
-        )
+        blocks = layers.scan_layers(Block, config.layers)
         mask = inputs.attention_mask[:, None, :]
         hidden, _ = blocks(config, name="block")(hidden, mask)
 

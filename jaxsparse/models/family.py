@@ -28,7 +28,7 @@ class Config(Protocol):
 
 @dataclass(frozen=True)
 class Tensors:
-    """What a configuration may ask of a checkpoint: some facts stand in no config.json."""
+    """What a configuration may ask of a checkpoint, where config.json does not say."""
 
     shapes: Mapping[str, Shape]  # by current name
     differ: Callable[[str, str], bool]  # whether two tensors hold different values
@@ -93,7 +93,7 @@ class Family:
         return {**values, **(self.untied_config(config) if untied else {})}
 
     def untie(self, leaves: Mapping[str, Array]) -> dict[str, Array]:
-        """Gives a tied head a kernel of its own, (hidden, vocab), equal to the embedding."""
+        """Gives a tied head a kernel of its own, (hidden, vocab): the embedding's values."""
         kernel, embedding = self.head
         return {**leaves, kernel: leaves[embedding].T}
 

@@ -140,13 +140,7 @@ class GPT2(nn.Module):
         wpe = nn.Embed(config.positions, config.hidden, name="wpe", dtype=self.dtype)
         hidden = wte(inputs.tokens) + wpe(inputs.positions)
 
-        blocks = nn.scan(
-            Block,
-            variable_axes=layers.SCANNED,
-            split_rngs={"params": True},
-            in_axes=(0, nn.broadcast),
-            length=config.layers,
-        )
+        blocks = layers.scan_layers(Block, config.layers, in_axes=(0, nn.broadcast))
         mask = layers.branch_mask(inputs.branches)
         hidden, _ = blocks(config, name="h")(hidden, jnp.arange(config.layers), mask)
 

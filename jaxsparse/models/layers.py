@@ -3,6 +3,7 @@ positions. Softmax and logits are float32 whatever the dtype of the weights.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +15,6 @@ PREFIX = 0  # the branch id of the shared prefix; branches count from 1
 
 Activation = Callable[[jax.Array], jax.Array]
 
-# Every scan over layers declares this collection, so that an interceptor can sow
-# statistics of each layer's inputs; without it sow under scan silently returns nothing.
-SCANNED = {"params": 0, "calibration": 0}
 
 ACTIVATIONS: dict[str, Activation] = {
     "gelu": lambda x: nn.gelu(x, approximate=False),
@@ -31,6 +29,24 @@ ACTIVATIONS: dict[str, Activation] = {
     "swish": nn.silu,
     "tanh": jnp.tanh,
 }
+
+
+def scan_layers(
+    block: type[nn.Module], length: int, in_axes: Any = nn.broadcast
+) -> Callable[..., nn.Module]:
+    """The block `length` times, parameters stacked on axis 0.
+
+    Every scan declares the collection `calibration`, so that an interceptor can sow
+    statistics of each layer's inputs; without it sow under scan silently returns
+    nothing.
+    """
+    return nn.scan(
+        block,
+        variable_axes={"params": 0, "calibration": 0},  # pyright: ignore[reportArgumentType]
+        split_rngs={"params": True},
+        in_axes=in_axes,
+        length=length,
+    )
 
 
 def branch_mask(
@@ -56,7 +72,7 @@ def attention(
     scale: float | jax.Array = 1.0,
     bias: Float[Array, "#b h q k"] | None = None,
 ) -> Float[Array, "b q h d"]:
-    """Softmax attention with float32 weights; a row with nothing to attend to is finite."""
+    """Softmax attention with float32 weights; a row that sees nothing is finite."""
     weights = jnp.einsum(
         "bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32
     )

@@ -1,4 +1,4 @@
-"""T5 (Raffel et al. 2020) and T5 1.1: an encoder, and a decoder over rows with branches."""
+"""T5 (Raffel et al. 2020) and 1.1: an encoder, a decoder over rows with branches."""
 
 import dataclasses
 import math
@@ -88,8 +88,8 @@ def _feed_forward(reader: Reader) -> tuple[str, bool]:
     value = reader.get("feed_forward_proj")
     *gate, activation = str(value).split("-")
     if gate not in ([], ["gated"]) or activation not in layers.ACTIVATIONS:
-        raise InputError(f"config.json: feed_forward_proj {value!r} is not implemented")
-    # transformers' "gated-gelu" is the tanh approximation, for files that predate names.
+        raise InputError(f"config.json: feed_forward_proj {value!r}: not implemented")
+    # transformers' "gated-gelu" is the tanh approximation: it predates the names.
     gelu = "gelu_new" if value == "gated-gelu" else activation
     for key, expected in (("dense_act_fn", gelu), ("is_gated_act", bool(gate))):
         if reader.get(key) not in (None, expected):
@@ -234,16 +234,6 @@ class DecoderBlock(nn.Module):
         return hidden + FeedForward(config, name="mlp")(normed), None
 
 
-def _scan(block: type[nn.Module], length: int) -> type[nn.Module]:
-    return nn.scan(
-        block,
-        variable_axes=layers.SCANNED,
-        split_rngs={"params": True},
-        in_axes=nn.broadcast,
-        length=length,
-    )
-
-
 class Encoder(nn.Module):
     config: T5Config
 
@@ -256,7 +246,9 @@ class Encoder(nn.Module):
         bias = RelativeBias(config, bidirectional=True, name="relative_bias")(
             positions, positions
         )
-        blocks = _scan(EncoderBlock, config.encoder_layers)(config, name="block")
+        blocks = layers.scan_layers(EncoderBlock, config.encoder_layers)(
+            config, name="block"
+        )
         hidden, _ = blocks(hidden, mask, bias)
         return _norm(config, "norm", hidden.dtype)(hidden)
 
@@ -277,7 +269,9 @@ class Decoder(nn.Module):
             inputs.positions, inputs.positions
         )
         mask = layers.branch_mask(inputs.branches)
-        blocks = _scan(DecoderBlock, config.decoder_layers)(config, name="block")
+        blocks = layers.scan_layers(DecoderBlock, config.decoder_layers)(
+            config, name="block"
+        )
         hidden, _ = blocks(hidden, mask, bias, encoded, encoded_mask)
         hidden = layers.at_positions(hidden, inputs.scored)
         return _norm(config, "norm", hidden.dtype)(hidden)

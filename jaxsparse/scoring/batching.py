@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Bool, Int
 
 from jaxsparse.scoring.encoded import Encoded
+from jaxsparse.types import Array
 
 # What a padded place holds: nothing attends to it and no score reads it.
 _PADDING = {

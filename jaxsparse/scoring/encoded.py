@@ -1,4 +1,4 @@
-"""One question, ready for the device: rows of tokens, and where its scores come from."""
+"""One question, ready for the device: rows of tokens, and where scores come from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,0 +1,245 @@
+"""What a run leaves behind: results.csv, predictions.parquet, report.md, run.json.
+
+Every file appears whole or not at all. Fractions in the files for programs, percent in
+the tables for people.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxsparse.evaluation import Accuracy, accuracies
+from jaxsparse.sweep import Point
+
+RECIPE_COLUMNS = (
+    "model", "family", "protocol", "context", "detokenize", "method", "pattern",
+    "scope", "prunable", "dtype", "seed", "sparsity", "achieved_sparsity",
+    "total_sparsity", "finetuned", "word_class", "split",
+)  # fmt: skip
+RESULT_COLUMNS: tuple[str, ...] = (
+    *RECIPE_COLUMNS,
+    "questions", "correct", "accuracy", "ci_low", "ci_high", "dense_accuracy",
+    "p_vs_dense", "truncated", "ties", "seconds", "questions_per_second",
+)  # fmt: skip
+CHANCE = 0.1
+POOLED_COLUMNS = ("all", "95 % CI", "p", "ties", "s")
+
+PREDICTIONS = pa.schema(
+    [(name, pa.string()) for name in RECIPE_COLUMNS[:10]]
+    + [("seed", pa.int64())]
+    + [(name, pa.float64()) for name in RECIPE_COLUMNS[11:14]]
+    + [("finetuned", pa.bool_()), ("word_class", pa.string()), ("split", pa.string())]
+    + [
+        ("question_id", pa.string()),
+        ("answer", pa.string()),
+        ("options", pa.list_(pa.string())),
+        ("scores", pa.list_(pa.float32())),
+        ("option_tokens", pa.list_(pa.int32())),
+        ("predicted", pa.int32()),
+        ("correct", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One point of one model's sweep, and its accuracies by word class."""
+
+    model: str  # as it is called in this run
+    family: str
+    dtype: str
+    point: Point
+    accuracies: tuple[Accuracy, ...]
+    finetuned: bool = False
+
+    @classmethod
+    def of(cls, model: str, family: str, dtype: str, point: Point) -> "Result":
+        rows = tuple(accuracies(point.prepared, point.scores, point.dense))
+        return cls(model, family, dtype, point, rows)
+
+    @property
+    def split(self) -> str:
+        """The split of the questions; several are joined by +."""
+        questions = self.point.prepared.questions
+        return "+".join(dict.fromkeys(question.split for question in questions))
+
+    def recipe(self) -> dict[str, Any]:
+        """The recipe columns, but for word class and split."""
+        point, recipe = self.point, self.point.recipe
+        return {
+            "model": self.model,
+            "family": self.family,
+            "protocol": point.prepared.protocol,
+            "context": point.prepared.context,
+            "detokenize": point.prepared.detokenize,
+            "method": recipe.method,
+            "pattern": recipe.pattern,
+            "scope": recipe.scope,
+            "prunable": recipe.prunable,
+            "dtype": self.dtype,
+            "seed": recipe.seed,
+            "sparsity": point.sparsity,
+            "achieved_sparsity": point.achieved_sparsity,
+            "total_sparsity": point.total_sparsity,
+            "finetuned": self.finetuned,
+        }
+
+
+def result_rows(result: Result) -> Iterator[dict[str, Any]]:
+    """Rows of results.csv: one for each word class, and `all`."""
+    for row in result.accuracies:
+        yield {**result.recipe(), "split": result.split, **asdict(row)}
+
+
+def prediction_table(result: Result) -> pa.Table:
+    """Rows of predictions.parquet: one for each question."""
+    prepared, scores = result.point.prepared, result.point.scores
+    questions = prepared.questions
+    columns: dict[str, Any] = {
+        name: [value] * len(questions) for name, value in result.recipe().items()
+    }
+    columns |= {
+        "word_class": [question.word_class for question in questions],
+        "split": [question.split for question in questions],
+        "question_id": [question.id for question in questions],
+        "answer": [question.answer for question in questions],
+        "options": [list(question.options) for question in questions],
+        "scores": list(scores.scores),
+        "option_tokens": [list(encoded.option_tokens) for encoded in prepared.encoded],
+        "predicted": scores.predicted,
+        "correct": scores.correct(questions),
+    }
+    return pa.table(columns, schema=PREDICTIONS)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Gives a path to write to, and makes it `path` once all is written."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
+    """Writes all files of a run into the directory `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (
+        whole(out / "predictions.parquet") as predictions,
+        whole(out / "results.csv") as table,
+        whole(out / "report.md") as text,
+        whole(out / "run.json") as facts,
+    ):
+        with pq.ParquetWriter(predictions, PREDICTIONS) as writer:
+            for result in results:
+                writer.write_table(prediction_table(result))
+        with table.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.DictWriter(file, RESULT_COLUMNS, lineterminator="\n")
+            rows.writeheader()
+            for result in results:
+                rows.writerows(result_rows(result))
+        text.write_text(markdown(results, run), encoding="utf-8")
+        facts.write_text(f"{json.dumps(run, indent=2)}\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table for people: a model under one protocol, a row for each point."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def tables(results: Sequence[Result]) -> Iterator[Table]:
+    """One for each model and protocol, in the order of the run."""
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        key = (result.model, result.point.prepared.protocol)
+        groups.setdefault(key, []).append(result)
+    for (model, protocol), members in groups.items():
+        first = members[0]
+        pooled = first.accuracies[-1]
+        classes = tuple(row.word_class for row in first.accuracies[:-1])
+        yield Table(
+            title=f"{model} · {protocol}",
+            header=(
+                "method",
+                "sparsity",
+                *classes,
+                "all",
+                "95 % CI",
+                "p",
+                "ties",
+                "s",
+            ),  # fmt: skip
+            rows=tuple(_row(result) for result in members),
+            notes=(
+                f"{pooled.questions} questions, {pooled.truncated} with sentences "
+                f"dropped to fit; {first.family}, {first.dtype}, "
+                f"scope {first.point.recipe.scope}, prunable "
+                f"{first.point.recipe.prunable}",
+            ),
+        )
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    pooled = result.accuracies[-1]
+    p_value = "" if pooled.p_vs_dense is None else f"{pooled.p_vs_dense:.2g}"
+    return (
+        result.point.recipe.method if result.point.sparsity else "dense",
+        f"{result.point.sparsity:g}",
+        *(f"{100 * row.accuracy:.1f}" for row in result.accuracies),
+        f"{100 * pooled.ci_low:.1f}–{100 * pooled.ci_high:.1f}",
+        p_value,
+        f"{pooled.ties}",
+        f"{pooled.seconds:.1f}",
+    )
+
+
+LEGEND = (
+    f"Accuracy in percent; chance is {100 * CHANCE:.0f}. CI: Wilson, 95 %. p: exact "
+    "McNemar against dense on the same questions. ties: questions whose best score two "
+    "options share (the first is taken). s: seconds of scoring."
+)
+
+
+def markdown(results: Sequence[Result], run: Mapping[str, Any]) -> str:
+    """report.md."""
+    lines = ["# Accuracy against sparsity", "", f"    {run['command']}", "", LEGEND, ""]
+    lines += [f"{line}\n" for line in run["notes"]]
+    for table in tables(results):
+        lines += [f"## {table.title}", ""]
+        lines += [f"| {' | '.join(cells)} |" for cells in (table.header,)]
+        lines += ["|" + "---|" * len(table.header)]
+        lines += [f"| {' | '.join(cells)} |" for cells in table.rows]
+        lines += ["", *table.notes, ""]
+    return "\n".join(lines)
+
+
+def terminal(results: Sequence[Result]) -> str:
+    """The same tables in plain text."""
+    blocks = []
+    for table in tables(results):
+        cells = [table.header, *table.rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        blocks += ["", table.title, *(_line(row, widths) for row in cells)]
+        blocks += table.notes
+    return "\n".join([*blocks, "", LEGEND])
+
+
+def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
+    first, *rest = zip(cells, widths, strict=True)
+    aligned = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+    return "  ".join(aligned).rstrip()
