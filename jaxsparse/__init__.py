@@ -1,0 +1,6 @@
+"""How much of a language model can be cut away before it stops understanding a story?"""
+
+from jaxsparse.model import Model, load_model
+from jaxsparse.types import InputError
+
+__all__ = ["InputError", "Model", "load_model"]

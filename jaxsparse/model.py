@@ -221,7 +221,7 @@ def make_apply(family: Family, config: Any, dtype: str) -> Apply:
 
     def apply(params: Params, inputs: Any) -> jax.Array:
         with jax.default_matmul_precision(precision):
-            return module.apply({"params": params}, inputs)
+            return module.apply({"params": params}, inputs)  # pyright: ignore[reportReturnType]
 
     return apply
 
@@ -256,12 +256,13 @@ def export(model: Model, params: Params, directory: Path) -> None:
     shapes = {path: leaf.shape for path, leaf in leaves.items()}
     active = rules.active_rules(blueprint.family.table, shapes)
     made = rules.to_hf(active, leaves)
+    file_names = blueprint.plan.file_names
     embedding = rules.name_of(active, blueprint.family.head[1])
     tensors = {}
     for rule in active:
         for name in rule.names(shapes[rule.path]):
-            file = blueprint.plan.file_names.get(name)
-            file = blueprint.plan.file_names[embedding] if file is None else file
+            # A head untied here is in no file yet: it was the embedding.
+            file = file_names.get(name, file_names[embedding])
             dtype = _file_dtype(blueprint.checkpoint.dtypes[file], model.dtype)
             shape = rule.hf_shape(shapes[rule.path])
             tensors[name] = writing.Tensor(shape, dtype, made[name])

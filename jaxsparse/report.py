@@ -30,6 +30,7 @@ RESULT_COLUMNS: tuple[str, ...] = (
     "p_vs_dense", "truncated", "ties", "seconds", "questions_per_second",
 )  # fmt: skip
 CHANCE = 0.1
+FILES = ("report.md", "results.csv", "predictions.parquet", "run.json")
 POOLED_COLUMNS = ("all", "95 % CI", "p", "ties", "s")
 
 PREDICTIONS = pa.schema(
@@ -174,16 +175,7 @@ def tables(results: Sequence[Result]) -> Iterator[Table]:
         classes = tuple(row.word_class for row in first.accuracies[:-1])
         yield Table(
             title=f"{model} · {protocol}",
-            header=(
-                "method",
-                "sparsity",
-                *classes,
-                "all",
-                "95 % CI",
-                "p",
-                "ties",
-                "s",
-            ),  # fmt: skip
+            header=("method", "sparsity", *classes, *POOLED_COLUMNS),
             rows=tuple(_row(result) for result in members),
             notes=(
                 f"{pooled.questions} questions, {pooled.truncated} with sentences "

@@ -93,7 +93,7 @@ class Family:
         return {**values, **(self.untied_config(config) if untied else {})}
 
     def untie(self, leaves: Mapping[str, Array]) -> dict[str, Array]:
-        """Gives a tied head a kernel of its own, (hidden, vocab): the embedding's values."""
+        """Gives a tied head a kernel of its own: the embedding, (hidden, vocab)."""
         kernel, embedding = self.head
         return {**leaves, kernel: leaves[embedding].T}
 

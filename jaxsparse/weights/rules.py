@@ -187,9 +187,9 @@ def active_rules(table: Table, leaves: Mapping[str, Shape]) -> tuple[Rule, ...]:
     return rules
 
 
-def name_of(rules: Iterable[Rule], path: str) -> str | None:
-    """The tensor of an unstacked leaf; None where there is no such leaf."""
-    return next((rule.hf_name for rule in rules if rule.path == path), None)
+def name_of(rules: Iterable[Rule], path: str) -> str:
+    """The tensor of an unstacked leaf."""
+    return next(rule.hf_name for rule in rules if rule.path == path)
 
 
 def listing(names: Iterable[str], most: int = 3) -> str:

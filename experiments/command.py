@@ -1,0 +1,104 @@
+"""What every binary does before and after its work: flags, quiet libraries, errors.
+
+Bad input ends in one line on stderr and exit status 2; `--help` exits 0. Anything else
+that goes wrong is our fault and keeps its traceback.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from absl import flags, logging
+
+from jaxsparse.types import InputError
+
+BOOLEANS = ("true", "false", "True", "False")
+
+
+def run(main: Callable[[], None], description: str) -> None:
+    """Parses the command line, runs `main`, and exits."""
+    program = Path(sys.argv[0]).stem
+    if any(argument in ("--help", "-help", "-h") for argument in sys.argv[1:]):
+        print(_help(program, description))
+        sys.exit(0)
+    try:
+        _parse(sys.argv)
+        quiet_libraries()
+        main()
+    except (flags.Error, InputError, OSError) as error:
+        if logging.get_verbosity() >= logging.DEBUG:
+            raise
+        _fail(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _parse(argv: Sequence[str]) -> None:
+    rest = flags.FLAGS(_join_booleans(argv))
+    if len(rest) > 1:
+        raise InputError(
+            f"unexpected argument {rest[1]!r}; flags are written --name=value"
+        )
+
+
+def _join_booleans(argv: Sequence[str]) -> list[str]:
+    """`--large True` means `--large=True`: the original experiments wrote it so."""
+    joined: list[str] = []
+    for argument in argv:
+        name = joined[-1].lstrip("-") if joined else ""
+        if (
+            argument in BOOLEANS
+            and joined[-1:] != argv[:1]
+            and joined[-1].startswith("-")
+            and name in flags.FLAGS
+            and flags.FLAGS[name].boolean
+        ):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _help(program: str, description: str) -> str:
+    """The description, and every flag of our own with its default."""
+    lines = [description.strip(), "", f"flags of {program}:"]
+    by_module = flags.FLAGS.flags_by_module_dict()
+    ours = [
+        flag
+        for module, members in by_module.items()
+        if module.startswith("experiments")
+        or module == "__main__"
+        or module == sys.argv[0]
+        for flag in members
+    ]
+    for flag in ours:
+        default = "" if flag.default in (None, "") else f" (default: {_shown(flag)})"
+        lines.append(f"  --{flag.name}: {' '.join((flag.help or '').split())}{default}")
+    return "\n".join(lines)
+
+
+def _shown(flag: flags.Flag) -> str:
+    default = flag.default
+    return ",".join(map(str, default)) if isinstance(default, list) else str(default)
+
+
+def quiet_libraries() -> None:
+    """Keeps other libraries' chatter out of the terminal, and compilations on disk."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import jax
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    if not jax.config.jax_compilation_cache_dir:
+        cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(cache / "jaxsparse/xla"))

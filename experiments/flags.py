@@ -1,0 +1,229 @@
+"""The flags that binaries share, and the settings they make: the only place that reads
+flags. Everything that can be wrong with a flag by itself is found here."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from absl import flags
+
+from jaxsparse import cbt, pruning, scoring
+from jaxsparse.model import DTYPES
+from jaxsparse.models import PRUNABLE
+from jaxsparse.sweep import PATTERNS, Recipe
+from jaxsparse.types import InputError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_list(
+    "model", [], "models: directories in Hugging Face format, aliases, or hub ids"
+)
+flags.DEFINE_string(
+    "data", None, "questions: cbt (the hub data set), a directory of CBTest files, or "
+    "one .txt, .jsonl or .parquet file (default: cbt)"
+)  # fmt: skip
+flags.DEFINE_enum("split", None, cbt.SPLITS, "which questions (default: test)")
+flags.DEFINE_list("word_classes", None, "of CN,NE,V,P (default: all)")
+flags.DEFINE_integer(
+    "num_examples", 0, "questions in all, even over the classes; 0: all", lower_bound=0
+)
+flags.DEFINE_list("protocol", ["cloze"], "ways of asking: cloze,append")
+flags.DEFINE_enum("context", "full", scoring.CONTEXTS, "how much of the story is read")
+flags.DEFINE_enum(
+    "detokenize", "ptb", sorted(cbt.STYLES), "ptb undoes Penn Treebank tokens"
+)
+flags.DEFINE_list("method", ["magnitude"], f"of {','.join(pruning.METHODS)}")
+flags.DEFINE_enum("pattern", "unstructured", PATTERNS, "of the masks")
+flags.DEFINE_enum(
+    "scope", None, ("matrix", "global"),
+    "weights that compete with one another (default: the method's own)",
+)  # fmt: skip
+flags.DEFINE_enum("prunable", "blocks", PRUNABLE, "which weights can be pruned")
+flags.DEFINE_list(
+    "sparsities", ["0", "0.1", "0.5", "0.9", "0.99"], "fractions to prune, 0 to 1"
+)
+flags.DEFINE_integer(
+    "levels_at_once", 1, "sparsities evaluated in one call", lower_bound=1
+)
+flags.DEFINE_enum("dtype", "float32", DTYPES, "of weights and activations")
+flags.DEFINE_integer(
+    "batch_tokens", 0, "tokens in a batch; 0: what suits the device", lower_bound=0
+)
+flags.DEFINE_string("mesh", "", "devices; this version runs on one")
+flags.DEFINE_string("out", None, "directory of the results (default: results/…)")
+flags.DEFINE_integer("seed", 0, "of methods that draw random numbers", lower_bound=0)
+flags.DEFINE_boolean(
+    "skip_malformed", False, "leave malformed questions out, and count them"
+)
+
+# The command line of the original experiments.
+flags.DEFINE_enum(
+    "model_type", None, ("d-o", "e-o", "e-d"),
+    "the original spelling of models: d-o GPT-2, e-o ELECTRA (generator and "
+    "discriminator), e-d T5; runs both protocols",
+)  # fmt: skip
+flags.DEFINE_boolean("large", None, "with --model_type: the large models, or the small")
+flags.DEFINE_boolean(
+    "first_and_sec", None, "with --model_type: false means --context=query"
+)
+
+ORIGINAL_MODELS = {  # model_type -> large -> models
+    "d-o": {True: ["gpt2-xl"], False: ["gpt2-small"]},
+    "e-o": {
+        True: ["electra-large", "electra-large-discriminator"],
+        False: ["electra-small", "electra-small-discriminator"],
+    },
+    "e-d": {True: ["t5-3b"], False: ["t5-small"]},
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the flags say, checked and with defaults filled in."""
+
+    models: tuple[str, ...]
+    data: str
+    split: str | None
+    word_classes: tuple[str, ...] | None
+    num_examples: int
+    protocols: tuple[str, ...]
+    context: str
+    detokenize: str
+    recipes: tuple[Recipe, ...]
+    sparsities: tuple[float, ...]
+    levels_at_once: int
+    dtype: str
+    batch_tokens: int
+    seed: int
+    skip_malformed: bool
+    out: Path
+
+
+def settings_from_flags() -> Settings:
+    """Raises InputError for what no run could mean."""
+    original = _original_experiment()
+    models = original.get("models") or _names("model", FLAGS.model)
+    if not models:
+        raise InputError(
+            "--model is empty, and the bundled models are not part of this version; "
+            "pass --model=DIRECTORY or a name such as gpt2-small"
+        )
+    if FLAGS.mesh:
+        raise InputError(f"--mesh={FLAGS.mesh}: this version runs on one device")
+    methods = _choices("method", FLAGS.method, pruning.METHODS)
+    scopes = [pruning.resolve_scope(method, FLAGS.scope) for method in methods]
+    word_classes = FLAGS.word_classes
+    if word_classes is not None:
+        word_classes = _choices("word_classes", word_classes, cbt.WORD_CLASSES)
+    return Settings(
+        models=tuple(models),
+        data="cbt" if FLAGS.data is None else FLAGS.data,
+        split=FLAGS.split,
+        word_classes=word_classes,
+        num_examples=FLAGS.num_examples,
+        protocols=original.get("protocols")
+        or _choices("protocol", FLAGS.protocol, scoring.PROTOCOLS),
+        context=original.get("context") or FLAGS.context,
+        detokenize=FLAGS.detokenize,
+        recipes=tuple(
+            Recipe(method, scope, FLAGS.prunable, FLAGS.pattern, FLAGS.seed)
+            for method, scope in zip(methods, scopes, strict=True)
+        ),
+        sparsities=_sparsities(FLAGS.sparsities),
+        levels_at_once=FLAGS.levels_at_once,
+        dtype=FLAGS.dtype,
+        batch_tokens=FLAGS.batch_tokens,
+        seed=FLAGS.seed,
+        skip_malformed=FLAGS.skip_malformed,
+        out=_out(models),
+    )
+
+
+def _original_experiment() -> dict:
+    """What --model_type, --large and --first_and_sec stand for; empty without them."""
+    if FLAGS.model_type is None:
+        for name in ("large", "first_and_sec"):
+            if FLAGS[name].present:
+                raise InputError(f"--{name} goes with --model_type; or pass --model")
+        return {}
+    for name in ("model", "protocol", "context"):
+        if FLAGS[name].present:
+            raise InputError(f"--{name} and --model_type exclude each other")
+    return {
+        "models": ORIGINAL_MODELS[FLAGS.model_type][bool(FLAGS.large)],
+        "protocols": scoring.PROTOCOLS,
+        "context": "query" if FLAGS.first_and_sec is False else "full",
+    }
+
+
+def _names(flag: str, values: list[str]) -> tuple[str, ...]:
+    """A comma list: no empty entries, none twice."""
+    names = [value.strip() for value in values]
+    if "" in names:
+        raise InputError(f"--{flag}={','.join(values)}: an entry is empty")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"--{flag}: {', '.join(twice)} is given twice")
+    return tuple(names)
+
+
+def _choices(flag: str, values: list[str], known) -> tuple[str, ...]:
+    names = _names(flag, values)
+    if not names:
+        raise InputError(f"--{flag} is empty; choose from {', '.join(known)}")
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"--{flag}: unknown value {name!r}; choose from {', '.join(known)}"
+            )
+    return names
+
+
+def _sparsities(values: list[str]) -> tuple[float, ...]:
+    sparsities = []
+    for value in _names("sparsities", values):
+        try:
+            sparsity = float(value)
+        except ValueError:
+            raise InputError(f"--sparsities: {value!r} is not a number") from None
+        if not 0 <= sparsity <= 1:
+            raise InputError(f"--sparsities: {value} is not a fraction from 0 to 1")
+        sparsities.append(sparsity)
+    if not sparsities:
+        raise InputError("--sparsities is empty; fractions such as 0,0.5,0.9")
+    if len(set(sparsities)) < len(sparsities):
+        raise InputError(f"--sparsities={','.join(values)}: a value is given twice")
+    if len(sparsities) > 256:
+        raise InputError(f"--sparsities: {len(sparsities)} values; at most 256")
+    return tuple(sorted(sparsities))
+
+
+def _out(models: tuple[str, ...]) -> Path:
+    """--out, or a name made of all that changes scores, so that the same command comes
+    back to its results. Checked to be writable, and not made before there are any."""
+    if FLAGS.out is None:
+        kept = {name: FLAGS[name].value for name in SCORE_FLAGS}
+        digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+        names = "+".join(name.strip("/").replace("/", "-") for name in models)
+        out = Path("results") / f"{names[-100:].lstrip('.-+')}-{digest[:8]}"
+    else:
+        out = Path(FLAGS.out).expanduser()
+    nearest = next(
+        parent for parent in (out, *out.absolute().parents) if parent.exists()
+    )
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"--out={out}: cannot write in {nearest}")
+    return out
+
+
+SCORE_FLAGS = (
+    "model", "data", "split", "word_classes", "num_examples", "protocol", "context",
+    "detokenize", "pattern", "scope", "prunable", "dtype", "seed", "skip_malformed",
+    "model_type", "large", "first_and_sec",
+)  # fmt: skip
+
+
+def facts(settings: Settings) -> dict:
+    """The settings as run.json keeps them."""
+    return {**asdict(settings), "out": str(settings.out)}

@@ -1,0 +1,81 @@
+"""Models and questions, checked in that order, before any weights are loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from experiments.flags import Settings
+from jaxsparse import cbt, scoring
+from jaxsparse.model import Blueprint, check_values, open_model
+from jaxsparse.types import InputError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    models: tuple[Blueprint, ...]  # names unique within the run
+    questions: tuple[cbt.Question, ...]
+    malformed: tuple[cbt.Malformed, ...]  # left out
+
+
+def open_models(names: Sequence[str]) -> tuple[Blueprint, ...]:
+    """Opens every model, by headers only, and makes their names unique."""
+    models: list[Blueprint] = []
+    for name in names:
+        model = open_model(name)
+        try:
+            scoring.check_tokenizer(model.tokenizer, model.config)
+        except InputError as error:
+            raise InputError(f"{model.checkpoint.directory}: {error}") from None
+        taken = {other.name for other in models}
+        number, unique = 1, model.name
+        while unique in taken:
+            number += 1
+            unique = f"{model.name}-{number}"
+        models.append(replace(model, name=unique))
+    return tuple(models)
+
+
+def read_inputs(settings: Settings) -> Inputs:
+    """Raises InputError for the first thing that is wrong, models before questions.
+
+    Values of weights are looked at here only if there are several models: the last
+    must be known to be sound before the first is scored.
+    """
+    models = open_models(settings.models)
+    reading = cbt.read(settings.data, settings.split, settings.word_classes)
+    unusable = {
+        question.id: reason
+        for question in reading.questions
+        if (reason := _unusable(question, models, settings)) is not None
+    }
+    malformed = (*reading.malformed, *unusable.values())
+    cbt.check(malformed, settings.skip_malformed)
+    usable = [q for q in reading.questions if q.id not in unusable]
+    questions = cbt.select(usable, settings.num_examples)
+    if not questions:
+        raise InputError(f"--data={settings.data}: no questions are left")
+    if len(models) > 1:
+        for model in models:
+            check_values(model)
+    return Inputs(models, questions, malformed)
+
+
+def _unusable(
+    question: cbt.Question, models: Sequence[Blueprint], settings: Settings
+) -> cbt.Malformed | None:
+    """Why one of the run's models cannot answer a question, if so: then none is asked,
+    so that all answer the same questions."""
+    for model in models:
+        for protocol in settings.protocols:
+            try:
+                scoring.check_usable(
+                    question,
+                    model.tokenizer,
+                    model.config,
+                    protocol,
+                    detokenize=settings.detokenize,
+                )
+            except scoring.Unusable as error:
+                file, _, line = question.source.rpartition(":")
+                reason = f"{model.name}, {protocol}: {error}"
+                return cbt.Malformed(file, int(line), reason, question.id)
+    return None

@@ -1,0 +1,55 @@
+"""Prunes one model at one sparsity and writes it for transformers to load.
+
+./run.sh prune --model=DIR --method=magnitude --sparsities=0.5 --export=DIR
+"""
+
+from pathlib import Path
+
+from absl import flags as absl_flags
+
+from experiments import command, flags, inputs
+from jaxsparse import trees
+from jaxsparse.model import export, load
+from jaxsparse.sweep import for_recipes, prune, pruned_leaves
+from jaxsparse.types import InputError
+
+absl_flags.DEFINE_string("export", None, "directory to write; must not exist yet")
+
+
+def main() -> None:
+    settings = flags.settings_from_flags()
+    (name,) = one("model", settings.models)
+    (recipe,) = one("method", settings.recipes)
+    (sparsity,) = one("sparsities", settings.sparsities)
+    if not absl_flags.FLAGS.export:
+        raise InputError("--export is missing; name the directory to write")
+    directory = Path(absl_flags.FLAGS.export).expanduser()
+    if directory.exists():
+        raise InputError(f"--export={directory}: exists already; name a new directory")
+
+    (blueprint,) = inputs.open_models([name])
+    model = for_recipes(load(blueprint, settings.dtype), [recipe])
+    pruned = prune(model, recipe, [sparsity])
+    leaves = trees.flatten(model.params)
+    achieved = (0.0, 0.0)
+    if pruned.survival:
+        dense = {path: leaves[path] for path in pruned.survival}
+        leaves |= pruned_leaves(dense, pruned.survival, 0)
+        (achieved,) = pruned.achieved
+    export(model, trees.unflatten(leaves), directory)
+    print(
+        f"{name}: {recipe.method}, sparsity {sparsity:g} requested, "
+        f"{achieved[0]:.6f} of the prunable weights ({recipe.prunable}) and "
+        f"{achieved[1]:.6f} of all; written to {directory}"
+    )
+
+
+def one(flag: str, values: tuple) -> tuple:
+    """Raises InputError unless a comma list holds exactly one value."""
+    if len(values) != 1:
+        raise InputError(f"--{flag}: prune takes one, got {len(values)}")
+    return values
+
+
+if __name__ == "__main__":
+    command.run(main, __doc__ or "")
