@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# ./run.sh [sweep] [flags] | prune [flags] | random_checkpoint [flags] | test | check
+# ./run.sh [sweep] [flags] | prune [flags] | random_checkpoint [flags] |
+#          benchmark [flags] | test [pytest arguments] | check
 # Makes .venv once, installs the package there, and hands over.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -55,10 +56,11 @@ case ${1-} in
     "$venv/bin/ruff" check .
     exec "$venv/bin/basedpyright"
     ;;
-  finetune | pretrain | build_cbt | report | benchmark)
-    fail "$1 is not part of this version; there are sweep, prune, random_checkpoint" ;;
+  benchmark) job=$1; shift; install test "$root[test]" ;;
+  finetune | pretrain | build_cbt | report)
+    fail "$1 is not part of this version; there are sweep, prune, random_checkpoint, benchmark" ;;
   -* | "") ;;
-  *) fail "unknown job $1; there are sweep, prune, random_checkpoint, test, check" ;;
+  *) fail "unknown job $1; there are sweep, prune, random_checkpoint, benchmark, test, check" ;;
 esac
 
 installed test || install package "$root"

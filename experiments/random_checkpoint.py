@@ -3,90 +3,20 @@
     ./run.sh random_checkpoint --shape=gpt2-xl --tokenizer=DIR --to=DIR
 
 Such a model knows nothing: its accuracy is chance, its speed and memory are the real
-ones. Shapes as published: Radford et al. (2019), Clark et al. (2020), Raffel et al.
-(2020), and a tiny one of each kind.
+ones.
 """
 
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from absl import flags
 
 from experiments import command
-from jaxsparse.models import FAMILIES, Tensors
-from jaxsparse.models.config import Reader
+from jaxsparse.models.shapes import SHAPES, published
 from jaxsparse.types import InputError
 from jaxsparse.weights import rules, writing
-
-
-def gpt2(hidden: int, layers: int, heads: int) -> dict[str, Any]:
-    return {
-        "model_type": "gpt2",
-        "architectures": ["GPT2LMHeadModel"],
-        "n_embd": hidden,
-        "n_layer": layers,
-        "n_head": heads,
-    }
-
-
-def electra(
-    embedding: int,
-    hidden: int,
-    layers: int,
-    heads: int,
-    ffn: int,
-    kind: str = "ElectraForMaskedLM",
-) -> dict[str, Any]:
-    return {
-        "model_type": "electra",
-        "architectures": [kind],
-        "embedding_size": embedding,
-        "hidden_size": hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "intermediate_size": ffn,
-    }
-
-
-def t5(
-    hidden: int, ffn: int, layers: int, heads: int, head_dim: int = 64
-) -> dict[str, Any]:
-    return {
-        "model_type": "t5",
-        "architectures": ["T5ForConditionalGeneration"],
-        "d_model": hidden,
-        "d_ff": ffn,
-        "num_layers": layers,
-        "num_heads": heads,
-        "d_kv": head_dim,
-    }
-
-
-DISCRIMINATOR = "ElectraForPreTraining"
-
-SHAPES = {
-    "gpt2-tiny": gpt2(64, 2, 4),
-    "gpt2-small": gpt2(768, 12, 12),
-    "gpt2-medium": gpt2(1024, 24, 16),
-    "gpt2-large": gpt2(1280, 36, 20),
-    "gpt2-xl": gpt2(1600, 48, 25),
-    "electra-tiny": electra(32, 64, 2, 4, 256),
-    "electra-small": electra(128, 256, 12, 4, 1024),
-    "electra-base": electra(768, 256, 12, 4, 1024),
-    "electra-large": electra(1024, 256, 24, 4, 1024),
-    "electra-tiny-discriminator": electra(32, 64, 2, 4, 256, DISCRIMINATOR),
-    "electra-small-discriminator": electra(128, 256, 12, 4, 1024, DISCRIMINATOR),
-    "electra-base-discriminator": electra(768, 768, 12, 12, 3072, DISCRIMINATOR),
-    "electra-large-discriminator": electra(1024, 1024, 24, 16, 4096, DISCRIMINATOR),
-    "t5-tiny": t5(64, 256, 2, 4, 16),
-    "t5-small": t5(512, 2048, 6, 8),
-    "t5-base": t5(768, 3072, 12, 12),
-    "t5-large": t5(1024, 4096, 24, 16),
-    "t5-3b": t5(1024, 16384, 24, 32, head_dim=128),
-}
 
 flags.DEFINE_enum("shape", None, SHAPES, "the model to imitate", required=True)
 flags.DEFINE_string("tokenizer", None, "directory to copy its tokenizer files from")
@@ -108,9 +38,7 @@ def main() -> None:
 
 def write(shape: str, tokenizer: Path, directory: Path, seed: int) -> int:
     """Writes the checkpoint, tensor by tensor; returns its number of parameters."""
-    values = SHAPES[shape]
-    family = FAMILIES[values["model_type"]]
-    config = family.read_config(_reader(values), _tensors(values))
+    family, config = published(shape)
     leaves = family.shapes(config)
     tensors = {
         name: writing.Tensor(
@@ -121,20 +49,8 @@ def write(shape: str, tokenizer: Path, directory: Path, seed: int) -> int:
         for rule in rules.active_rules(family.table, leaves)
         for name in rule.names(leaves[rule.path])
     }
-    writing.write_checkpoint(directory, tokenizer, values, tensors)
+    writing.write_checkpoint(directory, tokenizer, SHAPES[shape], tensors)
     return sum(tensor.nbytes // 4 for tensor in tensors.values())
-
-
-def _reader(values: dict[str, Any]) -> Reader:
-    from transformers import AutoConfig
-
-    return Reader(values, AutoConfig.for_model(values["model_type"]).to_dict())
-
-
-def _tensors(values: dict[str, Any]) -> Tensors:
-    """No file yet; but what kind of ELECTRA this is stands in its tensors."""
-    role = "discriminator" if DISCRIMINATOR in values["architectures"] else "generator"
-    return Tensors({f"{role}_predictions.dense.weight": ()}, lambda one, other: True)
 
 
 def _values(

@@ -1,4 +1,4 @@
-"""How much of a language model can be cut away before it stops understanding a story?"""
+"""How much of a language model can be cut before it stops understanding a story?"""
 
 from jaxsparse.model import Model, load_model
 from jaxsparse.types import InputError

@@ -88,6 +88,7 @@ class Scorer:
 
     apply: Apply
     levels_at_once: int = 1
+    compiler_options: Mapping[str, Any] = field(default_factory=dict)
     compile_seconds: float = 0.0
     _compiled: dict[Any, Any] = field(default_factory=dict)
 
@@ -114,8 +115,8 @@ class Scorer:
         key = (structure, tuple(leaf.shape for leaf in leaves))
         if key not in self._compiled:
             start = time.perf_counter()
-            function = jax.jit(self._score_levels)
-            self._compiled[key] = function.lower(params, levels, batch).compile()
+            lowered = jax.jit(self._score_levels).lower(params, levels, batch)
+            self._compiled[key] = lowered.compile(dict(self.compiler_options))
             self.compile_seconds += time.perf_counter() - start
         return self._compiled[key]
 

@@ -176,7 +176,7 @@ def tables(results: Sequence[Result]) -> Iterator[Table]:
         yield Table(
             title=f"{model} · {protocol}",
             header=("method", "sparsity", *classes, *POOLED_COLUMNS),
-            rows=tuple(_row(result) for result in members),
+            rows=tuple(_row(result) for result in _dense_once(members)),
             notes=(
                 f"{pooled.questions} questions, {pooled.truncated} with sentences "
                 f"dropped to fit; {first.family}, {first.dtype}, "
@@ -184,6 +184,14 @@ def tables(results: Sequence[Result]) -> Iterator[Table]:
                 f"{first.point.recipe.prunable}",
             ),
         )
+
+
+def _dense_once(results: Sequence[Result]) -> Iterator[Result]:
+    """Leaves out dense as it comes again with each further method."""
+    first = results[0].point.recipe
+    for result in results:
+        if result.point.sparsity or result.point.recipe == first:
+            yield result
 
 
 def _row(result: Result) -> tuple[str, ...]:

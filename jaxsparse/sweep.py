@@ -157,7 +157,9 @@ def sweep(
     levels = [_Level(pruned[0], None)] + [
         _Level(one, number) for one in pruned for number in range(len(one.sparsities))
     ]
-    scorer = Scorer(model.apply, min(levels_at_once, len(levels)))
+    scorer = Scorer(
+        model.apply, min(levels_at_once, len(levels)), model.compiler_options
+    )
     for protocol in protocols:
         prepared = prepare(
             model,

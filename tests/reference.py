@@ -84,8 +84,11 @@ def _limit(model: Any) -> int:
 def _ways(model: Any, protocol: str) -> tuple[Any, Any]:
     ways = {
         (GPT2LMHeadModel, "cloze"): (_gpt2_cloze_rows, _gpt2_cloze),
-        (ElectraForMaskedLM, "cloze"): (_electra_cloze_rows, _generator_cloze),
-        (ElectraForPreTraining, "cloze"): (_electra_cloze_rows, _discriminator_cloze),
+        (ElectraForMaskedLM, "cloze"): (_generator_cloze_rows, _generator_cloze),
+        (ElectraForPreTraining, "cloze"): (
+            _discriminator_cloze_rows,
+            _discriminator_cloze,
+        ),
         (T5ForConditionalGeneration, "cloze"): (_t5_cloze_rows, _t5_cloze),
         (GPT2LMHeadModel, "append"): (_append_rows, _gpt2_append),
         (ElectraForMaskedLM, "append"): (_append_rows, _generator_append),
@@ -129,14 +132,27 @@ def _gpt2_cloze_rows(
     return rows
 
 
-def _electra_cloze_rows(
+def _generator_cloze_rows(
     tokenizer: Any, before: str, after: str, options: Sequence[str]
 ) -> list[Row]:
-    """The pieces are those that the option has in place, inside the whole text.
+    """The query with k masks, which are then filled with the option's k pieces."""
+    rows = []
+    for option in options:
+        pieces = tokenizer(option, add_special_tokens=False)["input_ids"]
+        masks = tokenizer.mask_token * len(pieces)
+        start, end = len(before), len(before) + len(masks)
+        tokens, spans = _encode(tokenizer, before + masks + after)
+        scored = [i for i, (a, b) in enumerate(spans) if a < end and b > start]
+        for i, piece in zip(scored, pieces, strict=True):
+            tokens[i] = piece
+        rows.append(Row(tokens, scored, len(pieces)))
+    return rows
 
-    They are other than those of the option by itself only where the blank touches a
-    letter, as in the detokenized `XXXXXn't`: `could` is then the piece `couldn`.
-    """
+
+def _discriminator_cloze_rows(
+    tokenizer: Any, before: str, after: str, options: Sequence[str]
+) -> list[Row]:
+    """The pieces are those that the option has in place, inside the whole text."""
     rows = []
     for option in options:
         start, end = len(before), len(before) + len(option)

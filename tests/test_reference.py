@@ -116,9 +116,20 @@ def test_generator_l2r_of_several_pieces_fills_in_from_the_left(tokenizers):
     assert got.scores[0] == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_blank_that_touches_letters_is_read_in_place(tokenizers):
+def test_the_generator_reads_masks_apart_from_the_letters_they_touch(tokenizers):
     tokenizer = tokenizers["electra"]
     model = tiny.torch_model("electra-generator")
+    glued, apart = "Ned the XXXXXop .", "Ned the XXXXX op ."
+    lampsh = tokenizer("lampsh", add_special_tokens=False)["input_ids"]
+    got = reference.score(model, tokenizer, "cloze", STORY, glued, ["lampsh"])
+    same = reference.score(model, tokenizer, "cloze", STORY, apart, ["lampsh"])
+    assert got == same
+    assert got.option_tokens == [len(lampsh)]
+
+
+def test_the_discriminator_reads_an_option_in_place(tokenizers):
+    tokenizer = tokenizers["electra"]
+    model = tiny.torch_model("electra-discriminator")
     glued, whole = "Ned XXXXXop .", "Ned XXXXX ."
     assert tokenizer.tokenize("lamp") == ["lamp"]
     got = reference.score(model, tokenizer, "cloze", STORY, glued, ["lampsh"])

@@ -21,6 +21,13 @@ INERT = frozenset({
 })  # fmt: skip
 
 
+def _defaults(model_type: str) -> Mapping[str, Any]:
+    """What transformers' configuration class says of keys that a file leaves out."""
+    from transformers import AutoConfig
+
+    return AutoConfig.for_model(model_type).to_dict()
+
+
 class Reader:
     """The values of one config.json, each asked for by name and then accounted for.
 
@@ -29,15 +36,21 @@ class Reader:
     a key at that class's default is what we implement; the rest is unknown.
     """
 
-    def __init__(self, values: Mapping[str, Any], defaults: Mapping[str, Any]):
+    def __init__(self, values: Mapping[str, Any]):
         self._values = values
-        self._defaults = defaults
+        self._defaults = _defaults(values["model_type"])
         self._asked: set[str] = set()
 
     def get(self, key: str) -> Any:
         """The value of `key`, or transformers' default where the file has none."""
         self._asked.add(key)
         return self._values.get(key, self._defaults.get(key))
+
+    def given(self, key: str) -> Any:
+        """The value of `key` in the file, or None: for keys whose default depends on
+        other keys, which transformers' own default cannot tell."""
+        self._asked.add(key)
+        return self._values.get(key)
 
     def positive(self, key: str) -> int:
         value = self.get(key)

@@ -125,7 +125,9 @@ class Embeddings(nn.Module):
         )
         # One segment: every token is of type 0.
         hidden = table(tokens) + token_type(jnp.zeros_like(tokens))
-        hidden += position(jnp.arange(tokens.shape[1]))[None]
+        # Rows fit; their padding may not, and must stay finite to be ignored.
+        places = jnp.minimum(jnp.arange(tokens.shape[1]), config.positions - 1)
+        hidden += position(places)[None]
         return _norm(config, "norm", dtype)(hidden)
 
 

@@ -52,18 +52,18 @@ class T5Config:
         """
         head = "lm_head.weight"
         activation, gated = _feed_forward(reader)
-        scaled = reader.get("scale_decoder_outputs")
-        flag = reader.get("tie_word_embeddings")
+        scaled = reader.given("scale_decoder_outputs")
+        flag = reader.given("tie_word_embeddings")
         encoder_layers = reader.positive("num_layers")
         return cls(
             vocab=reader.positive("vocab_size"),
             positions=512
-            if reader.get("n_positions") is None
+            if reader.given("n_positions") is None
             else reader.positive("n_positions"),
             hidden=reader.positive("d_model"),
             encoder_layers=encoder_layers,
             decoder_layers=encoder_layers
-            if reader.get("num_decoder_layers") is None
+            if reader.given("num_decoder_layers") is None
             else reader.positive("num_decoder_layers"),
             heads=reader.positive("num_heads"),
             head_dim=reader.positive("d_kv"),
@@ -92,9 +92,9 @@ def _feed_forward(reader: Reader) -> tuple[str, bool]:
     # transformers' "gated-gelu" is the tanh approximation: it predates the names.
     gelu = "gelu_new" if value == "gated-gelu" else activation
     for key, expected in (("dense_act_fn", gelu), ("is_gated_act", bool(gate))):
-        if reader.get(key) not in (None, expected):
+        if reader.given(key) not in (None, expected):
             raise InputError(
-                f"config.json: {key} {reader.get(key)!r} contradicts "
+                f"config.json: {key} {reader.given(key)!r} contradicts "
                 f"feed_forward_proj {value!r}"
             )
     return gelu, bool(gate)

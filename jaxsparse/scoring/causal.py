@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxsparse.scoring.encoded import Encoded, pack
-from jaxsparse.scoring.passage import Passage, Tokens, shorten, tokenize
+from jaxsparse.scoring.passage import Options, Passage, Tokens, shorten, tokenize
 
 
 def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
@@ -15,9 +15,9 @@ def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
     Source: Radford et al. (2019), section 3.2.
     """
 
-    def rows(dropped: int) -> tuple[list[Tokens], int]:
+    def rows(dropped: int, options: Options) -> tuple[list[Tokens], int]:
         before, after = passage.around_blank(dropped)
-        texts = [f"{before}{option}{after}" for option in passage.options]
+        texts = [f"{before}{option}{after}" for option in options]
         return tokenize(tokenizer, texts), len(before)
 
     return _encode(passage, tokenizer, config, rows, options_in_place=True)
@@ -26,8 +26,9 @@ def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
 def append(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
     """Options after the query, its blank left open; scored over the option."""
 
-    def rows(dropped: int) -> tuple[list[Tokens], int]:
-        text, texts = passage.appended(dropped)
+    def rows(dropped: int, options: Options) -> tuple[list[Tokens], int]:
+        text = passage.whole(dropped)
+        texts = [f"{text} {option}" for option in options]
         return tokenize(tokenizer, texts), len(text)
 
     return _encode(passage, tokenizer, config, rows, options_in_place=False)
@@ -37,15 +38,15 @@ def _encode(
     passage: Passage,
     tokenizer: Any,
     config: Any,
-    rows: Callable[[int], tuple[list[Tokens], int]],
+    rows: Callable[[int, Options], tuple[list[Tokens], int]],
     options_in_place: bool,
 ) -> Encoded:
     dropped, (row_tokens, boundary) = shorten(
         passage,
-        tokenizer,
         config.positions,
-        rows=rows,
+        rows=lambda dropped: rows(dropped, passage.options),
         longest=lambda rows: max(map(len, rows[0])) + _needs_start(*rows),
+        probe=lambda dropped: rows(dropped, passage.longest_option),
     )
     ids = [row.ids for row in row_tokens]
     first = [_first_scored(row, boundary) for row in row_tokens]

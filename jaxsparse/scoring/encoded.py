@@ -20,6 +20,17 @@ class Encoded:
     dropped: int  # sentences left out from the left
 
 
+def distinct(rows: Sequence[Row]) -> tuple[tuple[Row, ...], list[int]]:
+    """The rows without repetition, and which of them each one is.
+
+    Options that are the same to the tokenizer share a row, and so tie exactly.
+    """
+    keys = [tuple(value.tobytes() for value in row.values()) for row in rows]
+    kept = dict(zip(keys, rows, strict=True))
+    numbers = {key: number for number, key in enumerate(kept)}
+    return tuple(kept.values()), [numbers[key] for key in keys]
+
+
 def pack(rows: Sequence[np.ndarray], first: Sequence[int]) -> tuple[Row, list]:
     """Packs rows that begin alike into one: the shared prefix, then their branches.
 
@@ -28,7 +39,8 @@ def pack(rows: Sequence[np.ndarray], first: Sequence[int]) -> tuple[Row, list]:
     positions                            0  1  2  3  4  3
 
     A token is predicted one position before its own, so the last of each row is never
-    read, and the first of each branch is predicted at the prefix's end.
+    read, and the first of each branch is predicted at the prefix's end. Equal rows
+    share a branch, and so tie exactly.
 
     Args:
         rows: the tokens of each row, int32.
@@ -45,12 +57,16 @@ def pack(rows: Sequence[np.ndarray], first: Sequence[int]) -> tuple[Row, list]:
     )
     slots: dict[int, int] = {}  # packed position -> slot
     terms = []
-    begin = shared
-    for number, (row, start) in enumerate(zip(rows, first, strict=True), start=1):
-        branch = row[shared:-1]
-        tokens.append(branch)
-        positions.append(np.arange(shared, shared + len(branch)))
-        branches.append(np.full(len(branch), number, np.int32))
+    begins: dict[bytes, int] = {}  # a row's tokens -> where its branch begins
+    end = shared
+    for row, start in zip(rows, first, strict=True):
+        begin = begins.setdefault(row.tobytes(), end)
+        if begin == end:
+            branch = row[shared:-1]
+            tokens.append(branch)
+            positions.append(np.arange(shared, shared + len(branch)))
+            branches.append(np.full(len(branch), len(begins), np.int32))
+            end += len(branch)
         predicted_at = [
             shared - 1 if token == shared else begin + token - shared - 1
             for token in range(start, len(row))
@@ -61,7 +77,6 @@ def pack(rows: Sequence[np.ndarray], first: Sequence[int]) -> tuple[Row, list]:
                 for at, token in zip(predicted_at, row[start:], strict=True)
             ]
         )
-        begin += len(branch)
     packed = {
         "tokens": np.concatenate(tokens).astype(np.int32),
         "positions": np.concatenate(positions).astype(np.int32),

@@ -1,12 +1,14 @@
 """The ELECTRA generator: an option's word pieces, the later ones masked."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from jaxsparse.scoring.encoded import Encoded, Row, Term
+from jaxsparse.scoring.encoded import Encoded, Row, Term, distinct
 from jaxsparse.scoring.passage import (
+    Options,
     Passage,
     Tokens,
     refuse_empty,
@@ -34,7 +36,6 @@ def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
     most_masks = max(map(len, pieces))
     dropped, (left, right) = shorten(
         passage,
-        tokenizer,
         config.positions,
         rows=lambda dropped: token_ids(tokenizer, passage.around_blank(dropped)),
         longest=lambda sides: 2 + sum(map(len, sides)) + most_masks,
@@ -73,47 +74,52 @@ def append(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
     """Options after the query, its blank left open, nothing masked; each of the
     option's tokens is read at its own position."""
     return encode_whole_rows(
-        passage, tokenizer, config, lambda dropped: _option_ends_row(passage, dropped)
+        passage, tokenizer, config, functools.partial(_options_end_rows, passage)
     )
 
 
-def _option_ends_row(passage: Passage, dropped: int) -> list[Span]:
-    text, texts = passage.appended(dropped)
-    return [(row, len(text), len(row)) for row in texts]
+def _options_end_rows(passage: Passage, dropped: int, options: Options) -> list[Span]:
+    text = passage.whole(dropped)
+    rows = [f"{text} {option}" for option in options]
+    return [(row, len(text), len(row)) for row in rows]
 
 
 def encode_whole_rows(
     passage: Passage,
     tokenizer: Any,
     config: Any,
-    spans: Callable[[int], list[Span]],
+    spans: Callable[[int, Options], list[Span]],
 ) -> Encoded:
     """One row for each option, scored at the tokens that overlap a span of characters.
 
     Args:
-        spans: number of sentences dropped -> the span of each option.
+        spans: number of sentences dropped, options -> the span of each option.
     """
 
-    def rows_and_spans(dropped: int) -> tuple[list[Tokens], list[Span]]:
-        chosen = spans(dropped)
+    def rows_and_spans(
+        dropped: int, options: Options
+    ) -> tuple[list[Tokens], list[Span]]:
+        chosen = spans(dropped, options)
         return tokenize(tokenizer, [text for text, *_ in chosen]), chosen
 
     dropped, (tokens, chosen) = shorten(
         passage,
-        tokenizer,
         config.positions,
-        rows=rows_and_spans,
+        rows=lambda dropped: rows_and_spans(dropped, passage.options),
         longest=lambda candidate: max(map(len, candidate[0])),
+        probe=lambda dropped: rows_and_spans(dropped, passage.longest_option),
     )
-    rows, terms = [], []
-    for number, (row, (_, start, end)) in enumerate(zip(tokens, chosen, strict=True)):
-        scored = np.flatnonzero((row.ends > start) & (row.starts < end))
-        rows.append(_row(row.ids, scored))
-        terms.append(
-            tuple((number, slot, int(row.ids[at])) for slot, at in enumerate(scored))
-        )
+    rows = [
+        _row(row.ids, np.flatnonzero((row.ends > start) & (row.starts < end)))
+        for row, (_, start, end) in zip(tokens, chosen, strict=True)
+    ]
+    rows, numbers = distinct(rows)
+    terms = []
+    for number in numbers:
+        pieces = rows[number]["tokens"][rows[number]["scored"]]
+        terms.append(tuple((number, slot, int(at)) for slot, at in enumerate(pieces)))
     refuse_empty(terms, passage.options)
-    return Encoded(tuple(rows), tuple(terms), tuple(map(len, terms)), dropped)
+    return Encoded(rows, tuple(terms), tuple(map(len, terms)), dropped)
 
 
 def _row(tokens, scored) -> Row:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 CONTEXTS = ("full", "query", "last")
 
+Options = Sequence[str]
+
 
 class Unusable(ValueError):
     """A question that a model cannot answer: its query does not fit even without a
@@ -31,15 +33,19 @@ class Passage:
         kept = {"full": sentences, "last": sentences[-1:], "query": ()}[context]
         return cls(kept, query, options)
 
+    @property
+    def longest_option(self) -> tuple[str]:
+        """Most likely the one that needs the most tokens."""
+        return (max(self.options, key=len),)
+
     def around_blank(self, dropped: int) -> tuple[str, str]:
         """The text before and after the blank, the first sentences left out."""
         before, after = self.query.split(BLANK)
         return " ".join((*self.sentences[dropped:], before)), after
 
-    def appended(self, dropped: int) -> tuple[str, tuple[str, ...]]:
-        """The text up to the query's end, blank left open, and then each option."""
-        text = " ".join((*self.sentences[dropped:], self.query))
-        return text, tuple(f"{text} {option}" for option in self.options)
+    def whole(self, dropped: int) -> str:
+        """The text up to the query's end, its blank left open."""
+        return " ".join((*self.sentences[dropped:], self.query))
 
 
 Rows = TypeVar("Rows")
@@ -47,10 +53,10 @@ Rows = TypeVar("Rows")
 
 def shorten(
     passage: Passage,
-    tokenizer: "PreTrainedTokenizerFast",
     limit: int,
     rows: Callable[[int], Rows],
     longest: Callable[[Rows], int],
+    probe: Callable[[int], Rows] | None = None,
 ) -> tuple[int, Rows]:
     """Drops sentences from the left, for all ten options alike, until every row fits.
 
@@ -58,6 +64,8 @@ def shorten(
         limit: in tokens of a row with its special tokens.
         rows: number of sentences dropped -> the rows.
         longest: the rows -> tokens of the longest of them.
+        probe: as `rows`, but one of them: while it is too long by itself, the others
+            need not be tokenized.
 
     Returns:
         the number of sentences dropped, and the rows that are left.
@@ -65,24 +73,14 @@ def shorten(
     Raises:
         Unusable: nothing fits, not even the query alone.
     """
-    whole = rows(0)
-    length = longest(whole)
-    if length <= limit:
-        return 0, whole
-    counts = [
-        len(ids)
-        for ids in token_ids(tokenizer, [f" {text}" for text in passage.sentences])
-    ]
-    # Whole rows are tokenized only near the answer: sentences tokenized one by one
-    # are off by less than this many tokens where they meet.
-    margin = 16
-    remaining = length - np.cumsum([0, *counts])
-    start = int(np.argmax(remaining <= limit + margin))
-    for dropped in range(max(start, 1), len(passage.sentences) + 1):
-        shorter = rows(dropped)
-        length = longest(shorter)
+    length = 0
+    for dropped in range(len(passage.sentences) + 1):
+        if probe and (length := longest(probe(dropped))) > limit:
+            continue
+        candidate = rows(dropped)
+        length = longest(candidate)
         if length <= limit:
-            return dropped, shorter
+            return dropped, candidate
     raise Unusable(f"the query alone is {length} tokens, of at most {limit}")
 
 

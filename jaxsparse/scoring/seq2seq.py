@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxsparse.scoring.encoded import Encoded, Row, pack
+from jaxsparse.scoring.encoded import Encoded, Row, distinct, pack
 from jaxsparse.scoring.passage import (
+    Options,
     Passage,
     Tokens,
     refuse_empty,
@@ -35,9 +36,7 @@ def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
         before, after = passage.around_blank(dropped)
         return tokenize(tokenizer, [f"{before}<extra_id_0>{after}"])[0]
 
-    dropped, row = shorten(
-        passage, tokenizer, config.positions, rows=encoder, longest=len
-    )
+    dropped, row = shorten(passage, config.positions, rows=encoder, longest=len)
     targets = [
         np.asarray([tokenizer.pad_token_id, blank, *option, end], np.int32)
         for option in pieces
@@ -57,28 +56,34 @@ def append(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
     """Options after the query, its blank left open; the decoder repeats what the
     encoder reads and is scored over the option."""
 
-    def rows(dropped: int) -> tuple[list[Tokens], int]:
-        text, texts = passage.appended(dropped)
+    def rows(dropped: int, options: Options) -> tuple[list[Tokens], int]:
+        text = passage.whole(dropped)
+        texts = [f"{text} {option}" for option in options]
         return tokenize(tokenizer, texts), len(text)
 
     dropped, (tokens, boundary) = shorten(
         passage,
-        tokenizer,
         config.positions,
-        rows=rows,
+        rows=lambda dropped: rows(dropped, passage.options),
         longest=lambda candidate: max(map(len, candidate[0])),
+        probe=lambda dropped: rows(dropped, passage.longest_option),
     )
     option_positions = [np.flatnonzero(row.ends > boundary).tolist() for row in tokens]
     refuse_empty(option_positions, passage.options)
-    encoded, terms = [], []
-    for number, (row, scored) in enumerate(zip(tokens, option_positions, strict=True)):
+    encoded, option_terms = [], []
+    for row, scored in zip(tokens, option_positions, strict=True):
         # The decoder's input is its target, </s> included, shifted right from <pad>;
         # what comes after the option changes nothing before it.
         target = np.concatenate([[tokenizer.pad_token_id], row.ids[: scored[-1] + 1]])
         packed, (row_terms,) = pack([target], [scored[0] + 1])
         encoded.append(_row(row.ids, packed))
-        terms.append(tuple((number, slot, token) for slot, token in row_terms))
-    return Encoded(tuple(encoded), tuple(terms), tuple(map(len, terms)), dropped)
+        option_terms.append(row_terms)
+    encoded, numbers = distinct(encoded)
+    terms = tuple(
+        tuple((number, slot, token) for slot, token in row_terms)
+        for number, row_terms in zip(numbers, option_terms, strict=True)
+    )
+    return Encoded(encoded, terms, tuple(map(len, terms)), dropped)
 
 
 def _row(encoder_tokens: np.ndarray, packed: Row) -> Row:

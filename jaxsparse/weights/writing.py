@@ -90,6 +90,7 @@ def _write_shards(
             for name in names
         }
         save_file(values, directory / file, metadata={"format": "pt"})
+        (directory / file).chmod(0o666 & ~_umask())  # it comes readable by us alone
         weight_map |= dict.fromkeys(names, file)
     if len(shards) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())

@@ -1,0 +1,434 @@
+"""The sweep: the same scores however levels are grouped, and those of torch's pruning."""
+
+import dataclasses
+from collections import Counter
+
+import jax
+import numpy as np
+import pytest
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+from transformers import AutoTokenizer
+from transformers.pytorch_utils import Conv1D
+
+from jaxsparse import pruning, trees
+from jaxsparse import sweep as sweep_module
+from jaxsparse.cbt import Question
+from jaxsparse.evaluation import Scorer, prepare, score_levels
+from jaxsparse.model import load_model
+from jaxsparse.scoring import batch
+from jaxsparse.sweep import Recipe, prune, sweep
+from jaxsparse.types import InputError
+from tests import reference, tiny
+
+VARIANTS = ("gpt2", "electra-generator-projected", "electra-discriminator", "t5")
+MAGNITUDE = Recipe("magnitude", "matrix")
+RANDOM = Recipe("random", "matrix")
+SHORT = {"context": "query", "detokenize": "none"}  # small shapes, and text as it is
+
+
+@pytest.fixture(scope="module")
+def load(tmp_path_factory):
+    """Loads a tiny model, each once."""
+    models = {}
+
+    def load(variant, dtype="float32"):
+        if (variant, dtype) not in models:
+            directory = tmp_path_factory.mktemp(variant)
+            tiny.save(variant, directory)
+            models[variant, dtype] = load_model(str(directory), dtype)
+        return models[variant, dtype]
+
+    return load
+
+
+def question(seed, last=None):
+    context, query, options, answer = tiny.question_text(seed)
+    context = (*context[:-1], last or context[-1])
+    name = f"CN-test-{seed}"
+    return Question(context, query, options, answer, "CN", "test", name, f"q:{seed}")
+
+
+QUESTIONS = tuple(question(seed) for seed in range(3))
+LONG = question(3, last=" ".join(["the fox saw the hen"] * 20))  # a bucket of its own
+
+
+def scores_of(points):
+    return np.stack([point.scores.scores for point in points])
+
+
+def counting(model, calls):
+    """The model with every trace of its apply counted by the inputs' shapes."""
+
+    def apply(params, inputs):
+        calls[tuple(leaf.shape for leaf in jax.tree.leaves(inputs))] += 1
+        return model.apply(params, inputs)
+
+    return dataclasses.replace(model, apply=apply)
+
+
+@pytest.fixture
+def scorers(monkeypatch):
+    """The scorers that sweeps make."""
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Scorer(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(sweep_module, "Scorer", make)
+    return made
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_loop_and_vmap_give_the_same_scores(load, variant):
+    model, recipes = load(variant), (MAGNITUDE, RANDOM)
+    levels = 1 + 2 * 2  # so that 2 and 3 at once leave a remainder, and 9 are too many
+
+    def scores(at_once):
+        points = sweep(
+            model, QUESTIONS, recipes, (0.5, 0.9), levels_at_once=at_once, **SHORT
+        )
+        return scores_of(points)
+
+    one_by_one = scores(1)
+    assert len(np.unique(one_by_one, axis=0)) == levels
+    for at_once in (2, 3, 9) if variant == "gpt2" else (2, levels):
+        np.testing.assert_allclose(scores(at_once), one_by_one, rtol=1e-5)
+
+
+def test_a_scan_of_vmaps_with_a_remainder_gives_the_same_scores(load):
+    model = load("gpt2")
+    pruned = prune(model, MAGNITUDE, (0.2, 0.4, 0.6, 0.8, 0.9))
+    flat = trees.flatten(model.params)
+    levels = {
+        path: np.stack([np.where(kept > n, flat[path], 0) for n in range(5)])
+        for path, kept in pruned.survival.items()
+    }
+    prepared = prepare(model, QUESTIONS, "cloze", batch_tokens=4096, **SHORT)
+    (planned,) = prepared.batches
+    made = batch(prepared.encoded, planned, model.config, "cloze")
+
+    scanned = score_levels(model.apply, model.params, levels, made, 2)
+    for number, scores in enumerate(scanned):
+        level = {path: stacked[number] for path, stacked in levels.items()}
+        (alone,) = score_levels(model.apply, model.params, level, made, 1)
+        np.testing.assert_allclose(scores, alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_one_compilation_and_one_trace_per_shape(load, scorers, at_once):
+    calls = Counter()
+    model = counting(load("gpt2"), calls)
+    sparsities, questions = (0.3, 0.6, 0.9), (*QUESTIONS, LONG)
+    points = list(
+        sweep(
+            model,
+            questions,
+            (MAGNITUDE, RANDOM),
+            sparsities,
+            ("cloze", "append"),
+            context="last",
+            batch_tokens=128,
+            levels_at_once=at_once,
+        )
+    )
+    plans = {point.prepared.protocol: point.prepared for point in points}
+    shapes = [(name, shape) for name, plan in plans.items() for shape in plan.shapes]
+    assert len(shapes) == 4  # two buckets under two protocols
+    assert sum(len(plan.batches) for plan in plans.values()) > len(shapes)
+    assert [scorer.compilations for scorer in scorers] == [len(shapes)]
+    assert sum(calls.values()) == len(shapes)
+
+
+def test_dense_is_scored_once_and_is_the_point_at_0_of_every_method(
+    load, monkeypatch
+):
+    model = load("gpt2")
+    scored = []
+    score = Scorer.score
+    monkeypatch.setattr(
+        Scorer, "score", lambda *args: scored.append(args) or score(*args)
+    )
+    recipes = (MAGNITUDE, RANDOM)
+    unasked = list(sweep(model, QUESTIONS, recipes, (0.9, 0.5), **SHORT))
+    assert len(scored) == 1 + 2 * 2
+    asked = list(sweep(model, QUESTIONS, recipes, (0, 0.9, 0.5), **SHORT))
+    assert len(scored) == 2 * (1 + 2 * 2)
+
+    expected = [
+        (recipe, sparsity) for recipe in recipes for sparsity in (0.0, 0.5, 0.9)
+    ]
+    for points in unasked, asked:
+        assert [(point.recipe, point.sparsity) for point in points] == expected
+        dense = points[0].scores
+        for point in points:
+            assert point.dense is dense
+            assert (point.scores is dense) == (point.sparsity == 0)
+            if point.sparsity == 0:
+                assert (point.achieved_sparsity, point.total_sparsity) == (0, 0)
+    np.testing.assert_array_equal(scores_of(asked), scores_of(unasked))
+
+
+def test_progress_reaches_every_question_at_every_level(load):
+    stages = []
+
+    def track(stage, questions):
+        stages.append([stage, questions, 0])
+
+        def done(number):
+            stages[-1][2] += number
+
+        return done
+
+    list(sweep(load("gpt2"), QUESTIONS, [MAGNITUDE], (0.5, 0.9), levels_at_once=2,
+               track=track, **SHORT))  # fmt: skip
+    assert stages == [["cloze: reading", 3, 3], ["cloze: scoring", 9, 9]]
+
+
+def test_levels_at_once_below_1_is_refused(load):
+    with pytest.raises(ValueError, match="levels_at_once is 0"):
+        next(sweep(load("gpt2"), QUESTIONS, [MAGNITUDE], (0.5,), levels_at_once=0))
+
+
+# Masks
+
+
+@pytest.mark.parametrize("scope", ["matrix", "global"])
+@pytest.mark.parametrize("method", ["magnitude", "random"])
+def test_masks_of_a_sweep_are_nested_and_those_of_each_sparsity_alone(
+    load, method, scope
+):
+    model, recipe = load("gpt2"), Recipe(method, scope)
+    sparsities = (0.9, 0.1, 0, 0.5)
+    together = prune(model, recipe, sparsities)
+    assert together.sparsities == (0.1, 0.5, 0.9)
+    kept_before = {path: True for path in together.survival}
+    for level, sparsity in enumerate(together.sparsities):
+        alone = prune(model, recipe, [sparsity])
+        assert alone.achieved == together.achieved[level : level + 1]
+        for path, survival in together.survival.items():
+            kept = np.asarray(survival) > level
+            np.testing.assert_array_equal(kept, np.asarray(alone.survival[path]) > 0)
+            assert np.all(kept <= kept_before[path])
+            kept_before[path] = kept
+
+
+def test_global_scope_cuts_all_matrices_at_one_magnitude(load):
+    model = load("gpt2")
+    pruned = prune(model, Recipe("magnitude", "global"), [0.5])
+    flat = trees.flatten(model.params)
+    size = {path: np.abs(flat[path]) for path in pruned.survival}
+    kept = {path: np.asarray(leaf) > 0 for path, leaf in pruned.survival.items()}
+    highest_pruned = max(size[path][~kept[path]].max() for path in kept)
+    assert highest_pruned <= min(size[path][kept[path]].min() for path in kept)
+    total = sum(leaf.size for leaf in kept.values())
+    assert sum(int(leaf.sum()) for leaf in kept.values()) == total - round(0.5 * total)
+    fractions = {round(float(leaf.mean()), 3) for leaf in kept.values()}
+    assert len(fractions) > 1  # not the same in every matrix
+
+
+def test_random_masks_depend_on_the_seed_alone(load):
+    model = load("gpt2")
+    recipes = [Recipe("random", "matrix", seed=seed) for seed in (0, 0, 1)]
+    _, first, _, again, _, other = sweep(model, QUESTIONS, recipes, (0.5,), **SHORT)
+    np.testing.assert_array_equal(first.scores.scores, again.scores.scores)
+    assert not np.any(first.scores.scores == other.scores.scores)
+
+
+@pytest.mark.parametrize("scope", ["matrix", "global"])
+def test_sparsity_1_leaves_no_prunable_weight(load, scope):
+    model = load("t5")
+    (_, point) = sweep(model, QUESTIONS, [Recipe("magnitude", scope)], (1,), **SHORT)
+    pruned = prune(model, point.recipe, [1])
+    assert not any(np.any(leaf) for leaf in pruned.survival.values())
+    prunable = sum(leaf.size for leaf in pruned.survival.values())
+    assert point.achieved_sparsity == 1
+    assert point.total_sparsity == prunable / trees.size(model.params)
+
+
+def test_pruned_leaves_are_the_masked_ones_and_exactly_zero_elsewhere(load):
+    model = load("gpt2")
+    pruned = prune(model, MAGNITUDE, (0.5, 0.9))
+    flat = trees.flatten(model.params)
+    dense = {path: flat[path] for path in pruned.survival}
+    for level in range(2):
+        leaves = sweep_module.pruned_leaves(dense, pruned.survival, level)
+        for path, leaf in leaves.items():
+            expected = np.where(np.asarray(pruned.survival[path]) > level, flat[path], 0)
+            np.testing.assert_array_equal(leaf, expected)
+
+
+# The same model pruned by torch
+
+
+def untie_head(model):
+    """Gives a torch model a head of its own, equal to the embedding."""
+    head = model.get_output_embeddings()
+    if head is not None:
+        head.weight = nn.Parameter(head.weight.detach().clone())
+
+
+def in_blocks(name):
+    return any(part in name for part in (".h.", "encoder.layer.", ".block."))
+
+
+def torch_prunable(model, prunable):
+    """The modules that DESIGN's prunable sets name, by torch's own types."""
+    kinds = (nn.Linear, Conv1D) + (nn.Embedding,) * (prunable == "all")
+    modules = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, kinds)
+        and (prunable != "blocks" or (in_blocks(name) and "relative" not in name))
+    ]
+    return list({id(module.weight): module for module in modules}.values())
+
+
+def torch_model(variant, prunable):
+    model = tiny.torch_model(variant)
+    if prunable != "blocks":
+        untie_head(model)
+    return model, torch_prunable(model, prunable)
+
+
+def torch_scores(model, directory, protocol):
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    return np.array([
+        reference.score(
+            model, tokenizer, protocol, one.context, one.query, one.options, "query"
+        ).scores
+        for one in QUESTIONS
+    ])  # fmt: skip
+
+
+def assert_agree(scores, expected, protocol):
+    """As DESIGN section 5 has it: nats, or probabilities."""
+    if protocol == "cloze":
+        np.testing.assert_allclose(scores, expected, atol=1e-3, rtol=1e-6)
+    else:
+        np.testing.assert_allclose(scores, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("variant", "prunable", "scope", "protocol"),
+    [
+        ("gpt2", "blocks", "matrix", "cloze"),
+        ("gpt2", "blocks", "global", "append"),
+        ("gpt2", "linear", "matrix", "cloze"),
+        ("gpt2", "all", "matrix", "append"),
+        ("electra-generator-projected", "linear", "matrix", "cloze"),
+        ("electra-discriminator", "blocks", "matrix", "cloze"),
+        ("t5", "blocks", "matrix", "cloze"),
+        ("t5", "linear", "global", "cloze"),
+    ],
+)
+def test_scores_are_those_of_torch_models_pruned_by_l1_unstructured(
+    load, variant, prunable, scope, protocol
+):
+    model = load(variant)
+    recipe = Recipe("magnitude", scope, prunable)
+    points = list(
+        sweep(model, QUESTIONS, [recipe], (0.5, 0.9), [protocol], **SHORT)
+    )
+    for point in points:
+        pruned, modules = torch_model(variant, prunable)
+        weights = [(module, "weight") for module in modules]
+        if point.sparsity and scope == "global":
+            method = torch_prune.L1Unstructured
+            torch_prune.global_unstructured(weights, method, amount=point.sparsity)
+        elif point.sparsity:
+            for weight in weights:
+                torch_prune.l1_unstructured(*weight, amount=point.sparsity)
+        directory = model.blueprint.checkpoint.directory
+        expected = torch_scores(pruned, directory, protocol)
+        assert_agree(point.scores.scores, expected, protocol)
+    assert np.abs(scores_of(points[1:]) - scores_of(points[:-1])).min() > 0
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("prunable", ["blocks", "linear", "all"])
+def test_sparsities_stated_are_those_of_torchs_prunable_weights(
+    load, variant, prunable
+):
+    recipe = Recipe("magnitude", "matrix", prunable)
+    model = sweep_module.for_recipes(load(variant), [recipe])
+    pruned = prune(model, recipe, [0.3])
+    reference_model, modules = torch_model(variant, prunable)
+    sizes = [module.weight.numel() for module in modules]
+    total = sum(parameter.numel() for parameter in reference_model.parameters())
+    zero = sum(round(0.3 * size) for size in sizes)
+    assert sum(leaf.size for leaf in pruned.survival.values()) == sum(sizes)
+    assert trees.size(model.params) == total
+    assert pruned.achieved == ((zero / sum(sizes), zero / total),)
+
+
+HEADS = {
+    "gpt2": "lm_head/kernel",
+    "electra-generator-projected": "generator/lm_head/kernel",
+    "t5": "lm_head/kernel",
+}
+
+
+@pytest.mark.parametrize("variant", HEADS)
+def test_a_tied_head_is_untied_where_it_is_pruned_and_only_there(load, variant):
+    model, head = load(variant), HEADS[variant]
+    blocks = sweep_module.for_recipes(model, [MAGNITUDE])
+    assert blocks is model
+    assert head not in trees.flatten(model.params)
+    for prunable in ("linear", "all"):
+        recipe = Recipe("magnitude", "matrix", prunable)
+        untied = sweep_module.for_recipes(model, [recipe])
+        assert head in untied.prunable(prunable)
+        assert not untied.config.tied
+        embeddings = [path for path in untied.prunable(prunable) if "embedding" in path]
+        assert bool(embeddings) == (prunable == "all")
+    dense = [
+        next(sweep(one, QUESTIONS, [MAGNITUDE], (), **SHORT)).scores.scores
+        for one in (model, untied)
+    ]
+    np.testing.assert_allclose(dense[1], dense[0], rtol=1e-5)
+
+
+# bfloat16
+
+
+@pytest.mark.parametrize("variant", ["gpt2", "t5"])
+def test_bfloat16_prunes_the_weights_as_loaded_and_scores_nearby(load, variant):
+    wide = sweep(load(variant), QUESTIONS, [MAGNITUDE], (0.5,), **SHORT)
+    model = load(variant, "bfloat16")
+    narrow = list(sweep(model, QUESTIONS, [MAGNITUDE], (0.5,), **SHORT))
+    pruned = prune(model, MAGNITUDE, [0.5])
+    flat = trees.flatten(model.params)
+    for path, kept in pruned.survival.items():
+        assert flat[path].dtype == np.dtype("bfloat16")
+        widened = np.abs(np.asarray(flat[path], np.float32))
+        for matrix, mask in zip(widened, np.asarray(kept) > 0, strict=True):
+            assert matrix[~mask].max() <= matrix[mask].min()
+            assert int((~mask).sum()) == round(0.5 * mask.size)
+    for point, exact in zip(narrow, wide, strict=True):
+        assert point.scores.scores.dtype == np.float32
+        # Eight bits of mantissa: half a percent a weight, a few percent of a sum.
+        np.testing.assert_allclose(point.scores.scores, exact.scores.scores, rtol=0.1)
+
+
+def test_scores_that_are_not_finite_are_refused(load):
+    model = load("gpt2")
+    broken = dataclasses.replace(
+        model, apply=lambda *args: model.apply(*args) * np.float32("nan")
+    )
+    with pytest.raises(InputError, match=r"--dtype=float32: .* not finite"):
+        next(sweep(broken, QUESTIONS, [MAGNITUDE], (0.5,), **SHORT))
+
+
+def test_scores_of_recipes_come_from_their_own_masks(load):
+    """Recipe by recipe together, or each in a sweep of its own."""
+    model = load("electra-discriminator")
+    recipes = (RANDOM, MAGNITUDE)
+    together = scores_of(sweep(model, QUESTIONS, recipes, (0.5, 0.9), **SHORT))
+    alone = [
+        scores_of(sweep(model, QUESTIONS, [recipe], (0.5, 0.9), **SHORT))
+        for recipe in recipes
+    ]
+    np.testing.assert_array_equal(together, np.concatenate(alone))
+    assert pruning.METHODS.keys() >= {"random", "magnitude"}
