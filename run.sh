@@ -33,7 +33,8 @@ install() {
   installed "$1" && return
   echo "Installing into .venv, once (some minutes) …" >&2
   if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-    "$(find_python)" -m venv --clear "$venv" || fail "python -m venv failed"
+    python=$(find_python) || exit 2
+    "$python" -m venv --clear "$venv" || fail "$python -m venv failed"
   fi
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
     --editable "$2" >&2 || fail "pip install failed; see above, then run it again"

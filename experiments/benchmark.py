@@ -27,7 +27,7 @@ flags.DEFINE_integer("seed", 0, "of the random weights", lower_bound=0)
 
 def main() -> None:
     values = flags.FLAGS
-    sparsities = sorted(map(float, values.sparsities))
+    sparsities = fractions(values.sparsities)
     kernels = random_kernels(values.shape, values.seed)
     size = sum(kernel.size for kernel in kernels.values())
     print(f"{values.shape}: {size:,} weights, median of {values.repeats} runs")
@@ -37,6 +37,18 @@ def main() -> None:
     for sparsity in sparsities:
         torch = measure(lambda s=sparsity: torch_masks(kernels, s), values.repeats)
         show(f"torch, sparsity {sparsity:g}", torch, ours)
+
+
+def fractions(values: list[str]) -> list[float]:
+    """Numbers in ascending order; whether they are from 0 to 1 is seen in counting."""
+    try:
+        numbers = sorted(map(float, values))
+    except ValueError:
+        numbers = []
+    if not numbers:
+        given = ",".join(values)
+        raise InputError(f"--sparsities={given}: give fractions such as 0,0.5,0.9")
+    return numbers
 
 
 def random_kernels(shape: str, seed: int) -> dict[str, np.ndarray]:

@@ -1,12 +1,14 @@
 """What every binary does before and after its work: flags, quiet libraries, errors.
 
-Bad input ends in one line on stderr and exit status 2; `--help` exits 0. Anything else
-that goes wrong is our fault and keeps its traceback.
+Bad input ends in one line on stderr and exit status 2, with a traceback before it if
+--verbosity=1; `--help` exits 0. Anything else that goes wrong is our fault and keeps
+its traceback.
 """
 
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,25 +16,29 @@ from absl import flags, logging
 
 from jaxsparse.types import InputError
 
+SILENT = 100  # above every level that Python's logging knows
 BOOLEANS = ("true", "false", "True", "False")
 
 
 def run(main: Callable[[], None], description: str) -> None:
     """Parses the command line, runs `main`, and exits."""
     program = Path(sys.argv[0]).stem
-    if any(argument in ("--help", "-help", "-h") for argument in sys.argv[1:]):
-        print(_help(program, description))
-        sys.exit(0)
     try:
+        if any(argument in ("--help", "-help", "-h") for argument in sys.argv[1:]):
+            print(_help(program, description), flush=True)
+            sys.exit(0)
         _parse(sys.argv)
         quiet_libraries()
         main()
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except (flags.Error, InputError, OSError) as error:
         if logging.get_verbosity() >= logging.DEBUG:
-            raise
+            traceback.print_exc()
         _fail(" ".join(str(error).split()))
     except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
 
 
@@ -80,7 +86,9 @@ def _help(program: str, description: str) -> str:
         for flag in members
     ]
     for flag in ours:
-        default = "" if flag.default in (None, "") else f" (default: {_shown(flag)})"
+        default = (
+            "" if flag.default in (None, "", []) else f" (default: {_shown(flag)})"
+        )
         lines.append(f"  --{flag.name}: {' '.join((flag.help or '').split())}{default}")
     return "\n".join(lines)
 
@@ -94,9 +102,12 @@ def quiet_libraries() -> None:
     """Keeps other libraries' chatter out of the terminal, and compilations on disk."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import huggingface_hub
     import jax
     import transformers
 
+    # What fails is said in our own error, once.
+    huggingface_hub.logging.set_verbosity(SILENT)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

@@ -53,7 +53,10 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_string("mesh", "", "devices; this version runs on one")
 flags.DEFINE_string("out", None, "directory of the results (default: results/…)")
-flags.DEFINE_integer("seed", 0, "of methods that draw random numbers", lower_bound=0)
+flags.DEFINE_integer(
+    "seed", 0, "of methods that draw random numbers", lower_bound=0,
+    upper_bound=2**63 - 1,
+)  # fmt: skip
 flags.DEFINE_boolean(
     "skip_malformed", False, "leave malformed questions out, and count them"
 )
@@ -110,6 +113,8 @@ def settings_from_flags() -> Settings:
             "--model is empty, and the bundled models are not part of this version; "
             "pass --model=DIRECTORY or a name such as gpt2-small"
         )
+    if FLAGS.data == "":
+        raise InputError("--data is empty; pass cbt, a directory, or a file")
     if FLAGS.mesh:
         raise InputError(f"--mesh={FLAGS.mesh}: this version runs on one device")
     methods = _choices("method", FLAGS.method, pruning.METHODS)
@@ -136,7 +141,7 @@ def settings_from_flags() -> Settings:
         dtype=FLAGS.dtype,
         batch_tokens=FLAGS.batch_tokens,
         seed=FLAGS.seed,
-        skip_malformed=FLAGS.skip_malformed,
+        skip_malformed=FLAGS.skip_malformed or bool(original),
         out=_out(models),
     )
 
@@ -194,27 +199,40 @@ def _sparsities(values: list[str]) -> tuple[float, ...]:
         raise InputError("--sparsities is empty; fractions such as 0,0.5,0.9")
     if len(set(sparsities)) < len(sparsities):
         raise InputError(f"--sparsities={','.join(values)}: a value is given twice")
-    if len(sparsities) > 256:
-        raise InputError(f"--sparsities: {len(sparsities)} values; at most 256")
+    if sum(sparsity > 0 for sparsity in sparsities) > 255:
+        raise InputError(
+            f"--sparsities: {len(sparsities)} values; at most 255 above 0 in one run"
+        )
     return tuple(sorted(sparsities))
 
 
 def _out(models: tuple[str, ...]) -> Path:
     """--out, or a name made of all that changes scores, so that the same command comes
-    back to its results. Checked to be writable, and not made before there are any."""
-    if FLAGS.out is None:
-        kept = {name: FLAGS[name].value for name in SCORE_FLAGS}
-        digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-        names = "+".join(name.strip("/").replace("/", "-") for name in models)
-        out = Path("results") / f"{names[-100:].lstrip('.-+')}-{digest[:8]}"
-    else:
-        out = Path(FLAGS.out).expanduser()
-    nearest = next(
-        parent for parent in (out, *out.absolute().parents) if parent.exists()
-    )
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(f"--out={out}: cannot write in {nearest}")
-    return out
+    back to its results."""
+    if FLAGS.out is not None:
+        return Path(FLAGS.out).expanduser()
+    kept = {name: FLAGS[name].value for name in SCORE_FLAGS}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    names = "+".join(name.strip("/").replace("/", "-") for name in models)
+    return Path("results") / f"{names[-100:].lstrip('.-+')}-{digest[:8]}"
+
+
+def check_writable(flag: str, directory: Path) -> None:
+    """Raises InputError unless the directory can be written, or be made. It is not made
+    here: there is nothing to write yet."""
+    if FLAGS[flag].value == "":
+        raise InputError(f"--{flag} is empty; name a directory")
+    nearest = next(  # a link to nowhere is there, too
+        path for path in (directory, *directory.absolute().parents)
+        if os.path.lexists(path)
+    )  # fmt: skip
+    if not nearest.is_dir():
+        raise InputError(f"--{flag}={directory}: {nearest} is a file; name a directory")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(
+            f"--{flag}={directory}: no permission to write in {nearest}; "
+            "name another directory"
+        )
 
 
 SCORE_FLAGS = (

@@ -52,7 +52,10 @@ def read_inputs(settings: Settings) -> Inputs:
     usable = [q for q in reading.questions if q.id not in unusable]
     questions = cbt.select(usable, settings.num_examples)
     if not questions:
-        raise InputError(f"--data={settings.data}: no questions are left")
+        raise InputError(
+            f"--data={settings.data}: every question is malformed, such as "
+            f"{malformed[0]}; mend the data"
+        )
     if len(models) > 1:
         for model in models:
             check_values(model)

@@ -26,6 +26,7 @@ def main() -> None:
     directory = Path(absl_flags.FLAGS.export).expanduser()
     if directory.exists():
         raise InputError(f"--export={directory}: exists already; name a new directory")
+    flags.check_writable("export", directory)
 
     (blueprint,) = inputs.open_models([name])
     model = for_recipes(load(blueprint, settings.dtype), [recipe])

@@ -30,6 +30,11 @@ def main() -> None:
         raise InputError("--to and --tokenizer are both needed; each is a directory")
     if not Path(values.tokenizer).is_dir():
         raise InputError(f"--tokenizer={values.tokenizer}: no such directory")
+    if not (Path(values.tokenizer) / "tokenizer_config.json").is_file():
+        raise InputError(
+            f"--tokenizer={values.tokenizer}: no tokenizer_config.json; name a "
+            "directory with a tokenizer in Hugging Face format"
+        )
     parameters = write(
         values.shape, Path(values.tokenizer), Path(values.to), values.seed
     )

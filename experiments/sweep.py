@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,17 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers")
 
 def main() -> None:
     settings = flags.settings_from_flags()
+    flags.check_writable("out", settings.out)
     given = inputs.read_inputs(settings)
+    made_by = provenance()
     start = time.time()
     results = [
         result
         for blueprint in given.models
         for result in results_of(blueprint, settings, given)
     ]
-    report.write(settings.out, results, facts(settings, given, time.time() - start))
+    run = {**facts(settings, given, results), **made_by, "seconds": time.time() - start}
+    report.write(settings.out, results, run)
     print(report.terminal(results))
     for note in notes(given):
         print(note)
@@ -48,7 +51,6 @@ def results_of(
 ) -> Iterator[report.Result]:
     """One model's points; its weights are gone before the next one's are loaded."""
     model = load(blueprint, settings.dtype)
-    backend = jax.default_backend()
     points = sweep(
         model,
         given.questions,
@@ -57,38 +59,51 @@ def results_of(
         settings.protocols,
         context=settings.context,
         detokenize=settings.detokenize,
-        batch_tokens=settings.batch_tokens
-        or BATCH_TOKENS.get(backend, ACCELERATOR_BATCH_TOKENS),
+        batch_tokens=batch_tokens(settings),
         levels_at_once=settings.levels_at_once,
         track=tracker(blueprint.name),
     )
     for point in points:
-        yield report.Result.of(blueprint.name, model.family, model.dtype, point)
+        yield report.Result.of(model, point)
+
+
+def batch_tokens(settings: flags.Settings) -> int:
+    """As asked, or what suits the device."""
+    suits = BATCH_TOKENS.get(jax.default_backend(), ACCELERATOR_BATCH_TOKENS)
+    return settings.batch_tokens or suits
 
 
 def facts(
-    settings: flags.Settings, given: inputs.Inputs, seconds: float
+    settings: flags.Settings, given: inputs.Inputs, results: Sequence[report.Result]
 ) -> dict[str, Any]:
-    """What run.json says: how to make these results again, and where they came from."""
+    """What run.json says of the run: how to make it again, and what it was made of."""
+    digests = {result.model: result.digest for result in results}
     return {
         "command": f"./run.sh {shlex.join(sys.argv[1:])}".strip(),
         "notes": notes(given),
-        "settings": flags.facts(settings),
+        "settings": {**flags.facts(settings), "batch_tokens": batch_tokens(settings)},
         "models": {
             model.name: {
-                "directory": str(model.checkpoint.directory),
+                "directory": str(model.checkpoint.directory.resolve()),
                 "family": model.family.name,
                 "config": str(model.config),
+                "digest": digests[model.name],
             }
             for model in given.models
         },
         "questions": len(given.questions),
         "malformed": [str(item) for item in given.malformed],
-        "seconds": seconds,
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """What run.json says of the code and the machine."""
+    return {
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": sys.version.split()[0],
         "devices": [str(device) for device in jax.devices()],
-        "git_commit": _git_commit(),
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
 
 
@@ -96,19 +111,23 @@ def notes(given: inputs.Inputs) -> list[str]:
     """What was left out, in words."""
     if not given.malformed:
         return []
+    count = len(given.malformed)
     first = "; ".join(str(item) for item in given.malformed[:3])
-    more = "; …" if len(given.malformed) > 3 else ""
-    return [f"{len(given.malformed)} malformed questions left out: {first}{more}"]
+    more = "; …" * (count > 3)
+    return [f"{count} malformed item{'s' * (count > 1)} left out: {first}{more}"]
 
 
-def _git_commit() -> str | None:
-    """The commit of the code that ran, where it is a git checkout."""
-    git = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def _git(*arguments: str) -> str | None:
+    """What git says of the code that runs; None where there is no git or checkout."""
+    try:
+        git = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return None
     return git.stdout.strip() or None
 
 

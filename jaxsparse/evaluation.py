@@ -26,13 +26,22 @@ def untracked(stage: str, questions: int) -> Callable[[int], Any]:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """All questions as one model reads them under one protocol, and their batches."""
+class Asked:
+    """What one model was asked under one protocol."""
 
     questions: tuple[Question, ...]
     protocol: str
     context: str
     detokenize: str
+    option_tokens: tuple[tuple[int, ...], ...]  # question, option
+    truncated: Bool[np.ndarray, " question"]  # lost sentences from the left
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All questions as one model reads them, and their batches."""
+
+    asked: Asked
     encoded: tuple[scoring.Encoded, ...]
     batches: tuple[scoring.Planned, ...]
 
@@ -40,11 +49,6 @@ class Prepared:
     def shapes(self) -> frozenset[scoring.Shape]:
         """One compilation each."""
         return frozenset(batch.shape for batch in self.batches)
-
-    @property
-    def truncated(self) -> Bool[np.ndarray, " question"]:
-        """Questions that lost sentences from the left."""
-        return np.array([encoded.dropped > 0 for encoded in self.encoded])
 
 
 def prepare(
@@ -73,9 +77,15 @@ def prepare(
         )
         done(1)
     batches = scoring.plan(encoded, batch_tokens)
-    return Prepared(
-        tuple(questions), protocol, context, detokenize, tuple(encoded), batches
+    asked = Asked(
+        questions=tuple(questions),
+        protocol=protocol,
+        context=context,
+        detokenize=detokenize,
+        option_tokens=tuple(one.option_tokens for one in encoded),
+        truncated=np.array([one.dropped > 0 for one in encoded]),
     )
+    return Prepared(asked, tuple(encoded), batches)
 
 
 @dataclass
@@ -189,13 +199,13 @@ def score_all(
         one `Scores` for each level.
     """
     count = scorer.levels_at_once
-    questions = len(prepared.questions)
+    questions = len(prepared.asked.questions)
     options = prepared.batches[0].shape.options
     scores = np.full((count, questions, options), np.nan, np.float32)
     seconds = np.zeros(questions)
     for planned in prepared.batches:
         batch = scoring.batch(
-            prepared.encoded, planned, model.config, prepared.protocol
+            prepared.encoded, planned, model.config, prepared.asked.protocol
         )
         members = np.array(planned.questions)
         batch_scores, elapsed = scorer.score(model.params, levels, batch)
@@ -204,8 +214,8 @@ def score_all(
         progress(len(members))
     if not np.isfinite(scores).all():
         raise InputError(
-            f"--dtype={model.dtype}: scores of {model.name} are not finite; "
-            "a wider dtype, or other weights, may help"
+            f"--dtype={model.dtype}: {prepared.asked.protocol} scores of {model.name} "
+            "are not finite; try --dtype=float32, or leave the model out"
         )
     return [Scores(level_scores, seconds) for level_scores in scores]
 
@@ -228,9 +238,9 @@ class Accuracy:
     questions_per_second: float
 
 
-def accuracies(prepared: Prepared, point: Scores, dense: Scores) -> Iterator[Accuracy]:
+def accuracies(asked: Asked, point: Scores, dense: Scores) -> Iterator[Accuracy]:
     """One row for each word class present, and one, `all`, for all pooled."""
-    questions = prepared.questions
+    questions = asked.questions
     correct, dense_correct = point.correct(questions), dense.correct(questions)
     classes = np.array([question.word_class for question in questions])
     for word_class in (*dict.fromkeys(classes.tolist()), "all"):
@@ -251,7 +261,7 @@ def accuracies(prepared: Prepared, point: Scores, dense: Scores) -> Iterator[Acc
             p_vs_dense=None
             if point is dense
             else stats.mcnemar(correct[chosen], dense_correct[chosen]),
-            truncated=int(prepared.truncated[chosen].sum()),
+            truncated=int(asked.truncated[chosen].sum()),
             ties=int(point.tied[chosen].sum()),
             seconds=seconds,
             questions_per_second=total / seconds,

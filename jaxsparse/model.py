@@ -6,6 +6,7 @@ models, and its questions against them, before it loads the first weights.
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from jaxsparse import trees
 from jaxsparse.models import FAMILIES, Family, Tensors
 from jaxsparse.models.config import Reader
-from jaxsparse.types import InputError, Params
+from jaxsparse.types import InputError, Params, brief
 from jaxsparse.weights import hub, reading, rules, writing
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16")
 
 Apply = Callable[[Params, Any], jax.Array]
-Put = Callable[[str, np.ndarray], jax.Array]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ def load_model(name_or_dir: str, dtype: str = "float32", mesh: Any = None) -> Mo
 def open_model(name_or_dir: str) -> Blueprint:
     """Reads configuration, tensor headers and tokenizer, and checks that they fit."""
     directory = hub.find(name_or_dir)
-    name = directory.name if Path(name_or_dir).is_dir() else name_or_dir
+    name = name_or_dir
+    if (given := Path(name_or_dir).expanduser()).is_dir():
+        name = os.path.basename(os.path.abspath(given))
     checkpoint = reading.open_checkpoint(directory)
     try:
         family, config = _configure(checkpoint)
@@ -117,7 +119,7 @@ def open_model(name_or_dir: str) -> Blueprint:
 
 def _configure(checkpoint: reading.Checkpoint) -> tuple[Family, Any]:
     model_type = checkpoint.config.get("model_type")
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise InputError(
             f"config.json: unknown model_type {model_type!r}; "
             f"known: {', '.join(FAMILIES)}"
@@ -146,12 +148,21 @@ def _load_tokenizer(directory: Path) -> "PreTrainedTokenizerFast":
     except Exception as error:  # transformers raises whatever its readers meet
         raise InputError(
             f"{directory}: no tokenizer that transformers can read "
-            f"({reading.brief(error)}); copy the model's tokenizer files there"
+            f"({brief(error)}); copy the model's tokenizer files there"
         ) from None
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
             f"{directory}: the tokenizer has no character offsets; "
             "a tokenizer.json is needed"
+        )
+    # Of a directory without tokenizer files transformers makes an empty tokenizer.
+    files = set(tokenizer.vocab_files_names.values()) - {"tokenizer.json"}
+    held = {path.name for path in directory.iterdir()}
+    if "tokenizer.json" not in held and not (files and files <= held):
+        raise InputError(
+            f"{directory}: no tokenizer; copy the model's tokenizer.json"
+            + (f", or its {' and '.join(sorted(files))}," if files else "")
+            + " there"
         )
     return tokenizer
 
@@ -160,8 +171,10 @@ def load(blueprint: Blueprint, dtype: str = "float32", mesh: Any = None) -> Mode
     """Streams the weights to their device, checking every value on the way."""
     if dtype not in DTYPES:
         raise InputError(f"--dtype={dtype}: unknown; known: {', '.join(DTYPES)}")
-    del mesh  # one device
+    if mesh is not None:
+        raise InputError("mesh: this version runs on one device; leave it out")
     inspector = _Inspector(blueprint.checkpoint)
+    _check_repeats(blueprint)
     leaves = rules.from_hf(
         blueprint.plan,
         inspector.read,
@@ -180,9 +193,38 @@ def load(blueprint: Blueprint, dtype: str = "float32", mesh: Any = None) -> Mode
 def check_values(blueprint: Blueprint) -> None:
     """Reads every weight once, for a run with several models: what is wrong with the
     last of them must be known before the first is scored."""
-    inspector = _Inspector(blueprint.checkpoint)
+    _check_repeats(blueprint)
     for name in blueprint.plan.parameter_names():
-        inspector.read(name)
+        _read_finite(blueprint.checkpoint, name)
+
+
+def _check_repeats(blueprint: Blueprint) -> None:
+    """Tensors that are dropped as repeating another must do so."""
+    read, names = blueprint.checkpoint.read, blueprint.plan.file_names
+    for tied in blueprint.plan.repeats:
+        if not rules.equal(read, names[tied.hf_name], names[tied.of]):
+            raise InputError(
+                f"{blueprint.checkpoint.directory}: tensor {names[tied.hf_name]} "
+                f"should repeat {names[tied.of]} but differs; the checkpoint is damaged"
+            )
+
+
+def _read_finite(checkpoint: reading.Checkpoint, name: str) -> np.ndarray:
+    """One tensor. Raises InputError unless it holds floats, all of them finite."""
+    tensor = checkpoint.read(name)
+    where = f"{checkpoint.directory}: tensor {name}"
+    if not jnp.issubdtype(tensor.dtype, jnp.floating):
+        raise InputError(
+            f"{where} has dtype {tensor.dtype}, not a float; quantized checkpoints "
+            "are not supported"
+        )
+    finite = np.isfinite(tensor)
+    if not finite.all():
+        raise InputError(
+            f"{where} holds {finite.size - int(finite.sum())} values that are NaN "
+            "or infinite; the checkpoint is damaged"
+        )
+    return tensor
 
 
 class _Inspector:
@@ -193,16 +235,7 @@ class _Inspector:
         self.digests: dict[str, str] = {}
 
     def read(self, name: str) -> np.ndarray:
-        tensor = self._checkpoint.read(name)
-        where = f"{self._checkpoint.directory}: tensor {name}"
-        if not jnp.issubdtype(tensor.dtype, jnp.floating):
-            raise InputError(f"{where} has dtype {tensor.dtype}, not a float")
-        finite = np.isfinite(tensor)
-        if not finite.all():
-            raise InputError(
-                f"{where} holds {finite.size - int(finite.sum())} values that are NaN "
-                "or infinite; the checkpoint is damaged"
-            )
+        tensor = _read_finite(self._checkpoint, name)
         content = hashlib.sha256(f"{tensor.dtype} {tensor.shape}".encode())
         content.update(np.ascontiguousarray(tensor).view(np.uint8).reshape(-1).data)
         self.digests[name] = content.hexdigest()

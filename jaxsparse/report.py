@@ -7,6 +7,7 @@ the tables for people.
 import csv
 import json
 import os
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxsparse.evaluation import Accuracy, accuracies
+from jaxsparse.model import Model
 from jaxsparse.sweep import Point
 
 RECIPE_COLUMNS = (
@@ -31,6 +33,7 @@ RESULT_COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 CHANCE = 0.1
 FILES = ("report.md", "results.csv", "predictions.parquet", "run.json")
+POINT_COLUMNS = ("method", "sparsity", "achieved", "of all")
 POOLED_COLUMNS = ("all", "95 % CI", "p", "ties", "s")
 
 PREDICTIONS = pa.schema(
@@ -57,19 +60,20 @@ class Result:
     model: str  # as it is called in this run
     family: str
     dtype: str
+    digest: str  # of the model's content
     point: Point
     accuracies: tuple[Accuracy, ...]
     finetuned: bool = False
 
     @classmethod
-    def of(cls, model: str, family: str, dtype: str, point: Point) -> "Result":
-        rows = tuple(accuracies(point.prepared, point.scores, point.dense))
-        return cls(model, family, dtype, point, rows)
+    def of(cls, model: Model, point: Point) -> "Result":
+        rows = tuple(accuracies(point.asked, point.scores, point.dense))
+        return cls(model.name, model.family, model.dtype, model.digest, point, rows)
 
     @property
     def split(self) -> str:
         """The split of the questions; several are joined by +."""
-        questions = self.point.prepared.questions
+        questions = self.point.asked.questions
         return "+".join(dict.fromkeys(question.split for question in questions))
 
     def recipe(self) -> dict[str, Any]:
@@ -78,9 +82,9 @@ class Result:
         return {
             "model": self.model,
             "family": self.family,
-            "protocol": point.prepared.protocol,
-            "context": point.prepared.context,
-            "detokenize": point.prepared.detokenize,
+            "protocol": point.asked.protocol,
+            "context": point.asked.context,
+            "detokenize": point.asked.detokenize,
             "method": recipe.method,
             "pattern": recipe.pattern,
             "scope": recipe.scope,
@@ -102,8 +106,8 @@ def result_rows(result: Result) -> Iterator[dict[str, Any]]:
 
 def prediction_table(result: Result) -> pa.Table:
     """Rows of predictions.parquet: one for each question."""
-    prepared, scores = result.point.prepared, result.point.scores
-    questions = prepared.questions
+    asked, scores = result.point.asked, result.point.scores
+    questions = asked.questions
     columns: dict[str, Any] = {
         name: [value] * len(questions) for name, value in result.recipe().items()
     }
@@ -114,7 +118,7 @@ def prediction_table(result: Result) -> pa.Table:
         "answer": [question.answer for question in questions],
         "options": [list(question.options) for question in questions],
         "scores": list(scores.scores),
-        "option_tokens": [list(encoded.option_tokens) for encoded in prepared.encoded],
+        "option_tokens": [list(tokens) for tokens in asked.option_tokens],
         "predicted": scores.predicted,
         "correct": scores.correct(questions),
     }
@@ -167,7 +171,7 @@ def tables(results: Sequence[Result]) -> Iterator[Table]:
     """One for each model and protocol, in the order of the run."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
-        key = (result.model, result.point.prepared.protocol)
+        key = (result.model, result.point.asked.protocol)
         groups.setdefault(key, []).append(result)
     for (model, protocol), members in groups.items():
         first = members[0]
@@ -175,7 +179,7 @@ def tables(results: Sequence[Result]) -> Iterator[Table]:
         classes = tuple(row.word_class for row in first.accuracies[:-1])
         yield Table(
             title=f"{model} · {protocol}",
-            header=("method", "sparsity", *classes, *POOLED_COLUMNS),
+            header=(*POINT_COLUMNS, *classes, *POOLED_COLUMNS),
             rows=tuple(_row(result) for result in _dense_once(members)),
             notes=(
                 f"{pooled.questions} questions, {pooled.truncated} with sentences "
@@ -200,6 +204,8 @@ def _row(result: Result) -> tuple[str, ...]:
     return (
         result.point.recipe.method if result.point.sparsity else "dense",
         f"{result.point.sparsity:g}",
+        f"{result.point.achieved_sparsity:.4f}",
+        f"{result.point.total_sparsity:.4f}",
         *(f"{100 * row.accuracy:.1f}" for row in result.accuracies),
         f"{100 * pooled.ci_low:.1f}–{100 * pooled.ci_high:.1f}",
         p_value,
@@ -209,6 +215,7 @@ def _row(result: Result) -> tuple[str, ...]:
 
 
 LEGEND = (
+    "sparsity: requested; achieved: of the prunable weights; of all: parameters. "
     f"Accuracy in percent; chance is {100 * CHANCE:.0f}. CI: Wilson, 95 %. p: exact "
     "McNemar against dense on the same questions. ties: questions whose best score two "
     "options share (the first is taken). s: seconds of scoring."
@@ -228,15 +235,15 @@ def markdown(results: Sequence[Result], run: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def terminal(results: Sequence[Result]) -> str:
-    """The same tables in plain text."""
+def terminal(results: Sequence[Result], columns: int = 100) -> str:
+    """The same tables in plain text; sentences are wrapped to so many columns."""
     blocks = []
     for table in tables(results):
         cells = [table.header, *table.rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         blocks += ["", table.title, *(_line(row, widths) for row in cells)]
-        blocks += table.notes
-    return "\n".join([*blocks, "", LEGEND])
+        blocks += [textwrap.fill(note, columns) for note in table.notes]
+    return "\n".join([*blocks, "", textwrap.fill(LEGEND, columns)])
 
 
 def _line(cells: Iterable[str], widths: Iterable[int]) -> str:

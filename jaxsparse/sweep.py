@@ -13,10 +13,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int, UInt8
 
 from jaxsparse import pruning, trees
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import (
+    Asked,
     Leaves,
     Prepared,
     Scorer,
@@ -51,7 +53,7 @@ class Point:
     sparsity: float  # as requested
     achieved_sparsity: float  # of the prunable set
     total_sparsity: float  # of all parameters
-    prepared: Prepared
+    asked: Asked
     scores: Scores
     dense: Scores
 
@@ -62,9 +64,7 @@ class Pruned:
 
     recipe: Recipe
     sparsities: tuple[float, ...]  # ascending, all above 0
-    survival: Mapping[
-        str, Array
-    ]  # path -> uint8, the sparsities at which a weight stays
+    survival: Mapping[str, np.ndarray]  # path -> how many of them each weight survives
     achieved: tuple[tuple[float, float], ...]  # of the prunable set, of all parameters
 
 
@@ -91,14 +91,22 @@ def prune(model: Model, recipe: Recipe, sparsities: Sequence[float]) -> Pruned:
         pruning.achieved(trees.unflatten(survival), total, level)
         for level in range(len(sparsities))
     )
-    on_device = {path: jax.device_put(leaf) for path, leaf in survival.items()}
-    return Pruned(recipe, sparsities, on_device, achieved)
+    return Pruned(recipe, sparsities, survival, achieved)
+
+
+def pruned_leaves(leaves: Leaves, survival: Leaves, level: int) -> Leaves:
+    """The prunable leaves at one level, the masked weights zero; leaf by leaf, so that
+    masks of the whole model are never on the device."""
+    return {
+        path: _pruned_leaf(leaves[path], survival[path], level) for path in survival
+    }
 
 
 @jax.jit
-def pruned_leaves(leaves: Leaves, survival: Leaves, level: int | jax.Array) -> Leaves:
-    """The prunable leaves at one level, the masked weights zero."""
-    return pruning.apply_level(leaves, survival, level)
+def _pruned_leaf(
+    leaf: Float[Array, "..."], survival: UInt8[Array, "..."], level: Int[Array, ""]
+) -> Float[Array, "..."]:
+    return pruning.apply_level({"": leaf}, {"": survival}, level)[""]
 
 
 def for_recipes(model: Model, recipes: Sequence[Recipe]) -> Model:
@@ -128,7 +136,7 @@ class _Level:
 def sweep(
     model: Model,
     questions: Sequence[Question],
-    recipes: Sequence[Recipe],
+    methods: Sequence[str | Recipe],
     sparsities: Sequence[float],
     protocols: Sequence[str] = ("cloze",),
     *,
@@ -141,7 +149,8 @@ def sweep(
     """Evaluates every point in one job, with one compilation for each shape.
 
     Args:
-        recipes: alike but for method and seed, so that all share a prunable set.
+        methods: by name, or recipes where there is more to say than the method; with
+            one prunable set.
         sparsities: fractions; 0 means dense, which is scored in any case.
         batch_tokens: rows x length that a batch may have.
         levels_at_once: sets of masks evaluated by one call; memory grows with them.
@@ -152,6 +161,7 @@ def sweep(
     """
     if levels_at_once < 1:
         raise ValueError(f"levels_at_once is {levels_at_once}; at least 1")
+    recipes = [_recipe(method) for method in methods]
     model = for_recipes(model, recipes)
     pruned = [prune(model, recipe, sparsities) for recipe in recipes]
     levels = [_Level(pruned[0], None)] + [
@@ -174,7 +184,13 @@ def sweep(
         scores: list[Scores] = []
         for chunk in _chunks(levels, scorer.levels_at_once):
             scores += _score_chunk(scorer, prepared, model, chunk, done)
-        yield from _points(pruned, prepared, scores)
+        yield from _points(pruned, prepared.asked, scores)
+
+
+def _recipe(method: str | Recipe) -> Recipe:
+    if isinstance(method, Recipe):
+        return method
+    return Recipe(method, pruning.resolve_scope(method, None))
 
 
 def _chunks(levels: list[_Level], size: int) -> Iterator[list[_Level]]:
@@ -206,13 +222,11 @@ def _stack(levels: Sequence[Leaves]) -> Leaves:
 
 
 def _points(
-    pruned: Sequence[Pruned], prepared: Prepared, scores: Sequence[Scores]
+    pruned: Sequence[Pruned], asked: Asked, scores: Sequence[Scores]
 ) -> Iterator[Point]:
     dense, *rest = scores
     remaining = iter(rest)
     for one in pruned:
-        yield Point(one.recipe, 0.0, 0.0, 0.0, prepared, dense, dense)
+        yield Point(one.recipe, 0.0, 0.0, 0.0, asked, dense, dense)
         for sparsity, achieved in zip(one.sparsities, one.achieved, strict=True):
-            yield Point(
-                one.recipe, sparsity, *achieved, prepared, next(remaining), dense
-            )
+            yield Point(one.recipe, sparsity, *achieved, asked, next(remaining), dense)

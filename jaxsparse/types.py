@@ -22,6 +22,11 @@ Tree = Mapping[str, Any]  # nested dicts with arrays (or None) at the leaves
 Params = Mapping[str, Any]  # nested dicts of arrays, layers stacked on axis 0
 
 
+def brief(error: Exception) -> str:
+    """Another library's exception in one line, for an error message of ours."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+
+
 class InputError(ValueError):
     """What the user gave cannot be used; one line says what, where and what to do.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsparse.cbt.questions import COLUMNS, SENTENCES, Fault, Item, shown
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, brief
 
 HUB = "cam-cst/cbt"
 LINES = SENTENCES + 1
@@ -59,7 +59,7 @@ def from_parquet(path: Path) -> list[Item]:
     try:
         rows = pyarrow.parquet.read_table(path).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as parquet: {_brief(error)}") from None
+        raise InputError(f"{path} cannot be read as parquet: {brief(error)}") from None
     return _row_items(rows, str(path))
 
 
@@ -78,7 +78,7 @@ def from_hub(word_class: str, split: str) -> list[Item]:
     ) as error:  # each layer below (hub, HTTP, cache) raises its own kind
         raise InputError(
             f"--data=cbt: {HUB} ({word_class}, {split}) cannot be had from the hub "
-            f"(offline?): {_brief(error)}; pass --data=DIR with the original CBTest "
+            f"(offline?): {brief(error)}; pass --data=DIR with the original CBTest "
             "text files, or a .jsonl or .parquet file with the hub's columns"
         ) from error
     return _row_items(rows, f"{HUB}/{word_class}/{split}")
@@ -154,7 +154,7 @@ def _lines(path: Path) -> Iterator[Line]:
                 text = text.removeprefix("\ufeff") if number == 1 else text
                 yield number, text.rstrip("\r\n")
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {_brief(error)}") from None
+        raise InputError(f"{path} cannot be read: {brief(error)}") from None
 
 
 def _decoded(line: bytes, where: str) -> str:
@@ -165,8 +165,3 @@ def _decoded(line: bytes, where: str) -> str:
             f"{where}: byte {error.start + 1} of the line is not UTF-8; "
             "convert the file to UTF-8"
         ) from None
-
-
-def _brief(error: Exception) -> str:
-    """The first line of an error, or its type where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -36,9 +36,9 @@ class Question:
     options: tuple[str, ...]  # 10, in file order
     answer: str  # one of the options
     word_class: str  # one of WORD_CLASSES
-    split: str  # one of SPLITS
     id: str  # "<class>-<split>-<1-based position in the file>"
-    source: str  # "file:line", for error messages
+    split: str = "test"  # one of SPLITS
+    source: str = ""  # "file:line", for error messages
 
     @property
     def digest(self) -> str:

@@ -65,7 +65,7 @@ def read(data: str, split: str | None, word_classes: Sequence[str] | None) -> Re
             Malformed items raise nothing here; `check` does.
     """
     asked = _asked(split, word_classes)
-    path = Path(data)
+    path = Path(data).expanduser()
     if data == "bundled":
         raise InputError(
             "--data=bundled: the bundled questions are not part of this version; pass "
@@ -164,6 +164,8 @@ def _read_file(path: Path, asked: Asked) -> Judged:
             f"{path}: neither its name nor a word_class column says its class; "
             f"name one with --word_classes (of {','.join(WORD_CLASSES)})"
         )
+    if in_columns:
+        rows = [_with_class(item) for item in rows]
     default = "?" if in_columns else asked.the_classes[0]
     split = asked.split or _only_split(rows)
     for position, item in enumerate(rows, 1):
@@ -196,6 +198,13 @@ def _only_split(rows: Iterable[Item]) -> str:
     """The one split that a split column holds; test where it holds several, or none."""
     splits = {item.fields["split"] for item in rows if "split" in item.fields}
     return splits.pop() if len(splits) == 1 else "test"
+
+
+def _with_class(item: Item) -> Item:
+    """An item of a file that has a column word_class must have one, too."""
+    if "word_class" in item.fields:
+        return item
+    return replace(item, fault=item.fault or (0, "it has no word_class"))
 
 
 def _placed(item: Item) -> Item:

@@ -1,5 +1,6 @@
 """Reading config.json: a value that changes the maths is honoured or refused."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,8 +10,9 @@ from jaxsparse.types import InputError
 # Keys of transformers' config classes that never change what our functions compute:
 # training, generation, summaries for classification heads, bookkeeping.
 INERT = frozenset({
-    "architectures", "attention_probs_dropout_prob", "attn_pdrop", "bos_token_id",
-    "chunk_size_feed_forward", "classifier_dropout", "decoder_start_token_id",
+    "_name_or_path", "architectures", "attention_probs_dropout_prob", "attn_pdrop",
+    "bos_token_id", "chunk_size_feed_forward", "classifier_dropout",
+    "decoder_start_token_id",
     "dropout_rate", "dtype", "embd_pdrop", "eos_token_id", "hidden_dropout_prob",
     "id2label", "initializer_factor", "initializer_range", "label2id", "model_type",
     "output_attentions", "output_hidden_states", "pad_token_id", "problem_type",
@@ -62,7 +64,8 @@ class Reader:
 
     def number(self, key: str) -> float:
         value = self.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        known = isinstance(value, int | float) and not isinstance(value, bool)
+        if not known or not 0 < value < math.inf:
             raise InputError(f"config.json: {key} must be a positive number: {value!r}")
         return float(value)
 
@@ -74,7 +77,7 @@ class Reader:
 
     def activation(self, key: str) -> str:
         value = self.get(key)
-        if value not in ACTIVATIONS:
+        if not isinstance(value, str) or value not in ACTIVATIONS:
             raise InputError(
                 f"config.json: {key} {value!r} is not implemented; "
                 f"known: {', '.join(ACTIVATIONS)}"

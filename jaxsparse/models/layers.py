@@ -8,12 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
+
+from jaxsparse.types import Array
 
 PADDING = -1  # the branch id of a padded position
 PREFIX = 0  # the branch id of the shared prefix; branches count from 1
 
-Activation = Callable[[jax.Array], jax.Array]
+Activation = Callable[[Array], jax.Array]
 
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -22,7 +24,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": nn.gelu,
     "gelu_python": lambda x: nn.gelu(x, approximate=False),
     "gelu_pytorch_tanh": nn.gelu,
-    "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
+    "quick_gelu": lambda x: jax.nn.sigmoid(1.702 * x) * x,
     "relu": nn.relu,
     "relu2": lambda x: jnp.square(nn.relu(x)),
     "silu": nn.silu,
@@ -69,7 +71,7 @@ def attention(
     key: Float[Array, "b k h d"],
     value: Float[Array, "b k h d"],
     mask: Bool[Array, "b #q k"],
-    scale: float | jax.Array = 1.0,
+    scale: float | Array = 1.0,
     bias: Float[Array, "#b h q k"] | None = None,
 ) -> Float[Array, "b q h d"]:
     """Softmax attention with float32 weights; a row that sees nothing is finite."""

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxsparse.models import layers
 from jaxsparse.models.config import Reader
 from jaxsparse.models.family import Family, Prunable, Tensors
-from jaxsparse.types import InputError
+from jaxsparse.types import Array, InputError
 from jaxsparse.weights.rules import (
     Rule,
     Table,

@@ -17,7 +17,7 @@ from jaxtyping import Float32, UInt8
 from jaxsparse.pruning.allocation import Counts
 from jaxsparse.pruning.thresholds import Threshold, thresholds
 from jaxsparse.trees import flatten, matrices, unflatten
-from jaxsparse.types import Params, Tree
+from jaxsparse.types import Array, Params, Tree
 
 Scores = Float32[np.ndarray, "in out"]
 Survival = UInt8[np.ndarray, "in out"]
@@ -54,7 +54,7 @@ def survival(scores: Tree, levels: Sequence[Counts]) -> dict[str, Any]:
     return unflatten(kept)
 
 
-def level_masks(survival: Tree, level: int | jax.Array) -> Any:
+def level_masks(survival: Tree, level: int | Array) -> Any:
     """The masks of one level, which may be a traced integer."""
     return jax.tree.map(lambda leaf: leaf > level, survival)
 
@@ -70,7 +70,7 @@ def apply_masks(params: Params, masks: Tree) -> Any:
     return jax.tree.map(_select, masks, params, is_leaf=lambda mask: mask is None)
 
 
-def apply_level(params: Params, survival: Tree, level: int | jax.Array) -> Any:
+def apply_level(params: Params, survival: Tree, level: int | Array) -> Any:
     """The parameters as pruned at one level, which may be a traced integer."""
     return apply_masks(params, level_masks(survival, level))
 

@@ -91,11 +91,23 @@ class Batch:
 
 
 def check_tokenizer(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
-    """Raises InputError for a special token that the tokenizer lacks."""
+    """Raises InputError for a special token that the tokenizer lacks, and for tokens
+    that the model has no embedding of; tokens added later may be more than it has."""
     vocabulary = tokenizer.get_vocab()
     for token in way_of(config).special_tokens:
-        if token not in vocabulary:
-            raise InputError(f"the tokenizer has no {token}, which the model needs")
+        if vocabulary.get(token, config.vocab) >= config.vocab:
+            raise InputError(
+                f"the tokenizer has no {token} for the model's {config.vocab} tokens; "
+                "put the model's own tokenizer files there"
+            )
+    largest = max(
+        vocabulary[t] for t in vocabulary.keys() - tokenizer.get_added_vocab()
+    )
+    if largest >= config.vocab:
+        raise InputError(
+            f"the tokenizer's tokens go up to {largest}, the model's vocabulary has "
+            f"{config.vocab}; put the model's own tokenizer files there"
+        )
 
 
 def encode(

@@ -5,6 +5,7 @@ share its rows as evenly as they can. The plan depends on nothing but the questi
 the budget: a run that is resumed computes the same shapes.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,11 +51,7 @@ class Shape:
     @property
     def tokens(self) -> int:
         """Tokens computed, padding included."""
-        return self.rows * sum(
-            length
-            for field, length in self.lengths
-            if field in ("tokens", "encoder_tokens")
-        )
+        return self.rows * _row_tokens(self.lengths)
 
 
 @dataclass(frozen=True)
@@ -69,8 +66,8 @@ def plan(encoded: Sequence[Encoded], batch_tokens: int) -> tuple[Planned, ...]:
     """Assigns every question to one batch.
 
     Args:
-        batch_tokens: rows x length of a batch stays within it, unless one question
-            alone has more.
+        batch_tokens: what `Shape.tokens` stays within, unless one question alone has
+            more.
     """
     buckets: dict[int, list[int]] = {}
     for number, question in enumerate(encoded):
@@ -85,13 +82,14 @@ def _plan_bucket(
     encoded: Sequence[Encoded], members: list[int], length: int, batch_tokens: int
 ) -> list[Planned]:
     rows = [len(encoded[number].rows) for number in members]
-    most = max(batch_tokens // length, *rows, 1)
+    lengths = _lengths([encoded[number] for number in members], length)
+    most = max(batch_tokens // _row_tokens(lengths), *rows)
     batches = _fill(members, rows, _even_share(sum(rows), most, max(rows)))
     sizes = dict(zip(members, rows, strict=True))
     shape = Shape(
         questions=max(len(batch) for batch in batches),
         rows=max(sum(sizes[number] for number in batch) for batch in batches),
-        lengths=_lengths([encoded[number] for number in members], length),
+        lengths=lengths,
         options=len(encoded[members[0]].terms),
         terms=_few(max(len(option) for n in members for option in encoded[n].terms)),
     )
@@ -105,14 +103,18 @@ def _even_share(total: int, most: int, largest: int) -> int:
 
 
 def _fill(members: list[int], rows: list[int], capacity: int) -> list[list[int]]:
-    batches: list[list[int]] = [[]]
-    filled = 0
-    for number, count in zip(members, rows, strict=True):
-        if batches[-1] and filled + count > capacity:
-            batches.append([])
-            filled = 0
-        batches[-1].append(number)
-        filled += count
+    """Batch by batch, always the question with most rows that still fits."""
+    waiting: dict[int, deque[int]] = {size: deque() for size in sorted(rows)[::-1]}
+    for number, size in zip(members, rows, strict=True):
+        waiting[size].append(number)
+    batches: list[list[int]] = []
+    while any(waiting.values()):
+        batch, free = [], capacity
+        for size, numbers in waiting.items():
+            while numbers and size <= free:
+                batch.append(numbers.popleft())
+                free -= size
+        batches.append(batch)
     return batches
 
 
@@ -129,6 +131,10 @@ def _lengths(members: Sequence[Encoded], length: int) -> tuple[tuple[str, int], 
         )
         for field in first
     )
+
+
+def _row_tokens(lengths: tuple[tuple[str, int], ...]) -> int:
+    return sum(dict(lengths).get(field, 0) for field in ("tokens", "encoder_tokens"))
 
 
 def _story_fields(row: dict[str, np.ndarray]) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from jaxsparse.types import InputError
-from jaxsparse.weights.reading import SAFETENSORS, brief
+from jaxsparse.types import InputError, brief
+from jaxsparse.weights.reading import SAFETENSORS
 
 ALIASES = {
     "gpt2-small": "openai-community/gpt2",

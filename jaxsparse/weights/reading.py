@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, brief
 from jaxsparse.weights.rules import Shape, listing
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
@@ -99,7 +99,7 @@ def _open_shards(index: Path, opener: Callable[[Path], _File]) -> list[_File]:
         raise InputError(f"{index}: no weight_map")
     names = sorted({str(name) for name in weight_map.values()})
     for name in names:
-        if Path(name).name != name or name in (".", ".."):
+        if Path(name).name != name or name in ("", ".."):
             raise InputError(f"{index}: shard {name!r} is not beside the index")
         if not (index.parent / name).is_file():
             raise InputError(f"{index.parent / name}: missing; {index.name} names it")
@@ -163,11 +163,15 @@ def _open_bin(path: Path) -> _File:
             return tensor.view(torch.int16).numpy().view(np.dtype("bfloat16"))
         return tensor.numpy()
 
+    dtypes = {}
+    for name, tensor in tensors.items():
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if tensor.layout != torch.strided:
+            raise InputError(f"{path}: {name} is not dense but {tensor.layout}")
+        if dtype not in _SAFETENSORS_DTYPES.values():
+            raise InputError(f"{path}: {name} has dtype {dtype}")
+        dtypes[name] = np.dtype(dtype)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    dtypes = {
-        name: np.dtype(str(tensor.dtype).removeprefix("torch."))
-        for name, tensor in tensors.items()
-    }
     return _File(path, shapes, dtypes, read)
 
 
@@ -185,8 +189,3 @@ def _load_bin(path: Path) -> dict[str, Any]:
     ):
         raise ValueError("not a dictionary of tensors")
     return tensors
-
-
-def brief(error: Exception) -> str:
-    """An exception in one line, for an error message of ours."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

@@ -176,7 +176,10 @@ def plan(
     }
     for problem, names in problems.items():
         if names:
-            raise InputError(f"tensors {problem}: {listing(names)}")
+            raise InputError(
+                f"tensors {problem}: {listing(names)}; "
+                "config.json and weights do not belong together"
+            )
     return Plan(rules, dict(leaves), file_names, repeats)
 
 
@@ -231,11 +234,6 @@ def from_hf(
     Returns:
         leaf path -> what `put` made of it.
     """
-    for tied in plan.repeats:
-        if not equal(read, plan.file_names[tied.hf_name], plan.file_names[tied.of]):
-            raise InputError(
-                f"tensors {tied.hf_name} and {tied.of} are tied but differ"
-            )
     leaves = {}
     for rule in plan.rules:
         shape = plan.shapes[rule.path]
