@@ -1,4 +1,86 @@
+"""Shapes and types are checked on every call; warnings are errors; no network."""
+
+import dataclasses
+import functools
 import os
+import shutil
+from pathlib import Path
+
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+import jax
 import jaxtyping
+import pytest
+import transformers
+from hypothesis import settings
+from jax.tree_util import GetAttrKey
+
+transformers.logging.disable_progress_bar()
+settings.register_profile("checked", deadline=None)  # first calls compile
+settings.load_profile("checked")
+
+_register_dataclass = jax.tree_util.register_dataclass
+
+
+def _register_unchecked(cls, *args, **kwargs):
+    """JAX rebuilds a registered dataclass by calling it, also with None, axis numbers
+    or placeholders for its arrays, and the checked `__init__` would refuse these. So
+    here rebuilding goes round `__init__`; what our own code constructs is checked."""
+    if args or kwargs or not cls.__module__.startswith("jaxsparse."):
+        return _register_dataclass(cls, *args, **kwargs)
+    leaves, static = [], []
+    for field in dataclasses.fields(cls):
+        (static if field.metadata.get("static") else leaves).append(field.name)
+
+    def flatten(instance):
+        children = [(GetAttrKey(name), getattr(instance, name)) for name in leaves]
+        return children, tuple(getattr(instance, name) for name in static)
+
+    def unflatten(values, children):
+        instance = object.__new__(cls)
+        vars(instance).update(zip(leaves, children, strict=True))
+        vars(instance).update(zip(static, values, strict=True))
+        return instance
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+    return cls
+
+
+jax.tree_util.register_dataclass = _register_unchecked
 jaxtyping.install_import_hook("jaxsparse", "beartype.beartype")
+
+from jaxsparse import load_model  # noqa: E402
+from tests import tiny  # noqa: E402
+
+
+def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", "error")
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory):
+    """variant -> its checkpoint directory, written once; nobody may write there."""
+
+    @functools.cache
+    def save(variant: str) -> Path:
+        directory = tmp_path_factory.mktemp("saved") / variant
+        tiny.save(variant, directory)
+        return directory
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def loaded(saved):
+    """variant -> its Model in float32, loaded once."""
+    return functools.cache(lambda variant: load_model(str(saved(variant))))
+
+
+@pytest.fixture
+def copied(saved, tmp_path):
+    """variant -> a copy of its checkpoint directory, for the test to damage."""
+
+    def copy(variant: str) -> Path:
+        return Path(shutil.copytree(saved(variant), tmp_path / "copied" / variant))
+
+    return copy

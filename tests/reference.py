@@ -58,7 +58,31 @@ def score(
     if model.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"the oracle is float32, the model {model.dtype}; .float() it")
     model.eval()
-    rows_of, score_of = _ways(model, protocol)
+    dropped, rows = shortened(
+        model, tokenizer, protocol, sentences, query, options, context, limit
+    )
+    _, score_of = _ways(model, protocol)
+    with torch.no_grad():
+        scores = [float(score_of(model, tokenizer, row)) for row in rows]
+    return Reference(scores, dropped, [row.own for row in rows])
+
+
+def shortened(
+    model: Any,
+    tokenizer: Any,
+    protocol: str,
+    sentences: Sequence[str],
+    query: str,
+    options: Sequence[str],
+    context: str = "full",
+    limit: int | None = None,
+) -> tuple[int, list[Row]]:
+    """How many sentences are dropped, and each option's row; arguments as of `score`.
+
+    Raises:
+      ValueError: a query too long by itself.
+    """
+    rows_of, _ = _ways(model, protocol)
     kept = {"full": sentences, "last": sentences[-1:], "query": []}[context]
     kept = [sentence.strip() for sentence in kept]
     before, after = query.split("XXXXX")
@@ -67,9 +91,7 @@ def score(
         story = story + " " if kept[dropped:] else ""
         rows = rows_of(tokenizer, story + before, after, options)
         if max(len(row.tokens) for row in rows) <= (limit or _limit(model)):
-            with torch.no_grad():
-                scores = [float(score_of(model, tokenizer, row)) for row in rows]
-            return Reference(scores, dropped, [row.own for row in rows])
+            return dropped, rows
     raise ValueError(f"too long without its story: {query!r}")
 
 

@@ -91,6 +91,12 @@ VARIANTS: dict[str, Variant] = {
     "electra-generator-projected": Variant(
         "electra", ElectraForMaskedLM, {"embedding_size": 20}
     ),
+    "electra-generator-untied": Variant(
+        "electra",
+        ElectraForMaskedLM,
+        {"embedding_size": 20, "tie_word_embeddings": False},
+        untied=True,
+    ),
     "electra-discriminator": Variant(
         "electra", ElectraForPreTraining, {"embedding_size": HIDDEN}
     ),
@@ -250,6 +256,17 @@ def _randomise(model: nn.Module, generator: torch.Generator) -> None:
             inputs = parameter.shape["gpt2" not in model.config.model_type]
             gain = 4 if parameter.shape[0] == 1 else 1.2  # one output: discriminator
             parameter.copy_(noise * gain / math.sqrt(inputs))
+            _temper(name, parameter, model.config)
+
+
+def _temper(name: str, parameter: torch.Tensor, config: Any) -> None:
+    """Keeps float32 noise below 1e-5 where a model itself does not scale."""
+    if name.endswith("Attention.q.weight"):  # T5 draws its queries so
+        parameter.div_(math.sqrt(config.d_kv))
+    elif name.endswith("c_attn.weight") and not config.scale_attn_weights:
+        parameter[:, :HIDDEN].div_(math.sqrt(HIDDEN // HEADS))
+    elif ".wi_" in name:  # the two factors of a gated feed-forward
+        parameter.mul_(0.5)
 
 
 def _padded(family: str, size: int) -> int:

@@ -151,16 +151,15 @@ def check_usable(
 ) -> None:
     """Raises Unusable where `encode` would, whatever the context, and mostly faster.
 
-    No tokenizer makes more tokens of ASCII than it has characters, give or take a space
-    and the special tokens, so few queries need to be looked at. (Others grow: to T5,
-    one \ufdfa is 18 characters.)
+    No tokenizer makes more tokens of ASCII than it has characters, give or take a
+    space, a quote that detokenizing brings in, and the special tokens; so few queries
+    need to be looked at. (Others can grow: to T5, one U+FDFA is 18 characters.)
     """
-    # Detokenized, a quote that opens at the story's end goes to the query.
-    texts = (question.context[-1], question.query, max(question.options, key=len))
-    short = sum(map(len, texts)) + 16 <= config.positions
-    ascii_ = all(text.isascii() for text in (*texts, *question.options))
+    texts = (question.query, *question.options)
+    ascii_only = all(text.isascii() for text in texts)
+    short = len(question.query) + max(map(len, question.options)) + 16
     plain = all(any(map(str.isalnum, option)) for option in question.options)
-    if not (short and ascii_ and plain):
+    if not (ascii_only and plain and short <= config.positions):
         encode(
             question,
             tokenizer,

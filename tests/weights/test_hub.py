@@ -149,3 +149,41 @@ def test_what_is_downloaded(api, monkeypatch, tmp_path):
     assert asked["revision"] is None
     assert "model*.safetensors" in asked["allow_patterns"]
     assert not any("bin" in pattern for pattern in asked["allow_patterns"])
+
+
+@pytest.fixture
+def no_network(cache, monkeypatch):
+    """Every call to the hub fails, though nobody said that we are offline."""
+
+    def fail(*args, **kwargs):
+        raise OSError("Name or service\nnot known")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", fail)
+    return cache
+
+
+def test_without_a_network_the_cache_serves(no_network):
+    directory = snapshot(no_network, "main", "a" * 40, "model.safetensors")
+    assert hub.find("google/x").resolve() == directory.resolve()
+
+
+def test_without_network_and_cache_the_reason_and_the_remedy_are_one_line(no_network):
+    with pytest.raises(InputError, match="Name or service not known") as caught:
+        hub.find("google/x")
+    assert "local directory" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_repository_in_the_cache_does_not_serve(cache):
+    snapshot(cache, "main", "a" * 40, "model.safetensors")
+    with pytest.raises(InputError, match="google/y"):
+        hub.find("google/y")
+
+
+@pytest.mark.parametrize("name", ["gpt2 small", "-x", "gpt2..xl"])
+def test_what_no_repository_can_be_called_is_refused(name, cache, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    with pytest.raises(InputError, match="local directory") as caught:
+        hub.find(name)
+    assert f"--model={name}" in str(caught.value)

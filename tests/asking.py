@@ -1,0 +1,120 @@
+"""Questions put to a model, ours and the oracle: what the tests of scoring share."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxsparse import scoring
+from jaxsparse.cbt import Question
+from jaxsparse.model import Model
+from tests import reference, tiny
+
+DATA = Path(__file__).parents[1].parent / "shared/data"
+FAMILIES = ("gpt2", "electra-generator", "electra-discriminator", "t5")
+WAYS = [(variant, protocol) for variant in FAMILIES for protocol in scoring.PROTOCOLS]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One checkpoint, as transformers and as we read it."""
+
+    torch: Any
+    model: Model
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.model.tokenizer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and how it is put; the limit is the model's unless given."""
+
+    question: Question
+    context: str = "full"
+    limit: int | None = None
+    detokenize: str = "none"
+
+    def encode(self, model: Model, protocol: str) -> scoring.Encoded:
+        config = model.config
+        if self.limit:
+            config = dataclasses.replace(config, positions=self.limit)
+        return scoring.encode(
+            self.question,
+            model.tokenizer,
+            config,
+            protocol,
+            context=self.context,
+            detokenize=self.detokenize,
+        )
+
+    def for_reference(self) -> dict[str, Any]:
+        """The arguments of `reference.score` behind the protocol."""
+        sentences, query, options = scoring.passage.detokenize(
+            self.question, self.detokenize
+        )
+        return {
+            "sentences": sentences,
+            "query": query,
+            "options": options,
+            "context": self.context,
+            "limit": self.limit,
+        }
+
+    def reference(self, pair: Pair, protocol: str) -> reference.Reference:
+        arguments = self.for_reference()
+        return reference.score(pair.torch, pair.tokenizer, protocol, **arguments)
+
+
+def question(
+    query: str, options: Sequence[str], context: Sequence[str] = ("Ned ran .",)
+) -> Question:
+    return Question(
+        context=tuple(context),
+        query=query,
+        options=tuple(options),
+        answer=options[0],
+        word_class="CN",
+        split="test",
+        id="CN-test-1",
+        source="here:1",
+    )
+
+
+def generated(seed: int) -> Question:
+    story, query, options, _ = tiny.question_text(seed)
+    return question(query, options, story)
+
+
+def option_scores(
+    model: Model,
+    encoded: Sequence[scoring.Encoded],
+    protocol: str,
+    batch_tokens: int = 1 << 20,
+) -> np.ndarray:
+    """Planned, stacked and scored; (question, option), in the order of `encoded`."""
+    planned = scoring.plan(encoded, batch_tokens)
+    scores = np.full((len(encoded), len(encoded[0].terms)), np.nan, np.float32)
+    for one in planned:
+        batch = scoring.batch(encoded, one, model.config, protocol)
+        found = score_batch(model, batch)
+        scores[list(one.questions)] = found[: len(one.questions)]
+    return scores
+
+
+def score_batch(model: Model, batch: scoring.Batch) -> np.ndarray:
+    return np.asarray(_score(model.apply, model.params, batch))
+
+
+_score = jax.jit(scoring.option_scores, static_argnums=0)
+
+
+def tolerance(protocol: str, expected: np.ndarray) -> np.ndarray:
+    """1e-3 nats, or 1e-6 of the score where that is more; probabilities 1e-3."""
+    size = np.abs(expected)
+    return np.maximum(1e-3, 1e-6 * size) if protocol == "cloze" else 1e-3 * size

@@ -1,0 +1,199 @@
+"""What command lines mean, the original experiments' among them."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from experiments import command, flags, inputs
+from experiments import sweep as sweep_binary
+from jaxsparse.sweep import Recipe
+from jaxsparse.types import InputError
+from tests.experiments import binary
+
+
+def test_defaults_are_designs():
+    settings = binary.settings("--model=m")
+    assert settings.models == ("m",)
+    assert settings.data == "cbt"
+    assert (settings.split, settings.word_classes) == (None, None)
+    assert settings.num_examples == 0
+    assert settings.protocols == ("cloze",)
+    assert (settings.context, settings.detokenize) == ("full", "ptb")
+    assert settings.recipes == (Recipe("magnitude", "matrix", "blocks"),)
+    assert settings.sparsities == (0, 0.1, 0.5, 0.9, 0.99)
+    assert (settings.dtype, settings.levels_at_once) == ("float32", 1)
+    assert (settings.seed, settings.skip_malformed) == (0, False)
+
+
+def test_every_flag_arrives():
+    settings = binary.settings(
+        "--model=a,b/c", "--data=d", "--split=train", "--word_classes=P,V",
+        "--num_examples=7", "--protocol=append,cloze", "--context=last",
+        "--detokenize=none", "--method=random,magnitude", "--scope=global",
+        "--prunable=all", "--sparsities=1,0.25", "--levels_at_once=3",
+        "--dtype=bfloat16", "--batch_tokens=99", "--seed=5", "--skip_malformed",
+        "--out=o",
+    )  # fmt: skip
+    assert settings == flags.Settings(
+        models=("a", "b/c"),
+        data="d",
+        split="train",
+        word_classes=("P", "V"),
+        num_examples=7,
+        protocols=("append", "cloze"),
+        context="last",
+        detokenize="none",
+        recipes=tuple(
+            Recipe(method, "global", "all", "unstructured", 5)
+            for method in ("random", "magnitude")
+        ),
+        sparsities=(0.25, 1),
+        levels_at_once=3,
+        dtype="bfloat16",
+        batch_tokens=99,
+        seed=5,
+        skip_malformed=True,
+        out=Path("o"),
+    )
+
+
+# The original command line
+
+SMALL, LARGE = "--large False", "--large True"
+ORIGINAL = {
+    ("d-o", LARGE): ("gpt2-xl",),
+    ("d-o", SMALL): ("gpt2-small",),
+    ("e-o", LARGE): ("electra-large", "electra-large-discriminator"),
+    ("e-o", SMALL): ("electra-small", "electra-small-discriminator"),
+    ("e-d", LARGE): ("t5-3b",),
+    ("e-d", SMALL): ("t5-small",),
+}
+
+
+@pytest.mark.parametrize(("kind", "size"), ORIGINAL)
+def test_the_original_models_under_both_protocols(kind, size):
+    settings = binary.settings("--model_type", kind, *size.split())
+    assert settings.models == ORIGINAL[kind, size]
+    assert settings.protocols == ("cloze", "append")
+    assert (settings.context, settings.data) == ("full", "cbt")
+    assert settings.skip_malformed  # the data set it was run on has some
+
+
+def test_the_original_command_opens_its_models_as_it_was_written(monkeypatch):
+    opened = []
+
+    def open_model(name):
+        opened.append(name)
+        if len(opened) == 2:
+            raise InputError("far enough")
+        return SimpleNamespace(name=name, tokenizer=None, config=None)
+
+    monkeypatch.setattr(inputs, "open_model", open_model)
+    monkeypatch.setattr(inputs.scoring, "check_tokenizer", lambda *args: None)
+    monkeypatch.setattr(inputs, "replace", lambda model, **changes: model)
+    line = "--first_and_sec True --large True --model_type e-o --num_examples 10000"
+    ended = binary.run(sweep_binary, *line.split())
+    assert (ended.status, ended.stderr) == (2, "error: far enough\n")
+    assert opened == ["electra-large", "electra-large-discriminator"]
+
+    settings = binary.settings(*line.split())
+    assert settings.models == tuple(opened)
+    assert (settings.context, settings.num_examples) == ("full", 10000)
+    assert settings.protocols == ("cloze", "append")
+
+
+def test_first_and_sec_false_reads_the_query_alone():
+    original = ("--model_type", "d-o", "--first_and_sec")
+    assert binary.settings(*original, "False").context == "query"
+    assert binary.settings(*original, "True").context == "full"
+    assert binary.settings(*original[:2]).context == "full"
+
+
+@pytest.mark.parametrize("flag", ["--protocol=cloze", "--context=full"])
+def test_what_the_original_spelling_decides_cannot_be_given_too(flag):
+    with pytest.raises(InputError, match=r"--(protocol|context) and --model_type"):
+        binary.settings("--model_type=d-o", flag)
+
+
+@pytest.mark.parametrize("value", ["True", "true", "False", "false"])
+def test_booleans_take_their_value_after_a_space(value):
+    truth = value.lower() == "true"
+    for line in ([f"--skip_malformed={value}"], ["--skip_malformed", value]):
+        assert binary.settings("--model=m", *line).skip_malformed is truth
+    both = ["--skip_malformed", value, "--model", "True"]
+    settings = binary.settings(*both)
+    assert (settings.skip_malformed, settings.models) == (truth, ("True",))
+
+
+def test_a_boolean_word_that_follows_no_boolean_is_left_over():
+    for line in (["True"], ["--model=m", "True"], ["--noskip_malformed", "True"]):
+        with pytest.raises(InputError, match="unexpected argument 'True'"):
+            command._parse(["sweep.py", *line])
+
+
+# The directory of the results
+
+
+def out(*argv):
+    return binary.settings("--model=dir/m,gpt2-xl", *argv).out
+
+
+def test_the_default_directory_is_named_for_the_models_and_stays_the_same():
+    assert out().parent == Path("results")
+    name, digest = out().name.rsplit("-", 1)
+    assert name == "dir-m+gpt2-xl"
+    assert len(bytes.fromhex(digest)) == 4
+    for same in (
+        ["--sparsities=0,0.3"],
+        ["--method=random"],
+        ["--levels_at_once=4"],
+        ["--batch_tokens=512"],
+        ["--verbosity=0"],
+        ["--protocol=cloze"],
+    ):
+        assert out(*same) == out(), same
+
+
+def test_whatever_changes_scores_changes_the_default_directory():
+    others = [
+        out(*other)
+        for other in (
+            ["--data=d"],
+            ["--split=train"],
+            ["--word_classes=CN"],
+            ["--num_examples=5"],
+            ["--protocol=append"],
+            ["--context=last"],
+            ["--detokenize=none"],
+            ["--scope=global"],
+            ["--prunable=all"],
+            ["--dtype=bfloat16"],
+            ["--seed=1"],
+            ["--skip_malformed"],
+            ["--model=dir/m"],
+        )
+    ]
+    assert len({out(), *others}) == 1 + len(others)
+
+
+def test_a_model_elsewhere_does_not_lead_the_results_out_of_their_directory():
+    for model in ("../m", "/abs/m/", "~/m", "./m", "x" * 500):
+        path = binary.settings(f"--model={model}").out
+        assert path.parent == Path("results")
+        assert not path.name.startswith(".")
+        assert len(path.name) < 150
+
+
+# Help
+
+
+@pytest.mark.parametrize("spelling", ["--help", "-help", "-h"])
+def test_help_names_every_flag_and_exits_0(spelling):
+    ended = binary.run(sweep_binary, "--model=nowhere", spelling, "--sparsities=7")
+    assert (ended.status, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(sweep_binary.__doc__.strip())
+    for flag in (*flags.SCORE_FLAGS, "method", "sparsities", "out", "levels_at_once"):
+        assert f"  --{flag}: " in ended.stdout
+    assert "(default: 0,0.1,0.5,0.9,0.99)" in ended.stdout
+    assert "--pdb" not in ended.stdout

@@ -1,0 +1,207 @@
+"""Outputs and gradients equal those of torch transformers, for every variant."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from transformers.activations import ACT2FN
+from transformers.models.t5.modeling_t5 import T5Attention
+
+from jaxsparse import trees
+from jaxsparse.models import layers
+from jaxsparse.models.gpt2 import CausalInputs
+from jaxsparse.models.t5 import Seq2SeqInputs, bucket_table
+from jaxsparse.weights import rules
+from tests import rows, tiny
+
+FAMILIES = {
+    "gpt2": "gpt2-untied",
+    "generator": "electra-generator-projected",
+    "discriminator": "electra-discriminator-projected",
+    "t5": "t5-gated-untied-scaled",
+}
+BRANCHED = ("gpt2-untied", "t5-untied")  # no gradient through the head
+
+
+def output(model, made):
+    return np.asarray(jax.jit(model.apply)(model.params, made))
+
+
+def plain(model, length, **options):
+    return rows.random_rows(model.config.vocab, length, **options)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("variant", tiny.VARIANTS)
+def test_outputs_equal_torchs(variant, loaded):
+    model = loaded(variant)
+    made = plain(model, 150 if model.family == "t5" else 70)  # T5: the last buckets too
+    expected = rows.torch_output(tiny.torch_model(variant), made).numpy()
+    got = output(model, rows.inputs(model.family, made))
+    assert got.dtype == np.float32
+    assert np.std(expected) > 0.5  # of logits far from uniform
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", FAMILIES.values())
+def test_gradients_equal_torchs(variant, loaded):
+    model, oracle = loaded(variant), tiny.torch_model(variant)
+    made = plain(model, 12)
+    softplus = torch.nn.functional.softplus(rows.torch_output(oracle, made))
+    weights = np.random.default_rng(0).normal(size=softplus.shape).astype(np.float32)
+    (torch.tensor(weights) * softplus).mean().backward()
+
+    def loss(params):
+        logits = model.apply(params, rows.inputs(model.family, made))
+        return jnp.mean(weights * jax.nn.softplus(logits))
+
+    leaves = trees.flatten(jax.jit(jax.grad(loss))(model.params))
+    leaves = {path: np.asarray(leaf) for path, leaf in leaves.items()}
+    got = rules.to_hf(model.blueprint.plan.rules, leaves)
+    theirs = dict(oracle.named_parameters())
+    assert got.keys() == theirs.keys()
+    largest = max(parameter.grad.abs().max().item() for parameter in theirs.values())
+    for name, parameter in theirs.items():
+        expected = parameter.grad.numpy()
+        scale = max(np.abs(expected).max(), 1e-2 * largest)  # a key's bias has none
+        np.testing.assert_allclose(
+            got[name]() / scale, expected / scale, rtol=0, atol=1e-5, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("variant", FAMILIES.values())
+def test_padding_never_changes_an_output(variant, loaded):
+    """Bit for bit when it is other padding, to rounding when there is none."""
+    model, short = loaded(variant), plain(loaded(variant), 21)
+    got = []
+    for seed in range(2):
+        padded = plain(model, 32, seed=seed + 1)
+        padded.tokens[:, :21], padded.targets[:, :18] = short.tokens, short.targets
+        padded = rows.Rows(padded.tokens, padded.targets, (21, 0))
+        got.append(output(model, rows.inputs(model.family, padded)))
+    kept = 18 if model.family == "t5" else 21
+    np.testing.assert_array_equal(got[0][0, :kept], got[1][0, :kept])
+    alone = output(model, rows.inputs(model.family, short))
+    np.testing.assert_allclose(got[0][0, :kept], alone[0], rtol=0, atol=1e-5)
+    assert np.isfinite(got).all()  # a row that is all padding too
+
+
+@pytest.mark.parametrize("variant", FAMILIES.values())
+def test_only_scored_positions_are_computed_and_in_their_order(variant, loaded):
+    model = loaded(variant)
+    whole = rows.inputs(model.family, plain(model, 9))
+    scored = jnp.array([[4, 0, 4], [5, 2, 1]])
+    every = output(model, whole)
+    some = output(model, type(whole)(**(vars(whole) | {"scored": scored})))
+    expected = np.stack([every[i, scored[i]] for i in range(2)])
+    np.testing.assert_allclose(some, expected, rtol=0, atol=1e-5)
+
+
+def branched(model, prefix, branches, width=40):
+    """One row of a prefix, its branches and padding, made of `tokens` of all sizes.
+
+    Returns its inputs, and for each branch where it stands in the row.
+    """
+    layout = [(0, i) for i in range(prefix)]
+    spans = []
+    for number, size in enumerate(branches, start=1):
+        spans.append(range(len(layout), len(layout) + size))
+        layout += [(number, prefix + i) for i in range(size)]
+    layout += [(-1, 0)] * (width - len(layout))
+    ids, positions = jnp.array(layout).T[:, None]
+    tokens = jnp.arange(1, width + 1)[None]  # all different
+    order = jnp.arange(width)[None]
+    if model.family == "gpt2":
+        return CausalInputs(tokens, positions, ids, order), spans
+    text = jnp.arange(width + 1, width + 31)[None]
+    everywhere = jnp.ones_like(text, bool)
+    return Seq2SeqInputs(text, everywhere, tokens, positions, ids, order), spans
+
+
+@pytest.fixture(scope="module")
+def branch_models(loaded):
+    """The models that read branches, their `apply` compiled once for all layouts."""
+    return [(loaded(name), jax.jit(loaded(name).apply)) for name in BRANCHED]
+
+
+@given(prefix=st.integers(0, 15), branches=st.lists(st.integers(1, 8), max_size=3))
+@example(prefix=0, branches=[3, 3])
+@example(prefix=15, branches=[8, 1, 8])
+@settings(max_examples=8)
+def test_a_branch_reads_as_the_full_row_it_stands_for(branch_models, prefix, branches):
+    for model, apply in branch_models:
+        packed, spans = branched(model, prefix, branches)
+        got = np.asarray(apply(model.params, packed))[0]
+        for span in [range(0), *spans]:
+            full, _ = branched(model, prefix + len(span), [])
+            tokens = packed.tokens[0, jnp.array([*range(prefix), *span], int)]
+            fields = vars(full) | {
+                "tokens": full.tokens.at[0, : len(tokens)].set(tokens)
+            }
+            alone = np.asarray(apply(model.params, type(full)(**fields)))[0]
+            there = [*range(prefix), *span]
+            np.testing.assert_allclose(
+                got[there], alone[: len(there)], rtol=0, atol=1e-5
+            )
+
+
+@pytest.mark.parametrize("variant", BRANCHED)
+def test_a_position_depends_on_what_precedes_it_in_its_branch_and_nothing_else(
+    variant, loaded
+):
+    """By the gradient of its logits in the embedding of every other token."""
+    model = loaded(variant)
+    made, _ = branched(model, 5, [3, 4], width=14)
+    name = {"gpt2": "wte", "t5": "shared"}[model.family]
+
+    def summed(embedding):
+        params = {**model.params, name: {"embedding": embedding}}
+        return jnp.abs(model.apply(params, made)[0]).sum(-1)
+
+    gradients = jax.jit(jax.jacrev(summed))(model.params[name]["embedding"])
+    depends = np.abs(gradients).sum(-1)[:12, made.tokens[0]] > 0
+    branch = made.branches[0]
+    expected = [
+        [k <= q and branch[k] in (0, branch[q]) for k in range(14)] for q in range(12)
+    ]
+    np.testing.assert_array_equal(depends, expected)
+
+
+def test_electra_depends_on_both_sides_and_never_on_padding(loaded):
+    model = loaded(FAMILIES["discriminator"])
+    tokens = np.arange(1, 13, dtype=np.int32)[None]
+    made = rows.inputs("electra", rows.Rows(tokens, tokens, (9,)))
+
+    def outputs(word):
+        embeddings = {**model.params["embeddings"], "word": {"embedding": word}}
+        return model.apply({**model.params, "embeddings": embeddings}, made)[0]
+
+    word = model.params["embeddings"]["word"]["embedding"]
+    gradients = jax.jit(jax.jacrev(outputs))(word)
+    depends = np.abs(gradients).sum(-1)[:9, tokens[0]] > 0
+    np.testing.assert_array_equal(depends, np.tile(np.arange(12) < 9, (9, 1)))
+
+
+@given(st.integers(1, 32).map(lambda half: 2 * half), st.integers(1, 300))
+@example(32, 128 - 32)
+@example(8, 20 - 8)
+@settings(max_examples=30)
+def test_buckets_of_one_direction_are_torchs(buckets, beyond):
+    max_distance = buckets + beyond
+    distance = torch.arange(3 * max_distance)
+    expected = T5Attention._relative_position_bucket(
+        -distance, False, buckets, max_distance
+    )
+    table = bucket_table(buckets, max_distance)
+    got = table[np.minimum(distance.numpy(), max_distance)]
+    np.testing.assert_array_equal(got, expected.numpy())
+
+
+@pytest.mark.parametrize("name", layers.ACTIVATIONS)
+def test_an_activation_is_what_transformers_calls_so(name):
+    x = np.linspace(-6, 6, 200, dtype=np.float32)
+    got = layers.ACTIVATIONS[name](jnp.asarray(x))
+    np.testing.assert_allclose(got, ACT2FN[name](torch.tensor(x)), rtol=0, atol=1e-6)

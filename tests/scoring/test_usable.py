@@ -1,0 +1,138 @@
+"""Questions that a model cannot answer are found before anything is scored."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxsparse import scoring
+from jaxsparse.types import InputError
+from tests import asking
+from tests.asking import WAYS, generated, question
+
+every_way = pytest.mark.parametrize(("variant", "protocol"), WAYS)
+WORDS = st.sampled_from(
+    [
+        "the",
+        "Zumbleton",
+        "ran",
+        "n't",
+        "''",
+        ",",
+        "é",
+        "㏘",
+        "\ufdfa",
+        "🦊",
+        "\u200b",
+        "a",
+    ]
+)
+QUERIES = st.lists(WORDS, max_size=30).map(" ".join)
+OPTIONS = st.sampled_from(
+    ["fox", "weathercock", "é", "...", "\u200b", "🦊", "\x00", "㏘"]
+)
+LASTS = st.sampled_from(["Ned ran .", "he said ``", "he said `` `", "é"])
+
+
+def refusal(check):
+    try:
+        check()
+    except scoring.Unusable as error:
+        return str(error)
+    return None
+
+
+def refusals(model, asked, limit, protocol, detokenize):
+    """What check_usable says, and what encode says with no context."""
+    arguments = (
+        asked,
+        model.tokenizer,
+        dataclasses.replace(model.config, positions=limit),
+        protocol,
+    )
+    checked = refusal(lambda: scoring.check_usable(*arguments, detokenize=detokenize))
+    encoded = refusal(
+        lambda: scoring.encode(*arguments, context="query", detokenize=detokenize)
+    )
+    return checked, encoded
+
+
+@st.composite
+def questions(draw):
+    query = f"{draw(QUERIES)} XXXXX {draw(QUERIES)}".strip()
+    options = ["fox"] * 9 + [draw(OPTIONS)]
+    return query, options, ["Ned ran ."] * 19 + [draw(LASTS)]
+
+
+@every_way
+@given(
+    asked=questions(),
+    limit=st.integers(3, 150),
+    style=st.sampled_from(["none", "ptb"]),
+)
+@settings(max_examples=40)
+def test_it_is_refused_where_encode_refuses(
+    load, variant, protocol, asked, limit, style
+):
+    checked, encoded = refusals(
+        load(variant).model, question(*asked), limit, protocol, style
+    )
+    assert checked == encoded
+
+
+@every_way
+def test_the_limit_itself_is_usable(load, variant, protocol):
+    model, asked = load(variant).model, generated(1)
+    refused = [
+        refusals(model, asked, limit, protocol, "none") for limit in range(4, 90)
+    ]
+    assert all(checked == encoded for checked, encoded in refused)
+    first = [checked for checked, _ in refused].index(None)
+    assert 0 < first < 80
+    assert not any(checked for checked, _ in refused[first:])
+    assert f"at most {3 + first}" in refused[first - 1][0]
+
+
+@every_way
+def test_ordinary_questions_are_usable_without_a_look(load, variant, protocol):
+    asked = question("Ned saw the XXXXX .", ["fox"] * 9 + ["will-o'-the-wisp"])
+    scoring.check_usable(asked, None, load(variant).model.config, protocol)
+
+
+@pytest.mark.parametrize("style", ["none", "ptb"])
+@pytest.mark.parametrize("option", ["\u200b", "\x00"])
+@pytest.mark.parametrize(
+    ("variant", "protocol"), [way for way in WAYS if "electra" in way[0]]
+)
+def test_an_option_without_tokens_is_refused(load, variant, protocol, option, style):
+    model = load(variant).model
+    asked = question("Ned saw the XXXXX .", ["fox"] * 9 + [option])
+    checked, encoded = refusals(model, asked, 512, protocol, style)
+    assert checked == encoded == f"option {option!r} has no tokens"
+
+
+@pytest.mark.parametrize("style", ["none", "ptb"])
+def test_text_that_grows_is_measured(load_real, style):
+    """T5's tokenizer reads one ㏘ as p.m., four tokens from three bytes."""
+    model = load_real("t5").model
+    asked = question("㏘" * 120 + " XXXXX", ["fox"] * 10)
+    checked, encoded = refusals(model, asked, 450, "cloze", style)
+    assert checked == encoded
+    assert "at most 450" in encoded
+
+
+def test_tokens_that_the_model_does_not_have_are_named(load):
+    pair = load("gpt2")
+    config = dataclasses.replace(pair.model.config, vocab=400)
+    with pytest.raises(InputError, match="vocabulary has 400"):
+        scoring.encode(generated(1), pair.tokenizer, config, "cloze")
+
+
+@pytest.mark.parametrize("variant", asking.FAMILIES)
+def test_a_tokenizer_must_have_the_special_tokens(load, variant):
+    config = load(variant).model.config
+    scoring.check_tokenizer(load(variant).tokenizer, config)
+    other = load("t5" if variant == "gpt2" else "gpt2").tokenizer
+    with pytest.raises(InputError, match="the tokenizer has no"):
+        scoring.check_tokenizer(other, config)

@@ -1,0 +1,335 @@
+"""From a directory to a model: old files, dtypes, digests, heads."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from jaxsparse import load_model, trees
+from jaxsparse.model import check_values, load, open_model, untie
+from jaxsparse.types import InputError
+from tests import rows, tiny
+
+SAFETENSORS = "model.safetensors"
+FAMILIES = ("gpt2", "electra-generator", "electra-discriminator", "t5")
+
+
+def edit(directory, change):
+    tensors = load_file(directory / SAFETENSORS)
+    change(tensors)
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(tensors, directory / SAFETENSORS, metadata={"format": "pt"})
+    return directory
+
+
+def edit_config(directory, **values):
+    path = directory / "config.json"
+    config = json.loads(path.read_text()) | values
+    config = {key: value for key, value in config.items() if value != "absent"}
+    path.write_text(json.dumps(config))
+    return directory
+
+
+def renamed(*pairs):
+    """A change of tensors that gives them older names."""
+
+    def change(tensors):
+        for name in list(tensors):
+            new = name
+            for current, old in pairs:
+                new = new.replace(current, old)
+            tensors[new] = tensors.pop(name)
+
+    return change
+
+
+def assert_same(model, other):
+    """The same model, whatever file it came from."""
+    assert model.config == other.config
+    assert model.digest == other.digest
+    one, two = trees.flatten(model.params), trees.flatten(other.params)
+    assert one.keys() == two.keys()
+    for path in one:
+        np.testing.assert_array_equal(one[path], two[path])
+
+
+@pytest.mark.parametrize("variant", FAMILIES)
+def test_a_model_says_what_it_is(variant, saved, loaded):
+    model = loaded(variant)
+    assert model.name == variant  # the directory's last component
+    assert model.family == tiny.VARIANTS[variant].family
+    assert model.dtype == "float32"
+    assert model.blueprint.checkpoint.directory == saved(variant)
+    assert model.tokenizer("XXXXX fox")["input_ids"]
+    torchs = sum(
+        parameter.numel() for parameter in tiny.torch_model(variant).parameters()
+    )
+    assert trees.size(model.params) == torchs  # a tied weight is one leaf
+
+
+def test_the_last_component_is_the_name_even_after_a_slash(saved):
+    assert open_model(f"{saved('gpt2')}/").name == "gpt2"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int8", ""])
+def test_a_dtype_that_is_not_offered_is_refused(dtype, saved):
+    with pytest.raises(InputError, match="float32, bfloat16"):
+        load(open_model(str(saved("gpt2"))), dtype)
+
+
+@pytest.mark.parametrize("variant", FAMILIES)
+def test_bfloat16_holds_rounded_weights_and_answers_in_float32(variant, saved, loaded):
+    exact, model = loaded(variant), load_model(str(saved(variant)), dtype="bfloat16")
+    for path, leaf in trees.flatten(model.params).items():
+        expected = trees.flatten(exact.params)[path].astype(jnp.bfloat16)
+        np.testing.assert_array_equal(leaf, expected)
+    made = rows.inputs(model.family, rows.random_rows(model.config.vocab, 9))
+    got = jax.jit(model.apply)(model.params, made)
+    expected = jax.jit(exact.apply)(exact.params, made)
+    assert got.dtype == jnp.float32
+    error = np.abs(got - expected)
+    assert np.mean(error) < 0.1 * np.std(expected)
+    assert np.max(error) > 1e-4  # it did not compute in float32
+
+
+@pytest.mark.parametrize("variant", FAMILIES)
+def test_every_leaf_is_prunable_or_never_and_each_step_adds(variant, loaded):
+    model = loaded(variant)
+    leaves = trees.flatten(model.params)
+    blocks, linear, every = map(model.prunable, ("blocks", "linear", "all"))
+    assert set(blocks) <= set(linear) < set(every)
+    assert all(leaves[path].ndim == 3 for path in blocks)
+    assert all(path.endswith("kernel") for path in linear)
+    rest = leaves.keys() - set(every)
+    assert all(path.endswith(("bias", "scale")) for path in rest)
+    assert all(leaves[path].ndim > 1 for path in every)
+
+
+@pytest.mark.parametrize("variant", ["gpt2", "gpt2-untied"])
+def test_gpt2_as_the_hub_has_it(variant, copied, loaded):
+    """Without the prefix, with the attention's buffers."""
+
+    def add_buffers(tensors):
+        for i in range(3):
+            mask = torch.ones(1, 1, 8, 8, dtype=torch.uint8).tril()
+            tensors[f"h.{i}.attn.bias"] = mask
+            tensors[f"h.{i}.attn.masked_bias"] = torch.tensor(-1e4)
+
+    directory = edit(copied(variant), renamed(("transformer.", "")))
+    assert_same(load_model(str(edit(directory, add_buffers))), loaded(variant))
+
+
+def test_gpt2_with_the_prefix_and_the_buffers(copied, loaded):
+    mask = {"transformer.h.0.attn.bias": torch.ones(1, 1, 8, 8, dtype=torch.bool)}
+    directory = edit(copied("gpt2"), lambda tensors: tensors.update(mask))
+    assert_same(load_model(str(directory)), loaded("gpt2"))
+
+
+def test_electra_of_the_first_converters(copied, loaded):
+    def change(tensors):
+        norms = (
+            ("LayerNorm.weight", "LayerNorm.gamma"),
+            ("LayerNorm.bias", "LayerNorm.beta"),
+        )
+        renamed(*norms)(tensors)
+        tensors["electra.embeddings.position_ids"] = torch.arange(512)[None]
+
+    for variant in "electra-generator-projected", "electra-discriminator":
+        directory = edit(copied(variant), change)
+        assert "electra.embeddings.LayerNorm.gamma" in load_file(
+            directory / SAFETENSORS
+        )
+        assert_same(load_model(str(directory)), loaded(variant))
+
+
+@pytest.mark.parametrize("variant", ["t5", "t5-untied", "t5-gated-untied-scaled"])
+def test_t5_with_the_repeats_of_older_files(variant, copied, loaded):
+    def change(tensors):
+        for stack in "encoder", "decoder":
+            tensors[f"{stack}.embed_tokens.weight"] = tensors["shared.weight"].clone()
+        stray = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+        tensors[stray] = torch.ones(8, 4)
+
+    directory = edit(copied(variant), change)
+    assert_same(load_model(str(directory)), loaded(variant))
+
+
+@pytest.mark.parametrize("check", [load, check_values])
+def test_t5_with_encoder_tokens_of_its_own_is_refused(check, copied):
+    def change(tensors):
+        tensors["encoder.embed_tokens.weight"] = tensors["shared.weight"] + 1
+
+    blueprint = open_model(str(edit(copied("t5"), change)))
+    with pytest.raises(InputError, match=r"encoder\.embed_tokens\.weight.*shared"):
+        check(blueprint)
+
+
+T5_OF_TRANSFORMERS_4 = {
+    "t5": {},
+    "t5-unscaled-tied": None,  # it could not say so
+    "t5-untied": {"tie_word_embeddings": False},
+    "t5-gated": {"feed_forward_proj": "gated-gelu"},
+    "t5-gated-untied": {
+        "feed_forward_proj": "gated-gelu",
+        "tie_word_embeddings": False,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [name for name, config in T5_OF_TRANSFORMERS_4.items() if config is not None],
+)
+def test_t5_configured_by_transformers_4(variant, copied, loaded):
+    since = ("scale_decoder_outputs", "tie_word_embeddings", "is_gated_act")
+    values = dict.fromkeys((*since, "dense_act_fn"), "absent")
+    directory = edit_config(copied(variant), **values)
+    edit_config(directory, **T5_OF_TRANSFORMERS_4[variant])
+    assert_same(load_model(str(directory)), loaded(variant))
+
+
+HEADS = {
+    "gpt2": ("lm_head.weight", "transformer.wte.weight"),
+    "electra-generator": (
+        "generator_lm_head.weight",
+        "electra.embeddings.word_embeddings.weight",
+    ),
+    "t5": ("lm_head.weight", "shared.weight"),
+}
+
+
+@pytest.mark.parametrize("variant", HEADS)
+def test_a_head_that_repeats_the_embedding_is_dropped(variant, copied, loaded):
+    head, embedding = HEADS[variant]
+    directory = edit(
+        copied(variant),
+        lambda tensors: tensors.update({head: tensors[embedding].clone()}),
+    )
+    model = load_model(str(directory))
+    assert model.config.tied
+    assert_same(model, loaded(variant))
+
+
+@pytest.mark.parametrize("variant", HEADS)
+def test_a_head_that_differs_is_a_head_of_its_own_as_transformers_has_it(
+    variant, copied
+):
+    """Although config.json says tied."""
+    head, embedding = HEADS[variant]
+    directory = edit(
+        copied(variant),
+        lambda tensors: tensors.update({head: tensors[embedding] * 1.5}),
+    )
+    assert json.loads((directory / "config.json").read_text())["tie_word_embeddings"]
+    model = load_model(str(directory))
+    assert not model.config.tied
+    made = rows.random_rows(model.config.vocab, 9)
+    oracle = tiny.VARIANTS[variant].torch_class.from_pretrained(directory).eval()
+    with torch.no_grad():
+        expected = rows.torch_output(oracle, made)
+    got = jax.jit(model.apply)(model.params, rows.inputs(model.family, made))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5)  # logits are larger
+
+
+def test_an_untied_head_that_is_not_there_is_named(copied):
+    directory = edit_config(copied("gpt2"), tie_word_embeddings=False)
+    with pytest.raises(InputError, match=r"missing: lm_head\.weight") as caught:
+        open_model(str(directory))
+    assert str(directory) in str(caught.value)
+
+
+def test_the_digest_tells_any_change_of_a_weight(copied, loaded):
+    directory = copied("gpt2")
+    original = load_file(directory / SAFETENSORS)
+    names = [name for name in original if ".h." not in name or ".h.1." in name]
+    digests = {loaded("gpt2").digest}
+    for name in names:
+        changed = {key: tensor.clone() for key, tensor in original.items()}
+        changed[name].view(-1)[-1] += 1e-3
+        save_file(changed, directory / SAFETENSORS, metadata={"format": "pt"})
+        digests.add(load_model(str(directory)).digest)
+    assert len(digests) == len(names) + 1
+
+
+def test_the_digest_tells_two_layers_that_changed_places(copied, loaded):
+    def swap(tensors):
+        one, other = (f"transformer.h.{i}.ln_1.bias" for i in range(2))
+        tensors[one], tensors[other] = tensors[other], tensors[one]
+
+    directory = edit(copied("gpt2"), swap)
+    assert load_model(str(directory)).digest != loaded("gpt2").digest
+
+
+def test_the_digest_tells_a_configuration_that_computes_something_else(copied, loaded):
+    directory = edit_config(copied("gpt2"), activation_function="relu")
+    assert load_model(str(directory)).digest != loaded("gpt2").digest
+
+
+def test_the_digest_ignores_a_configuration_that_does_not(copied, loaded):
+    directory = edit_config(copied("gpt2"), attn_pdrop=0.3, transformers_version="4.0")
+    assert load_model(str(directory)).digest == loaded("gpt2").digest
+
+
+def test_the_digest_tells_another_tokenizer(copied, loaded):
+    directory = copied("gpt2")
+    made = json.loads((directory / "tokenizer.json").read_text())
+    vocab = made["model"]["vocab"]
+    vocab["a"], vocab["b"] = vocab["b"], vocab["a"]
+    (directory / "tokenizer.json").write_text(json.dumps(made))
+    assert load_model(str(directory)).digest != loaded("gpt2").digest
+
+
+@pytest.mark.parametrize("form", ["bin", "old bin", "shards", "another place"])
+def test_the_digest_is_that_of_the_content_in_any_file(form, copied, loaded, tmp_path):
+    directory = copied("t5-untied")
+    if form == "shards":
+        directory = tmp_path / "shards"
+        tiny.save("t5-untied", directory, max_shard_size="40KB")
+    elif form == "another place":
+        directory = directory.rename(tmp_path / "moved")
+    else:
+        torch.save(
+            load_file(directory / SAFETENSORS),
+            directory / "pytorch_model.bin",
+            _use_new_zipfile_serialization=form == "bin",
+        )
+        (directory / SAFETENSORS).unlink()
+    assert_same(load_model(str(directory)), loaded("t5-untied"))
+
+
+@pytest.mark.parametrize("variant", FAMILIES)
+def test_values_can_be_checked_without_loading(variant, copied):
+    blueprint = open_model(str(copied(variant)))
+    check_values(blueprint)
+    *_, last = blueprint.plan.parameter_names()
+    directory = blueprint.checkpoint.directory
+    edit(directory, lambda tensors: tensors[last].view(-1)[-1:].fill_(torch.nan))
+    with pytest.raises(InputError, match="NaN") as caught:
+        check_values(open_model(str(directory)))
+    assert last in str(caught.value)
+    assert str(directory) in str(caught.value)
+
+
+@pytest.mark.parametrize("variant", ["gpt2", "electra-generator-projected", "t5"])
+def test_untying_changes_no_output(variant, loaded):
+    model, own = loaded(variant), untie(loaded(variant))
+    assert model.config.tied
+    assert not own.config.tied
+    assert set(own.prunable("linear")) - set(model.prunable("linear")) == {
+        own.blueprint.family.head[0]
+    }
+    made = rows.inputs(model.family, rows.random_rows(model.config.vocab, 9))
+    got = jax.jit(own.apply)(own.params, made)
+    expected = jax.jit(model.apply)(model.params, made)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "variant", ["gpt2-untied", "electra-discriminator", "t5-untied"]
+)
+def test_what_has_no_tied_head_is_left_as_it_is(variant, loaded):
+    assert untie(loaded(variant)) is loaded(variant)
