@@ -3,7 +3,9 @@
 #          benchmark [flags] | test [pytest arguments] | check
 # Makes .venv once, installs the package there, and hands over.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+self=${BASH_SOURCE[0]}
+[ ! -L "$self" ] || self=$(readlink -f "$self")
+root=$(cd "$(dirname "$self")" && pwd)
 venv=$root/.venv
 state=$(cksum <"$root/pyproject.toml")
 
@@ -65,5 +67,5 @@ case ${1-} in
 esac
 
 installed test || install package "$root"
-export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
+export PYTHONUTF8=1 PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 exec "$venv/bin/python" -m "experiments.$job" "$@"

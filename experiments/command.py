@@ -23,6 +23,8 @@ BOOLEANS = ("true", "false", "True", "False")
 def run(main: Callable[[], None], description: str) -> None:
     """Parses the command line, runs `main`, and exits."""
     program = Path(sys.argv[0]).stem
+    # Killed politely, as by a scheduler: what is half-written is cleaned up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         if any(argument in ("--help", "-help", "-h") for argument in sys.argv[1:]):
             print(_help(program, description), flush=True)
@@ -48,6 +50,13 @@ def _fail(message: str) -> None:
 
 
 def _parse(argv: Sequence[str]) -> None:
+    for argument in argv:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"argument {argument!r} is not UTF-8; rename what it names"
+            ) from None
     rest = flags.FLAGS(_join_booleans(argv))
     if len(rest) > 1:
         raise InputError(
@@ -111,5 +120,5 @@ def quiet_libraries() -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+        cache = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME", "~/.cache")))
         jax.config.update("jax_compilation_cache_dir", str(cache / "jaxsparse/xla"))

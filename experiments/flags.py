@@ -4,6 +4,7 @@ flags. Everything that can be wrong with a flag by itself is found here."""
 import hashlib
 import json
 import os
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -210,11 +211,19 @@ def _out(models: tuple[str, ...]) -> Path:
     """--out, or a name made of all that changes scores, so that the same command comes
     back to its results."""
     if FLAGS.out is not None:
-        return Path(FLAGS.out).expanduser()
+        return Path(os.path.expanduser(FLAGS.out))
     kept = {name: FLAGS[name].value for name in SCORE_FLAGS}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-    names = "+".join(name.strip("/").replace("/", "-") for name in models)
+    names = "+".join(_last_component(name) for name in models)
     return Path("results") / f"{names[-100:].lstrip('.-+')}-{digest[:8]}"
+
+
+def _last_component(model: str) -> str:
+    """What a model is called in a file name: a directory by its last component."""
+    path = os.path.expanduser(model)
+    if os.path.isdir(path):
+        return os.path.basename(os.path.abspath(path))
+    return model.replace("/", "-")
 
 
 def check_writable(flag: str, directory: Path) -> None:
@@ -228,12 +237,19 @@ def check_writable(flag: str, directory: Path) -> None:
     )  # fmt: skip
     if not nearest.is_dir():
         raise InputError(f"--{flag}={directory}: {nearest} is a file; name a directory")
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
         raise InputError(
-            f"--{flag}={directory}: no permission to write in {nearest}; "
+            f"--{flag}={directory}: cannot write in {nearest} ({error.strerror}); "
             "name another directory"
-        )
+        ) from None
+    if len(os.fsencode(directory.name)) > LONGEST_NAME:
+        raise InputError(f"--{flag}={directory}: the name is too long")
 
+
+LONGEST_NAME = 200  # bytes; while it is written its name is somewhat longer
 
 SCORE_FLAGS = (
     "model", "data", "split", "word_classes", "num_examples", "protocol", "context",

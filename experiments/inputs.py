@@ -58,7 +58,7 @@ def read_inputs(settings: Settings) -> Inputs:
         )
     if len(models) > 1:
         for model in models:
-            check_values(model)
+            check_values(model, settings.dtype)
     return Inputs(models, questions, malformed)
 
 

@@ -3,6 +3,7 @@
 ./run.sh prune --model=DIR --method=magnitude --sparsities=0.5 --export=DIR
 """
 
+import os
 from pathlib import Path
 
 from absl import flags as absl_flags
@@ -23,7 +24,7 @@ def main() -> None:
     (sparsity,) = one("sparsities", settings.sparsities)
     if not absl_flags.FLAGS.export:
         raise InputError("--export is missing; name the directory to write")
-    directory = Path(absl_flags.FLAGS.export).expanduser()
+    directory = Path(os.path.abspath(os.path.expanduser(absl_flags.FLAGS.export)))
     if directory.exists():
         raise InputError(f"--export={directory}: exists already; name a new directory")
     flags.check_writable("export", directory)

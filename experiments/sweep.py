@@ -30,6 +30,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers")
 def main() -> None:
     settings = flags.settings_from_flags()
     flags.check_writable("out", settings.out)
+    report.check_replaceable(settings.out)
     given = inputs.read_inputs(settings)
     made_by = provenance()
     start = time.time()

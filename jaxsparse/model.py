@@ -105,7 +105,7 @@ def open_model(name_or_dir: str) -> Blueprint:
     """Reads configuration, tensor headers and tokenizer, and checks that they fit."""
     directory = hub.find(name_or_dir)
     name = name_or_dir
-    if (given := Path(name_or_dir).expanduser()).is_dir():
+    if (given := Path(os.path.expanduser(name_or_dir))).is_dir():
         name = os.path.basename(os.path.abspath(given))
     checkpoint = reading.open_checkpoint(directory)
     try:
@@ -173,7 +173,7 @@ def load(blueprint: Blueprint, dtype: str = "float32", mesh: Any = None) -> Mode
         raise InputError(f"--dtype={dtype}: unknown; known: {', '.join(DTYPES)}")
     if mesh is not None:
         raise InputError("mesh: this version runs on one device; leave it out")
-    inspector = _Inspector(blueprint.checkpoint)
+    inspector = _Inspector(blueprint.checkpoint, dtype)
     _check_repeats(blueprint)
     leaves = rules.from_hf(
         blueprint.plan,
@@ -190,12 +190,12 @@ def load(blueprint: Blueprint, dtype: str = "float32", mesh: Any = None) -> Mode
     )
 
 
-def check_values(blueprint: Blueprint) -> None:
+def check_values(blueprint: Blueprint, dtype: str = "float32") -> None:
     """Reads every weight once, for a run with several models: what is wrong with the
     last of them must be known before the first is scored."""
     _check_repeats(blueprint)
     for name in blueprint.plan.parameter_names():
-        _read_finite(blueprint.checkpoint, name)
+        _read_finite(blueprint.checkpoint, name, dtype)
 
 
 def _check_repeats(blueprint: Blueprint) -> None:
@@ -209,8 +209,8 @@ def _check_repeats(blueprint: Blueprint) -> None:
             )
 
 
-def _read_finite(checkpoint: reading.Checkpoint, name: str) -> np.ndarray:
-    """One tensor. Raises InputError unless it holds floats, all of them finite."""
+def _read_finite(checkpoint: reading.Checkpoint, name: str, dtype: str) -> np.ndarray:
+    """One tensor. Raises InputError unless it holds floats, all finite in `dtype`."""
     tensor = checkpoint.read(name)
     where = f"{checkpoint.directory}: tensor {name}"
     if not jnp.issubdtype(tensor.dtype, jnp.floating):
@@ -218,24 +218,28 @@ def _read_finite(checkpoint: reading.Checkpoint, name: str) -> np.ndarray:
             f"{where} has dtype {tensor.dtype}, not a float; quantized checkpoints "
             "are not supported"
         )
-    finite = np.isfinite(tensor)
-    if not finite.all():
+    wide = tensor if tensor.dtype.itemsize >= 4 else tensor.astype(np.float32)
+    largest = np.maximum(wide.max(), -wide.min())  # NaN if there is one
+    if not np.isfinite(largest):
         raise InputError(
-            f"{where} holds {finite.size - int(finite.sum())} values that are NaN "
+            f"{where} holds {np.count_nonzero(~np.isfinite(wide))} values that are NaN "
             "or infinite; the checkpoint is damaged"
         )
+    if largest > float(jnp.finfo(dtype).max):
+        raise InputError(f"{where} holds {largest:g}, which does not fit into {dtype}")
     return tensor
 
 
 class _Inspector:
     """Reads tensors, refuses values that are not finite, and keeps their digests."""
 
-    def __init__(self, checkpoint: reading.Checkpoint):
+    def __init__(self, checkpoint: reading.Checkpoint, dtype: str):
         self._checkpoint = checkpoint
+        self._dtype = dtype
         self.digests: dict[str, str] = {}
 
     def read(self, name: str) -> np.ndarray:
-        tensor = _read_finite(self._checkpoint, name)
+        tensor = _read_finite(self._checkpoint, name, self._dtype)
         content = hashlib.sha256(f"{tensor.dtype} {tensor.shape}".encode())
         content.update(np.ascontiguousarray(tensor).view(np.uint8).reshape(-1).data)
         self.digests[name] = content.hexdigest()
@@ -313,7 +317,10 @@ def export(model: Model, params: Params, directory: Path) -> None:
 
 
 def _file_dtype(file: np.dtype, loaded: str) -> np.dtype:
-    """The file's dtype, unless values were loaded in one that does not fit into it."""
-    if loaded == "float32" or file in (np.float32, np.float64):
+    """The file's dtype, unless values were loaded in one that does not fit into it, or
+    were rounded: of float64, float32 is left."""
+    if file == np.float64:
+        return np.dtype(np.float32)
+    if loaded == "float32" or file == np.float32:
         return file
     return np.dtype(loaded)

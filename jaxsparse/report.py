@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from jaxsparse.evaluation import Accuracy, accuracies
 from jaxsparse.model import Model
 from jaxsparse.sweep import Point
+from jaxsparse.types import InputError
 
 RECIPE_COLUMNS = (
     "model", "family", "protocol", "context", "detokenize", "method", "pattern",
@@ -128,7 +129,7 @@ def prediction_table(result: Result) -> pa.Table:
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Gives a path to write to, and makes it `path` once all is written."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
         os.replace(partial, path)
@@ -136,16 +137,27 @@ def whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def check_replaceable(out: Path) -> None:
+    """Raises InputError if something that is no file has the name of one of ours."""
+    for name in FILES:
+        if (path := out / name).exists() and not path.is_file():
+            raise InputError(f"{path} is in the way and is not a file; move it")
+
+
 def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
     """Writes all files of a run into the directory `out`."""
     out.mkdir(parents=True, exist_ok=True)
     with (
+        whole(out / "run.json") as facts,  # replaced last: it says what the others are
         whole(out / "predictions.parquet") as predictions,
         whole(out / "results.csv") as table,
         whole(out / "report.md") as text,
-        whole(out / "run.json") as facts,
     ):
-        with pq.ParquetWriter(predictions, PREDICTIONS) as writer:
+        # A file, not a path: pyarrow reads a path with a colon as an address.
+        with (
+            predictions.open("wb") as file,
+            pq.ParquetWriter(file, PREDICTIONS) as writer,
+        ):
             for result in results:
                 writer.write_table(prediction_table(result))
         with table.open("w", newline="", encoding="utf-8") as file:

@@ -38,7 +38,7 @@ class Question:
     word_class: str  # one of WORD_CLASSES
     id: str  # "<class>-<split>-<1-based position in the file>"
     split: str = "test"  # one of SPLITS
-    source: str = ""  # "file:line", for error messages
+    source: str = ""  # "file:line" of its query, for error messages
 
     @property
     def digest(self) -> str:
@@ -100,7 +100,7 @@ def judge(
         word_class=word_class,
         split=split,
         id=name,
-        source=f"{file}:{item.line}",
+        source=f"{file}:{item.line + item.step * SENTENCES}",
     )
 
 

@@ -1,5 +1,6 @@
 """What --data may name, and which class and split each file of it holds."""
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -65,7 +66,7 @@ def read(data: str, split: str | None, word_classes: Sequence[str] | None) -> Re
             Malformed items raise nothing here; `check` does.
     """
     asked = _asked(split, word_classes)
-    path = Path(data).expanduser()
+    path = Path(os.path.expanduser(data))
     if data == "bundled":
         raise InputError(
             "--data=bundled: the bundled questions are not part of this version; pass "

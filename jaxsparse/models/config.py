@@ -56,7 +56,11 @@ class Reader:
 
     def positive(self, key: str) -> int:
         value = self.get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or not 0 < value < 2**31
+        ):
             raise InputError(
                 f"config.json: {key} must be a positive integer: {value!r}"
             )

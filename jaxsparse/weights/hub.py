@@ -1,5 +1,6 @@
 """Where a checkpoint is: a directory here, or the Hugging Face hub."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def find(name_or_dir: str) -> Path:
     Raises:
         InputError: neither a directory nor something the hub gives us.
     """
-    directory = Path(name_or_dir).expanduser()
+    directory = Path(os.path.expanduser(name_or_dir))
     if directory.is_dir():
         return directory
     if name_or_dir in BUNDLED:

@@ -60,7 +60,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: missing; is this a Hugging Face directory?"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as JSON ({brief(error)})") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected a JSON object")
@@ -82,8 +82,6 @@ def _merge(
     dtypes: dict[str, np.dtype] = {}
     readers: dict[str, Callable[[str], np.ndarray]] = {}
     for file in files:
-        if doubled := shapes.keys() & file.shapes.keys():
-            raise InputError(f"{file.path}: also in another shard: {listing(doubled)}")
         shapes |= file.shapes
         dtypes |= file.dtypes
         readers |= dict.fromkeys(file.shapes, file.read)

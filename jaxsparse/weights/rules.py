@@ -149,6 +149,12 @@ def plan(
             at once, with names.
     """
     rules = active_rules(table, leaves)
+    layers = max(leaves[rule.path][0] for rule in rules if rule.stacked)
+    if layers > len(tensors):
+        raise InputError(
+            f"config.json has {layers} layers, but there are {len(tensors)} tensors; "
+            "config.json and weights do not belong together"
+        )
     expected = {
         name: rule.hf_shape(leaves[rule.path])
         for rule in rules

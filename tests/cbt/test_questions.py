@@ -78,7 +78,7 @@ def test_a_question_holds_what_the_file_says(ne_test):
     assert first.options == tuple(OPTIONS)
     assert (first.answer, first.word_class, first.split) == ("hen", "NE", "test")
     assert (first.id, second.id) == ("NE-test-1", "NE-test-2")
-    assert (first.source, second.source) == (f"{ne_test}:1", f"{ne_test}:23")
+    assert (first.source, second.source) == (f"{ne_test}:21", f"{ne_test}:43")
 
 
 def test_the_digest_is_of_the_content_alone(ne_test, tmp_path):
@@ -125,7 +125,7 @@ def test_blank_lines_between_items_may_be_missing_or_many(ne_test):
     lines = [*text(), *text("pony"), "", "  ", *text("stove")]
     reading = read(write_text(ne_test, lines), None, None)
     assert [q.id for q in reading.questions] == [f"NE-test-{n}" for n in (1, 2, 3)]
-    assert reading.questions[2].source == f"{ne_test}:45"
+    assert reading.questions[2].source == f"{ne_test}:65"
 
 
 def changed(line, new):

@@ -254,7 +254,7 @@ def test_one_model_alone_has_the_same_scores_in_a_directory_of_its_own_name(
     alone = binary.run(sweep, *flags, "--levels_at_once=2", "--method=random")
     assert alone.status == 0
     (out,) = (place / "results").iterdir()
-    assert re.fullmatch("other-gpt2-[0-9a-f]{8}", out.name)
+    assert re.fullmatch("gpt2-[0-9a-f]{8}", out.name)
     assert f"Written to results/{out.name}: " in alone.stdout
     rows = pyarrow.parquet.read_table(out / "predictions.parquet").to_pylist()
     expected = [

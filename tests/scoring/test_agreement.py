@@ -61,7 +61,7 @@ CASES = {
     "glued blank": odd(GLUED),
     "special tokens": odd(SPECIAL),
 }
-PLAIN_CASES = {name: CASES[name] for name in ("whole story", "query")}
+PLAIN_CASES = {"whole story": CASES["whole story"]}
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,9 @@ def test_one_option_that_needs_endoftext_gives_it_to_all_ten(load):
     assert without.encode(pair.model, "cloze").rows[0]["tokens"][0] != end
 
 
-@pytest.mark.parametrize(("variant", "protocol"), WAYS)
+@pytest.mark.parametrize(
+    ("variant", "protocol"), [way for way in WAYS if "electra" in way[0]]
+)
 def test_a_limit_that_is_no_bucket_length(load, variant, protocol):
     """Batches are padded beyond the model's last position; its rows are not."""
     pair = load(variant, positions=100)

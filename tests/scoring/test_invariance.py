@@ -53,32 +53,24 @@ def together(load):
 
 
 @every_way
-def test_the_batch_does_not_matter(load, together, variant, protocol):
+def test_neither_the_batch_nor_its_padding_matters(load, together, variant, protocol):
+    """Each question alone, in a shape that is larger than it need be."""
     encoded, scores = together(variant, protocol)
-    alone = asking.option_scores(load(variant).model, encoded, protocol, batch_tokens=1)
-    np.testing.assert_allclose(alone, scores, **CLOSE)
-
-
-@every_way
-def test_padding_does_not_matter(load, together, variant, protocol):
-    encoded, scores = together(variant, protocol)
-    [planned] = scoring.plan(encoded, 1 << 20)
-    shape = planned.shape
-    longer = dataclasses.replace(
-        shape,
-        questions=shape.questions + 1,
-        rows=shape.rows + 2,
-        terms=shape.terms + 3,
-        lengths=tuple((name, 2 * length + 1) for name, length in shape.lengths),
-    )
     model = load(variant).model
-    padded = dataclasses.replace(planned, shape=longer)
-    batch = scoring.batch(encoded, padded, model.config, protocol)
-    found = asking.score_batch(model, batch)
-    np.testing.assert_allclose(
-        found[list(map(list(planned.questions).index, range(5)))], scores, **CLOSE
-    )
-    assert found[-1].tolist() == [0] * 10
+    for planned in scoring.plan(encoded, batch_tokens=1):
+        [number] = planned.questions
+        shape = dataclasses.replace(
+            planned.shape,
+            questions=2,
+            rows=planned.shape.rows + 2,
+            terms=planned.shape.terms + 3,
+            lengths=tuple((name, 2 * n + 1) for name, n in planned.shape.lengths),
+        )
+        padded = dataclasses.replace(planned, shape=shape)
+        batch = scoring.batch(encoded, padded, model.config, protocol)
+        alone, nothing = asking.score_batch(model, batch)
+        np.testing.assert_allclose(alone, scores[number], **CLOSE)
+        assert nothing.tolist() == [0] * 10
 
 
 @every_way

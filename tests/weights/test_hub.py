@@ -84,6 +84,12 @@ def test_offline_takes_a_conversion_where_main_has_no_weights(cache):
     assert hub.find("google/x").resolve() == converted.resolve()
 
 
+def test_main_comes_before_every_other_branch(cache):
+    snapshot(cache, "earlier", "a" * 40, "model.safetensors")
+    directory = snapshot(cache, "main", "b" * 40, "pytorch_model.bin")
+    assert hub.find("google/x").resolve() == directory.resolve()
+
+
 class FakeApi:
     """A hub with one repository: files by revision, and pull requests."""
 

@@ -88,7 +88,10 @@ def test_values_loaded_in_bfloat16_are_what_transformers_gets_back(dtype, tmp_pa
     """Whatever the dtype of the file, none of them may be rounded once more."""
     oracle = tiny.save("gpt2", tmp_path / "saved", dtype=getattr(torch, dtype))
     model = load_model(str(tmp_path / "saved"), dtype="bfloat16")
-    again = reload("gpt2", exported(model, tmp_path / "export"))
+    directory = exported(model, tmp_path / "export")
+    kept = torch.float32 if dtype == "float32" else torch.bfloat16
+    assert {kind for kind, *_ in bits(directory).values()} == {kept}
+    again = reload("gpt2", directory)
     for name, parameter in again.named_parameters():
         rounded = oracle.get_parameter(name).to(torch.bfloat16)
         assert torch.equal(parameter.float(), rounded.float()), name
@@ -167,6 +170,19 @@ def test_a_head_of_its_own_is_exported_and_loaded(variant, loaded, tmp_path):
 @pytest.mark.parametrize("variant", TIED)
 def test_a_head_untied_but_not_pruned_is_exported_and_loaded(variant, loaded, tmp_path):
     directory = exported(untie(loaded(variant)), tmp_path / "export")
+    assert_same_outputs(tiny.torch_model(variant), reload(variant, directory))
+
+
+@pytest.mark.parametrize("variant", ["t5", "t5-untied", "t5-gated"])
+def test_a_t5_of_transformers_4_is_exported_and_loaded(variant, copied, tmp_path):
+    """Its config.json says nothing of the scale, and tells the truth of the head."""
+    path = copied(variant) / "config.json"
+    config = json.loads(path.read_text())
+    for key in ("scale_decoder_outputs", "dense_act_fn", "is_gated_act"):
+        config.pop(key, None)
+    config["tie_word_embeddings"] = "untied" not in variant
+    path.write_text(json.dumps(config))
+    directory = exported(load_model(str(path.parent)), tmp_path / "export")
     assert_same_outputs(tiny.torch_model(variant), reload(variant, directory))
 
 
