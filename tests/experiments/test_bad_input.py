@@ -384,7 +384,7 @@ def test_it_is_left_out_for_both_and_counted(saved, short, place):
     assert left_out in (place / "out/report.md").read_text()
     facts = json.loads((place / "out/run.json").read_text())
     (reason,) = facts["malformed"]
-    assert re.match(r"cbtest_V_test\.txt:2\d: input-short, cloze: the query", reason)
+    assert re.match(r"cbtest_V_test\.txt:43: input-short, cloze: the query", reason)
     assert facts["questions"] == 1
     rows = (place / "out/results.csv").read_text().splitlines()[1:]
     questions = {(row.split(",")[0], row.split(",")[17]) for row in rows}
