@@ -28,7 +28,7 @@ def row(rng, kind, length, decoder, scored):
 
 
 ROW = st.tuples(  # length, decoder length, scored positions
-    st.integers(1, 600), st.integers(1, 30), st.integers(1, 12)
+    st.integers(1, 600), st.integers(1, 300), st.integers(1, 12)
 )
 
 
