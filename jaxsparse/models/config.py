@@ -12,14 +12,13 @@ from jaxsparse.types import InputError
 INERT = frozenset({
     "_name_or_path", "architectures", "attention_probs_dropout_prob", "attn_pdrop",
     "bos_token_id", "chunk_size_feed_forward", "classifier_dropout",
-    "decoder_start_token_id",
-    "dropout_rate", "dtype", "embd_pdrop", "eos_token_id", "hidden_dropout_prob",
-    "id2label", "initializer_factor", "initializer_range", "label2id", "model_type",
-    "output_attentions", "output_hidden_states", "pad_token_id", "problem_type",
-    "reorder_and_upcast_attn", "resid_pdrop", "return_dict", "summary_activation",
-    "summary_first_dropout", "summary_last_dropout", "summary_proj_to_labels",
-    "summary_type", "summary_use_proj", "tie_word_embeddings", "transformers_version",
-    "use_cache",
+    "decoder_start_token_id", "dropout_rate", "dtype", "embd_pdrop", "eos_token_id",
+    "hidden_dropout_prob", "id2label", "initializer_factor", "initializer_range",
+    "label2id", "model_type", "output_attentions", "output_hidden_states",
+    "pad_token_id", "problem_type", "reorder_and_upcast_attn", "resid_pdrop",
+    "return_dict", "summary_activation", "summary_first_dropout",
+    "summary_last_dropout", "summary_proj_to_labels", "summary_type",
+    "summary_use_proj", "tie_word_embeddings", "transformers_version", "use_cache",
 })  # fmt: skip
 
 

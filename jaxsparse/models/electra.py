@@ -101,12 +101,6 @@ class MaskedInputs:
     scored: Int[Array, "row scored"]  # indices into the position axis
 
 
-def _norm(config: ElectraConfig, name: str, dtype: jnp.dtype) -> nn.LayerNorm:
-    return nn.LayerNorm(
-        config.norm_epsilon, name=name, dtype=dtype, use_fast_variance=False
-    )
-
-
 class Embeddings(nn.Module):
     config: ElectraConfig
     dtype: jnp.dtype
@@ -128,7 +122,7 @@ class Embeddings(nn.Module):
         # Rows fit; their padding may not, and must stay finite to be ignored.
         places = jnp.minimum(jnp.arange(tokens.shape[1]), config.positions - 1)
         hidden += position(places)[None]
-        return _norm(config, "norm", dtype)(hidden)
+        return layers.layer_norm(config.norm_epsilon, "norm", dtype)(hidden)
 
 
 class Block(nn.Module):
@@ -148,13 +142,17 @@ class Block(nn.Module):
         scale = query.shape[-1] ** -0.5
         mixed = layers.merge_heads(layers.attention(query, key, value, mask, scale))
         mixed = dense(config.hidden, "attention_output")(mixed)
-        hidden = _norm(config, "attention_norm", dtype)(hidden + mixed)
+        hidden = layers.layer_norm(config.norm_epsilon, "attention_norm", dtype)(
+            hidden + mixed
+        )
 
         inner = layers.ACTIVATIONS[config.activation](
             dense(config.ffn, "intermediate")(hidden)
         )
         inner = dense(config.hidden, "output")(inner)
-        return _norm(config, "output_norm", dtype)(hidden + inner), None
+        return layers.layer_norm(config.norm_epsilon, "output_norm", dtype)(
+            hidden + inner
+        ), None
 
 
 class GeneratorHead(nn.Module):
@@ -171,7 +169,9 @@ class GeneratorHead(nn.Module):
         config, dtype = self.config, hidden.dtype
         hidden = nn.Dense(config.embedding, name="dense", dtype=dtype)(hidden)
         # transformers has this activation fixed, whatever hidden_act says.
-        hidden = _norm(config, "norm", dtype)(layers.ACTIVATIONS["gelu"](hidden))
+        hidden = layers.layer_norm(config.norm_epsilon, "norm", dtype)(
+            layers.ACTIVATIONS["gelu"](hidden)
+        )
         if not config.tied:
             return layers.Head(config.vocab, use_bias=True, name="lm_head")(hidden)
         bias = layers.Bias(config.vocab, name="lm_head")()

@@ -111,19 +111,13 @@ class FeedForward(nn.Module):
         return nn.Dense(config.hidden, name="c_proj", dtype=hidden.dtype)(inner)
 
 
-def _norm(config: GPT2Config, name: str, dtype: jnp.dtype) -> nn.LayerNorm:
-    return nn.LayerNorm(
-        config.norm_epsilon, name=name, dtype=dtype, use_fast_variance=False
-    )
-
-
 class Block(nn.Module):
     config: GPT2Config
 
     @nn.compact
     def __call__(self, hidden, layer, mask):
-        norm_1 = _norm(self.config, "ln_1", hidden.dtype)
-        norm_2 = _norm(self.config, "ln_2", hidden.dtype)
+        norm_1 = layers.layer_norm(self.config.norm_epsilon, "ln_1", hidden.dtype)
+        norm_2 = layers.layer_norm(self.config.norm_epsilon, "ln_2", hidden.dtype)
         hidden += Attention(self.config, name="attn")(norm_1(hidden), layer, mask)
         hidden += FeedForward(self.config, name="mlp")(norm_2(hidden))
         return hidden, None
@@ -146,7 +140,7 @@ class GPT2(nn.Module):
         hidden, _ = blocks(config, name="h")(hidden, jnp.arange(config.layers), mask)
 
         hidden = layers.at_positions(hidden, inputs.scored)
-        hidden = _norm(config, "ln_f", self.dtype)(hidden)
+        hidden = layers.layer_norm(config.norm_epsilon, "ln_f", self.dtype)(hidden)
         if config.tied:
             return layers.tied_logits(hidden, wte.embedding.astype(self.dtype))
         return layers.Head(config.vocab, name="lm_head")(hidden)

@@ -133,6 +133,11 @@ def tied_logits(
     )
 
 
+def layer_norm(epsilon: float, name: str, dtype: jnp.dtype) -> nn.LayerNorm:
+    """Variance as torch takes it, around the mean: the fast form loses digits."""
+    return nn.LayerNorm(epsilon, name=name, dtype=dtype, use_fast_variance=False)
+
+
 class Bias(nn.Module):
     """The bias of a head whose kernel is the token embedding."""
 

@@ -1,6 +1,7 @@
 """T5 (Raffel et al. 2020) and 1.1: an encoder, a decoder over rows with branches."""
 
 import dataclasses
+import functools
 import math
 from dataclasses import dataclass
 
@@ -172,15 +173,13 @@ class Attention(nn.Module):
     ) -> Float[Array, "b q m"]:
         config = self.config
 
-        def dense(features: int, name: str) -> nn.Dense:
-            return nn.Dense(features, use_bias=False, name=name, dtype=hidden.dtype)
-
+        dense = functools.partial(nn.Dense, use_bias=False, dtype=hidden.dtype)
         inner = config.heads * config.head_dim
-        query = layers.split_heads(dense(inner, "q")(hidden), config.heads)
-        key = layers.split_heads(dense(inner, "k")(context), config.heads)
-        value = layers.split_heads(dense(inner, "v")(context), config.heads)
+        query = layers.split_heads(dense(inner, name="q")(hidden), config.heads)
+        key = layers.split_heads(dense(inner, name="k")(context), config.heads)
+        value = layers.split_heads(dense(inner, name="v")(context), config.heads)
         mixed = layers.attention(query, key, value, mask, bias=bias)
-        return dense(config.hidden, "o")(layers.merge_heads(mixed))
+        return dense(config.hidden, name="o")(layers.merge_heads(mixed))
 
 
 class FeedForward(nn.Module):
@@ -190,16 +189,14 @@ class FeedForward(nn.Module):
     def __call__(self, hidden: Float[Array, "b q m"]) -> Float[Array, "b q m"]:
         config = self.config
 
-        def dense(features: int, name: str) -> nn.Dense:
-            return nn.Dense(features, use_bias=False, name=name, dtype=hidden.dtype)
-
+        dense = functools.partial(nn.Dense, use_bias=False, dtype=hidden.dtype)
         activation = layers.ACTIVATIONS[config.activation]
         if config.gated:
-            inner = activation(dense(config.ffn, "wi_0")(hidden))
-            inner = inner * dense(config.ffn, "wi_1")(hidden)
+            inner = activation(dense(config.ffn, name="wi_0")(hidden))
+            inner = inner * dense(config.ffn, name="wi_1")(hidden)
         else:
-            inner = activation(dense(config.ffn, "wi")(hidden))
-        return dense(config.hidden, "wo")(inner)
+            inner = activation(dense(config.ffn, name="wi")(hidden))
+        return dense(config.hidden, name="wo")(inner)
 
 
 def _norm(config: T5Config, name: str, dtype: jnp.dtype) -> nn.RMSNorm:

@@ -124,6 +124,19 @@ def test_batches_of_a_bucket_share_its_rows_evenly(count):
     assert padding < len(batches)
 
 
+def test_the_budget_counts_the_decoder_too():
+    members = [encoded(0, "seq2seq", [(100, 60, 1)], 1)] * 20
+    batches = plan(members, 4 * (128 + 64))
+    assert [batch.shape.rows for batch in batches] == [4] * 5
+
+
+def test_large_questions_are_topped_up_with_small_ones():
+    sizes = [4, 4, 4, 4, 12, 12, 12, 12]
+    members = [encoded(0, "masked", [(100, 1, 1)] * size, 1) for size in sizes]
+    batches = plan(members, 16 * 128)
+    assert [batch.shape.rows for batch in batches] == [16] * 4
+
+
 @given(QUESTIONS, BUDGETS)
 @property_test
 def test_the_plan_depends_on_lengths_alone(asked, budget):

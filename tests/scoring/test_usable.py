@@ -95,6 +95,16 @@ def test_the_limit_itself_is_usable(load, variant, protocol):
 
 
 @every_way
+@pytest.mark.parametrize("text", ["~^" * 12, "qz" * 12, "q z " * 6, "``"])
+def test_text_with_a_token_for_every_character(load, variant, protocol, text):
+    model = load(variant).model
+    asked = question(f"XXXXX {text}", ["fox"] * 9 + ["q~z^" * 3])
+    for limit in range(20, 70):
+        checked, encoded = refusals(model, asked, limit, protocol, "none")
+        assert checked == encoded
+
+
+@every_way
 def test_ordinary_questions_are_usable_without_a_look(load, variant, protocol):
     asked = question("Ned saw the XXXXX .", ["fox"] * 9 + ["will-o'-the-wisp"])
     scoring.check_usable(asked, None, load(variant).model.config, protocol)
