@@ -38,7 +38,7 @@ install() {
     python=$(find_python) || exit 2
     "$python" -m venv --clear "$venv" || fail "$python -m venv failed"
   fi
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+  "$venv/bin/python" -m pip install -qq --disable-pip-version-check \
     --editable "$2" >&2 || fail "pip install failed; see above, then run it again"
   echo "$state" >"$venv/.installed-$1"
   exec 9>&-
