@@ -11,10 +11,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import jax
 import jaxtyping
 import pytest
+import torch
 import transformers
 from hypothesis import settings
 from jax.tree_util import GetAttrKey
 
+torch.set_num_threads(1)  # its models are tiny, and JAX wants the other core
 transformers.logging.disable_progress_bar()
 settings.register_profile("checked", deadline=None)  # first calls compile
 settings.load_profile("checked")
