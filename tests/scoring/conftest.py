@@ -4,12 +4,9 @@ import functools
 from pathlib import Path
 
 import pytest
-import torch
 
 from jaxsparse.model import load_model
 from tests import asking, tiny
-
-torch.set_num_threads(1)  # the models are tiny: threads only wait for one another
 
 
 @pytest.fixture(scope="session")
