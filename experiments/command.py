@@ -111,6 +111,8 @@ def quiet_libraries() -> None:
     """Keeps other libraries' chatter out of the terminal, and compilations on disk."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # It would say that there is no torch, at import: none is needed.
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     import huggingface_hub
     import jax
     import transformers
