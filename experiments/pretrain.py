@@ -1,0 +1,137 @@
+"""Trains a small model from scratch on plain-text books, and writes it for transformers.
+
+    ./run.sh pretrain --model=tiny-gpt2 --books=DIR --validation_books=DIR \\
+        --work=DIR --export=DIR
+
+A run that is stopped goes on where it was when its command is repeated, and ends with
+the same weights.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from tqdm import tqdm
+
+from experiments import command
+from jaxsparse import pretraining
+from jaxsparse.pretraining import RECIPES
+from jaxsparse.types import InputError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_enum("model", None, RECIPES, "what to train", required=True)
+flags.DEFINE_list("books", [], "books to train on: UTF-8 text files, or directories")
+flags.DEFINE_list("validation_books", [], "books to measure the loss on, likewise")
+flags.DEFINE_string("work", None, "directory of the run: tokenizer, checkpoints, log")
+flags.DEFINE_string("export", None, "directory to write; must not exist yet")
+flags.DEFINE_integer("steps", 0, "0: as many as the recipe has", lower_bound=0)
+flags.DEFINE_float("learning_rate", 0.0, "0: the recipe's", lower_bound=0.0)
+flags.DEFINE_integer("checkpoint_every", 100, "steps", lower_bound=1)
+flags.DEFINE_integer("evaluate_every", 200, "steps", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "of the weights and of every draw", lower_bound=0)
+
+
+def main() -> None:
+    for name in ("books", "validation_books", "work", "export"):
+        if not FLAGS[name].value:
+            raise InputError(f"--{name} is missing")
+    directory = Path(os.path.abspath(os.path.expanduser(FLAGS.export)))
+    if directory.exists():
+        raise InputError(f"--export={directory}: exists already; name a new directory")
+    run = pretraining.prepare(
+        recipe(),
+        FLAGS.seed,
+        Path(os.path.expanduser(FLAGS.work)),
+        pretraining.read_texts(files("books")),
+        pretraining.read_texts(files("validation_books")),
+    )
+    params = pretraining.pretrain(run, FLAGS.checkpoint_every, Log(run))
+    pretraining.export(run, params, directory)
+    print(f"{FLAGS.model}: written to {directory}")
+
+
+def recipe() -> pretraining.Recipe:
+    chosen = RECIPES[FLAGS.model]
+    schedule = chosen.schedule
+    if FLAGS.steps:
+        warmup = min(schedule.warmup, math.ceil(FLAGS.steps / 10))
+        schedule = dataclasses.replace(schedule, steps=FLAGS.steps, warmup=warmup)
+    if FLAGS.learning_rate:
+        schedule = dataclasses.replace(schedule, learning_rate=FLAGS.learning_rate)
+    return dataclasses.replace(chosen, schedule=schedule)
+
+
+def files(flag: str) -> list[Path]:
+    """The text files that a flag names, those of a directory sorted by name."""
+    found: list[Path] = []
+    for name in FLAGS[flag].value:
+        path = Path(os.path.expanduser(name))
+        inside = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(f"--{flag}={name}: no .txt file in that directory")
+        found += inside
+    return found
+
+
+class Log:
+    """Shows how far training is, and keeps what was measured on the way."""
+
+    def __init__(self, run: pretraining.Run):
+        self._run = run
+        self._steps = run.recipe.schedule.steps
+        self._file = run.directory / "log.jsonl"
+        self._bar: tqdm | None = None
+        self._losses: list[Any] = []
+        self._since = time.perf_counter()
+
+    def __call__(self, step: int, params: Any, loss: Any) -> None:
+        if self._bar is None:
+            self._begin(step)
+        assert self._bar is not None
+        self._bar.update(step - self._bar.n)
+        self._losses.append(loss)
+        if step % FLAGS.evaluate_every == 0 or step == self._steps:
+            self._measure(step, params)
+
+    def _begin(self, step: int) -> None:
+        self._bar = tqdm(
+            total=self._steps, initial=step - 1, desc=FLAGS.model, disable=None
+        )
+        kept = [line for line in self._lines() if line["step"] < step]
+        text = "".join(f"{json.dumps(line)}\n" for line in kept)
+        self._file.write_text(text, encoding="utf-8")
+
+    def _lines(self) -> Sequence[dict]:
+        if not self._file.is_file():
+            return []
+        text = self._file.read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines()]
+
+    def _measure(self, step: int, params: Any) -> None:
+        losses = [float(loss) for loss in self._losses]
+        losses = [loss for loss in losses if not math.isnan(loss)]
+        seconds = time.perf_counter() - self._since
+        line = {
+            "step": step,
+            "loss": sum(losses) / max(len(losses), 1),
+            "validation_loss": self._run.validation_loss(params),
+            "tokens_per_second": len(losses) * self._run.recipe.batch_tokens / seconds,
+        }
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(f"{json.dumps(line)}\n")
+        shown = ", ".join(f"{name} {value:.5g}" for name, value in line.items())
+        tqdm.write(shown, file=sys.stderr)
+        self._losses = []
+        self._since = time.perf_counter()
+
+
+if __name__ == "__main__":
+    command.run(main, __doc__ or "")

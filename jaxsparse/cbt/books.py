@@ -1,0 +1,82 @@
+"""Plain-text books of any origin, read as paragraphs of prose and then as sentences.
+
+Project Gutenberg files lose their header and licence. What is no prose goes too, and is
+counted: titles, contents, headings, page numbers, rows of stars.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jaxsparse.cbt import treebank
+from jaxsparse.types import InputError, brief
+
+START = re.compile(
+    r"^\W*(START OF (THE|THIS) PROJECT GUTENBERG.*|END.?THE SMALL PRINT.*)$",
+    re.MULTILINE | re.IGNORECASE,
+)
+END = re.compile(
+    r"^\W*END OF (THE |THIS )?PROJECT GUTENBERG.*$", re.MULTILINE | re.IGNORECASE
+)
+_PROSE_END = re.compile(r"""[.!?:;,-]["')\]]*$""")
+
+
+@dataclass(frozen=True)
+class Book:
+    name: str  # of its file, without the suffix
+    paragraphs: tuple[str, ...]  # prose, straight quotes, single spaces
+    left_out: int  # paragraphs that are no prose
+
+    def sentences(self) -> Iterator[str]:
+        """Its sentences in CBT's form, tokens between spaces."""
+        for paragraph in self.paragraphs:
+            for tokens in treebank.tokens(list(treebank.sentences(paragraph))):
+                yield " ".join(tokens)
+
+
+def read_book(path: Path) -> Book:
+    """Reads a book in UTF-8.
+
+    Raises:
+        InputError: the file cannot be read, is not UTF-8, or holds no prose.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {brief(error)}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{path}:{line}: byte {error.start + 1} of the file is not UTF-8; "
+            "convert the file to UTF-8"
+        ) from None
+    book = parse_book(text, path.stem)
+    if not book.paragraphs:
+        raise InputError(f"{path} holds no paragraph of prose; name a plain-text book")
+    return book
+
+
+def parse_book(text: str, name: str) -> Book:
+    text = _without_licence(text.removeprefix("\ufeff").replace("\r\n", "\n"))
+    text = treebank.straighten(text).replace("_", "")
+    blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", text)]
+    blocks = [block for block in blocks if block]
+    prose = tuple(block for block in blocks if _is_prose(block))
+    return Book(name, prose, len(blocks) - len(prose))
+
+
+def _without_licence(text: str) -> str:
+    starts = list(START.finditer(text))
+    if starts:
+        text = text[starts[-1].end() :]
+    if end := END.search(text):
+        text = text[: end.start()]
+    return text
+
+
+def _is_prose(block: str) -> bool:
+    """Words in lower case that end like a sentence, or break off as speech does."""
+    letters = [letter for letter in block if letter.isalpha()]
+    lower = sum(letter.islower() for letter in letters)
+    return lower > len(letters) / 2 and bool(_PROSE_END.search(block))

@@ -1,0 +1,81 @@
+"""Books as one long row of tokens, and windows into it.
+
+The text is what scoring shows a model: CBT's tokens detokenized, sentences joined by
+one space, without paragraphs.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+from jaxtyping import Int
+
+from jaxsparse.cbt.books import Book, read_book
+from jaxsparse.cbt.detokenize import STYLES
+from jaxsparse.types import InputError
+
+
+def text_of(book: Book) -> str:
+    """A book's sentences as scoring would show them, joined by one space."""
+    return " ".join(STYLES["ptb"](list(book.sentences())))
+
+
+def read_texts(paths: Sequence[Path]) -> tuple[str, ...]:
+    """The texts of books, in the given order. Raises InputError as `read_book`."""
+    return tuple(text_of(read_book(path)) for path in paths)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Token ids of all books, one after the other."""
+
+    tokens: Int[np.ndarray, " token"]
+
+    @classmethod
+    def of(
+        cls,
+        texts: Sequence[str],
+        tokenizer: tokenizers.Tokenizer,
+        end_of_text: int | None,
+    ) -> "Corpus":
+        """`end_of_text` stands behind each text, where a family has such a token."""
+        ends = [] if end_of_text is None else [end_of_text]
+        rows = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+        return cls(np.concatenate([np.array([*row, *ends], np.int32) for row in rows]))
+
+    def windows(
+        self, length: int, rows: int, batch: int, seed: int
+    ) -> Int[np.ndarray, "row position"]:
+        """Batch number `batch` of an endless shuffled sequence of windows.
+
+        An epoch is a random permutation of the windows that tile the corpus from a
+        random start. A function of its arguments alone, so that a resumed run sees what
+        an uninterrupted one would have seen.
+
+        Raises:
+            InputError: the corpus is shorter than a window.
+        """
+        count = (len(self.tokens) - length + 1) // length
+        if count < 1:
+            raise InputError(
+                f"the books are {len(self.tokens)} tokens, less than two rows of "
+                f"{length}; name more books"
+            )
+        numbers = np.arange(batch * rows, (batch + 1) * rows)
+        begins = []
+        for number in numbers.tolist():
+            start, order = _epoch(count, length, number // count, seed)
+            begins.append(start + length * int(order[number % count]))
+        return np.stack([self.tokens[begin : begin + length] for begin in begins])
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch(
+    windows: int, length: int, epoch: int, seed: int
+) -> tuple[int, Int[np.ndarray, " window"]]:
+    """Where an epoch's first window starts, and the order of its windows."""
+    generator = np.random.default_rng([seed, length, epoch])
+    return int(generator.integers(length)), generator.permutation(windows)

@@ -1,0 +1,286 @@
+"""What each family learns from a window of tokens: the inputs, and the tokens to predict
+at the scored positions. On the host, from a generator that the step number seeds.
+
+    next token        all but the last position predict what follows
+    masked words      whole words become [MASK]; the model says what stood there
+    span corruption   runs of words become sentinels; the decoder says what stood there
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tokenizers
+from jaxtyping import Bool, Float, Int
+
+from jaxsparse.models.electra import MaskedInputs
+from jaxsparse.models.gpt2 import CausalInputs
+from jaxsparse.models.t5 import Seq2SeqInputs
+from jaxsparse.types import Array, Params
+
+Window = Int[np.ndarray, " position"]
+
+# Of the tokens of a window, how many are masked, or go into spans. The originals take
+# 0.15; a small model on few tokens learns more from more of them (Wettig et al. 2023).
+MASKED = 0.25
+CORRUPTED = 0.25
+SPAN_WORDS = 1.5  # mean length of a span
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Examples:
+    """A batch to learn from: inputs of a family, and targets at its scored positions."""
+
+    inputs: Any
+    targets: Int[Array, "row scored"]
+    valid: Bool[Array, "row scored"]  # False where a row has fewer targets
+
+
+Objective = Callable[[Int[np.ndarray, "row position"], np.random.Generator], Examples]
+
+
+def loss_sums(
+    apply: Callable[[Params, Any], Array], params: Params, examples: Examples
+) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    """The summed cross entropy (nats) of the targets, and how many there are."""
+    logits = apply(params, examples.inputs)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, examples.targets)
+    return jnp.sum(losses, where=examples.valid), jnp.sum(examples.valid)
+
+
+def next_token(vocabulary: "Vocabulary") -> Objective:
+    """Radford et al. (2019)."""
+
+    def make(windows, generator) -> Examples:
+        rows, length = windows.shape
+        positions = np.broadcast_to(np.arange(length, dtype=np.int32), windows.shape)
+        scored = np.ascontiguousarray(positions[:, :-1])
+        inputs = CausalInputs(windows, positions, np.zeros_like(windows), scored)
+        return Examples(inputs, windows[:, 1:], np.ones((rows, length - 1), bool))
+
+    return make
+
+
+def masked_words(vocabulary: "Vocabulary") -> Objective:
+    """Masked language modelling (Devlin et al. 2019) of whole words, drawn anew each
+    time; always [MASK], since nothing else is ever asked of the generator."""
+
+    def make(windows, generator) -> Examples:
+        framed = [
+            np.concatenate([[vocabulary.begin], row, [vocabulary.end]])
+            for row in windows
+        ]
+        tokens = np.stack(framed).astype(np.int32)
+        count = round(MASKED * windows.shape[1])
+        scored = np.stack(
+            [_masked_positions(row, count, vocabulary, generator) for row in windows]
+        )
+        valid = scored >= 0
+        scored = np.where(valid, scored + 1, 0).astype(np.int32)  # [CLS] is first
+        targets = np.take_along_axis(tokens, scored, axis=1)
+        rows, slots = np.nonzero(valid)
+        masked = tokens.copy()
+        masked[rows, scored[rows, slots]] = vocabulary.mask
+        inputs = MaskedInputs(masked, np.ones(tokens.shape, bool), scored)
+        return Examples(inputs, targets, valid)
+
+    return make
+
+
+def _masked_positions(
+    row: Window, count: int, vocabulary: "Vocabulary", generator: np.random.Generator
+) -> Int[np.ndarray, " scored"]:
+    """Positions of whole words, ascending, at most `count`; -1 fills up."""
+    starts, ends = vocabulary.words(row)
+    chosen = np.full(count, -1)
+    filled = 0
+    for word in generator.permutation(len(starts)):
+        size = ends[word] - starts[word]
+        if filled + size <= count:
+            chosen[filled : filled + size] = np.arange(starts[word], ends[word])
+            filled += size
+        if filled == count:
+            break
+    chosen[:filled].sort()
+    return chosen
+
+
+def span_corruption(vocabulary: "Vocabulary") -> Objective:
+    """Raffel et al. (2020), section 3.1.4, with spans of whole words.
+
+    window    Do you see that young man sitting there
+    encoder   Do you see <extra_id_0> sitting <extra_id_1> </s>
+    decoder   <pad> <extra_id_0> that young man <extra_id_1> there <extra_id_2>
+    """
+
+    def make(windows, generator) -> Examples:
+        length = windows.shape[1]
+        pairs = [_corrupt(row, vocabulary, generator) for row in windows]
+        # Room enough: a space may come in behind a sentinel, and words are longer
+        # than they look. What does not fit is cut from the decoder's end.
+        encoder_length = length + 1
+        decoder_length = round(1.75 * CORRUPTED * length)
+        encoder = _padded([encoder for encoder, _ in pairs], encoder_length, vocabulary)
+        decoder = _padded(
+            [decoder for _, decoder in pairs], decoder_length + 1, vocabulary
+        )
+        lengths = np.array([min(len(one), encoder_length) for one, _ in pairs])
+        mask = np.arange(encoder_length)[None] < lengths[:, None]
+        sizes = np.array([min(len(one), decoder_length + 1) for _, one in pairs])
+        positions = np.broadcast_to(
+            np.arange(decoder_length, dtype=np.int32), (len(windows), decoder_length)
+        )
+        valid = positions + 1 < sizes[:, None]
+        inputs = Seq2SeqInputs(
+            encoder_tokens=encoder,
+            attention_mask=mask,
+            tokens=decoder[:, :-1],
+            positions=positions,
+            branches=np.where(valid, 0, -1).astype(np.int32),
+            scored=positions,
+        )
+        return Examples(inputs, decoder[:, 1:], valid)
+
+    return make
+
+
+def _corrupt(
+    row: Window, vocabulary: "Vocabulary", generator: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    """The encoder's text and the decoder's, the latter from its <pad>."""
+    encoder: list[int] = []
+    decoder = [vocabulary.pad]
+    at = 0
+    spans = _spans(row, vocabulary, generator)
+    for sentinel, (begin, end) in zip(vocabulary.sentinels, spans, strict=False):
+        encoder += _behind_sentinel(row[at:begin], vocabulary, at > 0)
+        encoder.append(sentinel)
+        decoder += [sentinel, *row[begin:end].tolist()]
+        at = end
+    encoder += [*_behind_sentinel(row[at:], vocabulary, at > 0), vocabulary.end]
+    decoder.append(vocabulary.sentinels[min(len(spans), len(vocabulary.sentinels) - 1)])
+    return encoder, decoder
+
+
+def _behind_sentinel(
+    piece: Window, vocabulary: "Vocabulary", behind: bool
+) -> list[int]:
+    """T5's tokenizer begins anew behind a sentinel: what has no space gets one."""
+    tokens = piece.tolist()
+    if not behind or not tokens or vocabulary.spaced[tokens[0]]:
+        return tokens
+    if (together := vocabulary.with_space.get(tokens[0])) is not None:
+        return [together, *tokens[1:]]
+    return [vocabulary.space, *tokens]
+
+
+def _spans(
+    row: Window, vocabulary: "Vocabulary", generator: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Runs of words, in order, apart from one another, about CORRUPTED of the row."""
+    starts, ends = vocabulary.words(row)
+    whole = vocabulary.spaced[row[starts]]  # options, too, are tokenized with a space
+    budget = round(CORRUPTED * len(row))
+    taken = np.zeros(len(row) + 1, bool)
+    spans = []
+    limit = len(vocabulary.sentinels) - 1
+    for word in generator.permutation(np.flatnonzero(whole)):
+        last = word + generator.geometric(1 / SPAN_WORDS) - 1
+        if last >= len(starts) or not whole[word : last + 1].all():
+            continue
+        begin, end = int(starts[word]), int(ends[last])
+        if taken[max(begin - 1, 0) : end + 1].any() or end - begin > budget:
+            continue
+        taken[begin:end] = True
+        spans.append((begin, end))
+        budget -= end - begin
+        if budget < 1 or len(spans) == limit:
+            break
+    return sorted(spans)
+
+
+def _padded(
+    rows: Sequence[Sequence[int]], length: int, vocabulary: "Vocabulary"
+) -> Int[np.ndarray, "row position"]:
+    made = np.full((len(rows), length), vocabulary.pad, np.int32)
+    for target, row in zip(made, rows, strict=True):
+        target[: len(row)] = row[:length]
+    return made
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What an objective asks of a tokenizer, by token id."""
+
+    letters: Bool[np.ndarray, " vocab"]  # has a letter or a digit
+    spaced: Bool[np.ndarray, " vocab"]  # begins behind a space
+    continues: Bool[np.ndarray, " vocab"]  # ##: never begins a word
+    with_space: dict[int, int]  # the same text behind a space
+    begin: int
+    end: int
+    mask: int
+    pad: int
+    space: int
+    sentinels: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tokenizer: tokenizers.Tokenizer) -> "Vocabulary":
+        ids = tokenizer.get_vocab()
+        texts = [text for text, _ in sorted(ids.items(), key=lambda item: item[1])]
+        special = {
+            number for number in tokenizer.get_added_tokens_decoder() if number >= 0
+        }
+
+        def id_of(*names: str) -> int:
+            return next((ids[name] for name in names if name in ids), -1)
+
+        spaced = [text.startswith(("▁", "Ġ")) for text in texts]
+        letters = [
+            number not in special and any(map(str.isalnum, text.replace("Ġ", "")))
+            for number, text in enumerate(texts)
+        ]
+        sentinels = [f"<extra_id_{number}>" for number in range(len(ids))]
+        return cls(
+            letters=np.array(letters),
+            spaced=np.array(spaced),
+            continues=np.array([text.startswith("##") for text in texts]),
+            with_space={
+                number: ids[f"▁{text}"]
+                for number, text in enumerate(texts)
+                if f"▁{text}" in ids
+            },
+            begin=id_of("[CLS]"),
+            end=id_of("[SEP]", "</s>", "<|endoftext|>"),
+            mask=id_of("[MASK]"),
+            pad=id_of("[PAD]", "<pad>"),
+            space=id_of("▁"),
+            sentinels=tuple(ids[name] for name in sentinels if name in ids),
+        )
+
+    def words(self, row: Window) -> tuple[Window, Window]:
+        """Where the words of a row begin and end; a word is letters without a space,
+        and what a row's edge cuts off is none."""
+        letters = self.letters[row]
+        before = np.concatenate([[True], letters[:-1]])
+        word_piece = bool(self.continues.any())
+        joined = self.continues[row] if word_piece else ~self.spaced[row]
+        begins = letters & ~(joined & before)
+        after = np.concatenate([letters[1:] & ~begins[1:], [True]])
+        ends = letters & ~after
+        starts = np.flatnonzero(begins)
+        finishes = np.flatnonzero(ends) + 1
+        if len(finishes) and len(starts) and finishes[0] <= starts[0]:
+            finishes = finishes[1:]
+        return starts[: len(finishes)], finishes
+
+
+OBJECTIVES: dict[str, Callable[[Vocabulary], Objective]] = {
+    "gpt2": next_token,
+    "electra": masked_words,
+    "t5": span_corruption,
+}

@@ -1,0 +1,108 @@
+"""How the bundled models are made: shape, vocabulary, schedule. BUILD.md says what came
+of it.
+
+Every model fits into 6 MB of float16, tokenizer included. Early batches hold short
+rows, which cost less and teach the near things first; later ones hold whole stories
+(Devlin et al. 2019, appendix A.2, do the same).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jaxsparse.models import FAMILIES, Family, Tensors
+from jaxsparse.models.config import Reader
+from jaxsparse.training import Schedule
+
+VOCABULARY = 4096
+POSITIONS = 512
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Batches with rows of one length, up to a fraction of all steps."""
+
+    until: float
+    length: int  # tokens of a row, special tokens included
+
+
+@dataclass(frozen=True)
+class Recipe:
+    config: Mapping[str, Any]  # config.json
+    schedule: Schedule
+    stages: tuple[Stage, ...]
+    batch_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        assert self.stages[-1].until == 1.0, self.stages
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.config["model_type"]]
+
+    @property
+    def vocabulary(self) -> int:
+        return self.config["vocab_size"]
+
+    def configuration(self) -> Any:
+        """The family's configuration; a new ELECTRA is a generator."""
+        reader = Reader(self.config)
+        tensors = Tensors({"generator_predictions.dense.weight": ()}, lambda *_: True)
+        return self.family.read_config(reader, tensors)
+
+
+# Weights are float16 in the file and float32 for whoever loads them.
+_COMMON = {"vocab_size": VOCABULARY, "dtype": "float32"}
+
+RECIPES = {
+    "tiny-gpt2": Recipe(
+        {
+            **_COMMON,
+            "model_type": "gpt2",
+            "architectures": ["GPT2LMHeadModel"],
+            "n_positions": POSITIONS,
+            "n_embd": 192,
+            "n_layer": 4,
+            "n_head": 4,
+            "bos_token_id": VOCABULARY - 1,
+            "eos_token_id": VOCABULARY - 1,
+        },
+        Schedule(steps=4800, warmup=200, learning_rate=4e-3),
+        (Stage(0.5, 128), Stage(1.0, 512)),
+    ),
+    "tiny-electra": Recipe(
+        {
+            **_COMMON,
+            "model_type": "electra",
+            "architectures": ["ElectraForMaskedLM"],
+            "max_position_embeddings": POSITIONS,
+            "embedding_size": 128,
+            "hidden_size": 192,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "intermediate_size": 768,
+            "pad_token_id": 0,
+        },
+        Schedule(steps=5600, warmup=400, learning_rate=2e-3),
+        (Stage(0.7, 128), Stage(1.0, 512)),
+    ),
+    "tiny-t5": Recipe(
+        {
+            **_COMMON,
+            "model_type": "t5",
+            "architectures": ["T5ForConditionalGeneration"],
+            "n_positions": POSITIONS,
+            "d_model": 192,
+            "d_ff": 384,
+            "num_layers": 4,
+            "num_decoder_layers": 2,
+            "num_heads": 4,
+            "d_kv": 48,
+            "pad_token_id": 0,
+            "eos_token_id": 1,
+            "decoder_start_token_id": 0,
+        },
+        Schedule(steps=5600, warmup=400, learning_rate=5e-3),
+        (Stage(0.7, 128), Stage(1.0, 512)),
+    ),
+}

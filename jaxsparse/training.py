@@ -1,0 +1,142 @@
+"""Gradient descent on one model: the optimizer, the step, and a loop that a kill does not
+hurt.
+
+Batches are functions of the step number, and the state that a checkpoint holds is all
+there is; so a run that was killed and started again ends with the same weights, bit for
+bit, as one that was not.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from jaxsparse import trees
+from jaxsparse.types import InputError, Params
+from jaxsparse.weights.checkpoint import Checkpoints
+
+# params, batch -> the summed loss in nats, and of how many targets
+LossSums = Callable[[Params, Any], tuple[Float[Array, ""], Int[Array, ""]]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """AdamW (Loshchilov & Hutter 2019) with linear warm-up and cosine decay."""
+
+    steps: int
+    warmup: int  # steps
+    learning_rate: float  # at its peak
+    final: float = 0.05  # of the peak, at the end
+    weight_decay: float = 0.1  # of kernels and embeddings
+    beta_2: float = 0.98
+    clip: float = 1.0  # global norm of the gradient
+
+
+def optimizer(schedule: Schedule) -> optax.GradientTransformation:
+    rates = optax.warmup_cosine_decay_schedule(
+        0.0,
+        schedule.learning_rate,
+        schedule.warmup,
+        schedule.steps,
+        schedule.learning_rate * schedule.final,
+    )
+    return optax.chain(
+        optax.clip_by_global_norm(schedule.clip),
+        optax.adamw(
+            rates,
+            b2=schedule.beta_2,
+            weight_decay=schedule.weight_decay,
+            mask=_decays,
+        ),
+    )
+
+
+def _decays(params: Params) -> Any:
+    """True for kernels and embeddings; scales and biases are left alone."""
+    flat = trees.flatten(params)
+    return trees.unflatten(
+        {path: not path.endswith(("scale", "bias")) for path in flat}
+    )
+
+
+def update_step(
+    loss_sums: LossSums, transform: optax.GradientTransformation
+) -> Callable[..., tuple[dict[str, Any], Float[Array, ""]]]:
+    """A jitted step: state, batch -> the next state, and the mean loss before it.
+
+    The old state's memory is reused.
+    """
+
+    def mean_loss(params: Params, batch: Any) -> Float[Array, ""]:
+        total, count = loss_sums(params, batch)
+        return total / jnp.maximum(count, 1)
+
+    def step(state: dict[str, Any], batch: Any):
+        loss, gradients = jax.value_and_grad(mean_loss)(state["params"], batch)
+        updates, optimizer_state = transform.update(
+            gradients, state["optimizer"], state["params"]
+        )
+        params = optax.apply_updates(state["params"], updates)
+        return {"params": params, "optimizer": optimizer_state}, loss
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def first_state(
+    params: Params, transform: optax.GradientTransformation
+) -> dict[str, Any]:
+    return {"params": params, "optimizer": transform.init(params)}
+
+
+def train(
+    loss_sums: LossSums,
+    params: Params,
+    schedule: Schedule,
+    batch: Callable[[int], Any],
+    checkpoints: Checkpoints,
+    *,
+    checkpoint_every: int,
+    after_step: Callable[[int, Params, Float[Array, ""]], Any],
+) -> Params:
+    """Trains to the schedule's end, from the newest checkpoint if there is one.
+
+    Args:
+        params: where a new run starts.
+        batch: step -> its batch; asked for in order, and again after a restart.
+        checkpoint_every: steps.
+        after_step: told the number of steps done, the parameters then, and the loss
+            (nats, a mean), still on the device; and once where a run resumes, with NaN.
+
+    Raises:
+        InputError: the loss is not finite; a checkpoint is beyond the schedule's end.
+    """
+    transform = optimizer(schedule)
+    state = first_state(params, transform)
+    done = checkpoints.latest_step or 0
+    if done > schedule.steps:
+        raise InputError(
+            f"the checkpoint is of step {done}, but there are to be {schedule.steps} "
+            "steps; raise them, or start in another directory"
+        )
+    if done:
+        state = checkpoints.load(done, state)
+        after_step(done, state["params"], jnp.asarray(math.nan))
+    step = update_step(loss_sums, transform)
+    loss = jnp.asarray(0.0)
+    while done < schedule.steps:
+        state, loss = step(state, batch(done))
+        done += 1
+        after_step(done, state["params"], loss)
+        if done % checkpoint_every == 0 or done == schedule.steps:
+            if not jnp.isfinite(loss):
+                raise InputError(
+                    f"the loss is {float(loss)} after {done} steps; "
+                    "lower the learning rate"
+                )
+            checkpoints.save(done, state)
+    return state["params"]

@@ -1,0 +1,55 @@
+"""The state of a training run on disk: one directory a step, written whole or not at
+all, by orbax."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orbax.checkpoint import v1 as ocp
+
+from jaxsparse.types import InputError, brief
+
+KEPT = 2  # the newest, and one before it
+
+
+class Checkpoints:
+    """The checkpoints of one run; usable in a `with` statement, which waits for the
+    last one to be written."""
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        self._checkpointer = ocp.training.Checkpointer(
+            directory.absolute(),
+            preservation_policy=ocp.training.preservation_policies.LatestN(KEPT),
+            cleanup_tmp_directories=True,
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._checkpointer.close()
+
+    @property
+    def latest_step(self) -> int | None:
+        """The step of the newest checkpoint, or None where there is none."""
+        latest = self._checkpointer.latest
+        return None if latest is None else latest.step
+
+    def save(self, step: int, state: Mapping[str, Any]) -> None:
+        """Writes a tree of arrays; only a finished checkpoint takes its final name."""
+        self._checkpointer.save_pytree(step, state, force=True)
+
+    def load(self, step: int, like: Mapping[str, Any]) -> Any:
+        """The state at a step, in the structure, shapes and dtypes of `like`.
+
+        Raises:
+            InputError: it cannot be read, or was made by another model.
+        """
+        try:
+            return self._checkpointer.load_pytree(step, like)
+        except Exception as error:  # each layer below raises its own kind
+            raise InputError(
+                f"{self._directory}: checkpoint {step} cannot be read "
+                f"({brief(error)}); remove it to go on from an older one"
+            ) from None
