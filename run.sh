@@ -46,7 +46,7 @@ install() {
 
 job=sweep
 case ${1-} in
-  sweep | prune | random_checkpoint | pretrain) job=$1; shift ;;
+  sweep | prune | random_checkpoint | pretrain | build_cbt) job=$1; shift ;;
   test | check)
     job=$1
     shift
@@ -60,7 +60,7 @@ case ${1-} in
     exec "$venv/bin/basedpyright"
     ;;
   benchmark) job=$1; shift; install test "$root[test]" ;;
-  finetune | build_cbt | report)
+  finetune | report)
     fail "$1 is not part of this version; there are sweep, prune, random_checkpoint, benchmark" ;;
   -* | "") ;;
   *) fail "unknown job $1; there are sweep, prune, random_checkpoint, benchmark, test, check" ;;

@@ -36,14 +36,14 @@ def from_text(path: Path) -> Iterator[Item]:
             block = []
 
 
-def from_json(path: Path) -> list[Item]:
+def from_json(path: Path, columns: Sequence[str] = COLUMNS) -> list[Item]:
     """Items of a json-lines file, one object per line; blank lines are passed over.
 
     Raises:
         InputError: the file cannot be read, is not UTF-8, or lacks a column.
     """
     items = [_json_item(*line) for line in _lines(path) if line[1].strip()]
-    _require_columns(items, str(path))
+    _require_columns(items, str(path), columns)
     return items
 
 
@@ -135,13 +135,15 @@ def _row_items(rows: Iterable[Any], file: str) -> list[Item]:
     return items
 
 
-def _require_columns(items: Sequence[Item], file: str) -> None:
+def _require_columns(
+    items: Sequence[Item], file: str, columns: Sequence[str] = COLUMNS
+) -> None:
     """A column that some rows lack makes those rows malformed; all rows, the file."""
     rows = [item.fields for item in items if not item.fault]
-    for column in COLUMNS:
+    for column in columns:
         if rows and not any(column in row for row in rows):
             raise InputError(
-                f"{file} has no column {column!r}; it needs {', '.join(COLUMNS)}"
+                f"{file} has no column {column!r}; it needs {', '.join(columns)}"
             )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jaxsparse.assets import QUESTIONS, STORIES
 from jaxsparse.cbt import items
 from jaxsparse.cbt.questions import (
     SPLITS,
@@ -17,6 +18,7 @@ from jaxsparse.cbt.questions import (
     judge,
     shown,
 )
+from jaxsparse.cbt.references import from_references
 from jaxsparse.types import InputError
 
 READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
@@ -26,7 +28,7 @@ READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
     ".parquet": items.from_parquet,
 }
 ACCEPTED = (
-    "--data accepts cbt (the hub data set), a directory of CBTest text files, or one "
+    "--data accepts bundled, cbt (the hub data set), a directory of CBTest text files, or one "
     "CBTest .txt, .json/.jsonl (json-lines) or .parquet file"
 )
 PATTERNS = {"train": "train", "validation": "valid*", "test": "test*"}
@@ -68,11 +70,8 @@ def read(data: str, split: str | None, word_classes: Sequence[str] | None) -> Re
     asked = _asked(split, word_classes)
     path = Path(os.path.expanduser(data))
     if data == "bundled":
-        raise InputError(
-            "--data=bundled: the bundled questions are not part of this version; pass "
-            "--data=cbt, a directory of CBTest text files, or a file"
-        )
-    if data == "cbt":
+        judged = _read_bundled(asked)
+    elif data == "cbt":
         judged = _read_hub(asked)
     elif path.is_dir():
         judged = _read_directory(path, asked)
@@ -106,6 +105,17 @@ def _reading(judged: Judged, data: str, asked: Asked) -> Reading:
         )
     questions = tuple(one for one in found if isinstance(one, Question))
     return Reading(questions, tuple(one for one in found if isinstance(one, Malformed)))
+
+
+def _read_bundled(asked: Asked) -> Judged:
+    """The questions that ship with the package, class by class."""
+    split = asked.the_split
+    path = QUESTIONS / f"{split}.jsonl"
+    found = list(from_references(path, STORIES / split))
+    for word_class in asked.the_classes:
+        rows = [item for item in found if item.fields["word_class"] == word_class]
+        for position, item in enumerate(rows, 1):
+            yield judge(item, str(path), word_class, split, position)
 
 
 def _read_hub(asked: Asked) -> Judged:

@@ -73,10 +73,11 @@ RECIPES = {
     "tiny-electra": Recipe(
         {
             **_COMMON,
+            "vocab_size": 8192,  # only masked positions pay for it
             "model_type": "electra",
             "architectures": ["ElectraForMaskedLM"],
             "max_position_embeddings": POSITIONS,
-            "embedding_size": 128,
+            "embedding_size": 96,
             "hidden_size": 192,
             "num_hidden_layers": 4,
             "num_attention_heads": 4,

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from jaxsparse.assets import MODELS
 from jaxsparse.types import InputError, brief
 from jaxsparse.weights.reading import SAFETENSORS
 
@@ -40,10 +41,7 @@ def find(name_or_dir: str) -> Path:
     if directory.is_dir():
         return directory
     if name_or_dir in BUNDLED:
-        raise InputError(
-            f"--model={name_or_dir}: the bundled models are not part of this version; "
-            "pass a directory in Hugging Face format"
-        )
+        return MODELS / name_or_dir
     if directory.exists():
         raise InputError(f"--model={name_or_dir}: a file; pass its directory")
     looks_local = name_or_dir.startswith((".", "/", "~")) or name_or_dir.count("/") > 1

@@ -1,0 +1,171 @@
+"""Makes Children's Book Test questions from any plain-text books.
+
+    ./run.sh build_cbt --books=FILES --out=DIR
+
+Writes CBTest's own files (cbtest_NE_test.txt, …), questions.parquet with the hub's
+columns, references.jsonl (questions by where they stand in their books) and summary.md.
+"""
+
+import itertools
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from absl import flags
+from tqdm import tqdm
+
+from experiments import command
+from experiments.paths import new_directory, text_files, written_whole
+from jaxsparse.cbt import SPLITS, WORD_CLASSES, build, references
+from jaxsparse.cbt.books import Book, read_book
+from jaxsparse.types import InputError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_list("books", [], "plain-text books in UTF-8: files, or directories")
+flags.DEFINE_string("out", None, "directory to write; must not exist yet")
+flags.DEFINE_enum("split", "test", SPLITS, "what the questions are for")
+flags.DEFINE_list("word_classes", list(WORD_CLASSES), "of CN,NE,V,P")
+flags.DEFINE_integer(
+    "per_book", 0, "questions of each class from each book; 0: all", lower_bound=0
+)
+flags.DEFINE_integer("seed", 0, "of every draw", lower_bound=0)
+
+FILE_SPLITS = {"validation": "valid"}  # as CBTest's file names have it
+
+
+@dataclass(frozen=True)
+class Question:
+    built: build.Built
+    text: build.Text
+
+
+def main() -> None:
+    word_classes = tuple(FLAGS.word_classes)
+    if not word_classes or not set(word_classes) <= set(WORD_CLASSES):
+        raise InputError(
+            f"--word_classes={','.join(word_classes)}: choose of "
+            f"{','.join(WORD_CLASSES)}"
+        )
+    out = new_directory("out", FLAGS.out)
+    books = [read_book(path) for path in text_files("books", FLAGS.books)]
+    if twice := [name for name, n in Counter(b.name for b in books).items() if n > 1]:
+        raise InputError(f"--books: {twice[0]} names two books; rename one")
+    skipped = build.Skipped()
+    questions = list(build_all(books, word_classes, skipped))
+    if not questions:
+        raise InputError(f"--books: no questions. {' '.join(explain(skipped))}")
+    with written_whole(out) as directory:
+        write(directory, questions, word_classes, summary(books, questions, skipped))
+    print(summary(books, questions, skipped), end="")
+    print(f"Written to {out}")
+
+
+def build_all(
+    books: Sequence[Book], word_classes: Sequence[str], skipped: build.Skipped
+) -> Iterator[Question]:
+    """Class by class, as CBT's files are; within a class one of each book in turn, so
+    that the first questions of a file come from all books."""
+    tag = build.hanta_tagger()
+    made: dict[str, list[list[Question]]] = {name: [] for name in word_classes}
+    for book in tqdm(books, desc="books", disable=None):
+        words = build.Words.of(book, tag)
+        for questions in made.values():
+            questions.append([])
+        for built in build.build(
+            words, word_classes, FLAGS.per_book, FLAGS.seed, skipped
+        ):
+            text = build.text_of(built, words.sentences)
+            made[built.word_class][-1].append(Question(built, text))
+    for by_book in made.values():
+        for round_of_books in itertools.zip_longest(*by_book):
+            yield from (question for question in round_of_books if question)
+
+
+def write(
+    directory: Path,
+    questions: Sequence[Question],
+    word_classes: Sequence[str],
+    text: str,
+) -> None:
+    split = FILE_SPLITS.get(FLAGS.split, FLAGS.split)
+    for name in word_classes:
+        path = directory / f"cbtest_{name}_{split}.txt"
+        blocks = [cbtest(q.text) for q in questions if q.built.word_class == name]
+        path.write_text("\n".join(blocks), encoding="utf-8", newline="\n")
+    rows = [row(question) for question in questions]
+    with (directory / "questions.parquet").open("wb") as file:
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    lines = references.to_lines(question.built for question in questions)
+    with (directory / "references.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(lines)
+    (directory / "summary.md").write_text(text, encoding="utf-8")
+
+
+def cbtest(text: build.Text) -> str:
+    """An item in CBTest's own format."""
+    lines = [f"{number} {line}" for number, line in enumerate(text.sentences, 1)]
+    last = f"{len(lines) + 1} {text.question}"
+    lines.append(f"{last}\t{text.answer}\t\t{'|'.join(text.options)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def row(question: Question) -> Mapping[str, object]:
+    text = question.text
+    return {
+        "sentences": list(text.sentences),
+        "question": text.question,
+        "answer": text.answer,
+        "options": list(text.options),
+        "word_class": question.built.word_class,
+        "split": FLAGS.split,
+        "book": question.built.book,
+    }
+
+
+def summary(
+    books: Sequence[Book], questions: Sequence[Question], skipped: build.Skipped
+) -> str:
+    """How many questions of each class each book gave, and what gave none."""
+    counts = Counter((q.built.book, q.built.word_class) for q in questions)
+    classes = [name for name in WORD_CLASSES if any(name == c for _, c in counts)]
+    lines = [
+        "# Questions in the form of the Children's Book Test",
+        "",
+        f"    ./run.sh build_cbt {shlex.join(sys.argv[1:])}",
+        "",
+        f"| book | {' | '.join(classes)} | paragraphs left out as no prose |",
+        "|---" * (len(classes) + 2) + "|",
+    ]
+    for book in books:
+        cells = [str(counts[book.name, name]) for name in classes]
+        lines.append(f"| {book.name} | {' | '.join(cells)} | {book.left_out} |")
+    totals = [sum(counts[book.name, name] for book in books) for name in classes]
+    lines.append(f"| all | {' | '.join(map(str, totals))} | |")
+    return "\n".join([*lines, "", *explain(skipped), ""])
+
+
+def explain(skipped: build.Skipped) -> list[str]:
+    """What was passed over, in words."""
+    lines = [
+        f"{name}: {count} sentences, a question needs 21; skipped."
+        for name, count in skipped.short_books.items()
+    ]
+    lines += [
+        f"{name}: {count} sentences skipped, fewer than ten candidates in the book."
+        for name, count in sorted(skipped.too_few_options.items())
+    ]
+    lines += [
+        f"{name}: {count} sentences skipped, nothing to blank, or too short."
+        for name, count in sorted(skipped.nothing_to_blank.items())
+    ]
+    return lines
+
+
+if __name__ == "__main__":
+    command.run(main, __doc__ or "")

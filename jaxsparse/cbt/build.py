@@ -1,0 +1,264 @@
+"""Questions from any book, by the recipe of the Children's Book Test.
+
+21 consecutive sentences; in the 21st one word is blanked; ten options of its class, the
+answer among them, the others from the same 21 sentences, or from the rest of the book
+where those hold too few. What is drawn depends on the seed, the book, the sentence and
+the class alone.
+
+Differences from Hill et al. (2016), who used Stanford CoreNLP: words are tagged by
+HanTa, names are found by how a book writes them, and only lower-case words are blanked
+in the other classes, since a capital gives the beginning of a sentence away.
+
+Source: Hill et al. (2016), section 2.1, https://arxiv.org/abs/1511.02301.
+"""
+
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jaxsparse.cbt.books import Book
+from jaxsparse.cbt.questions import BLANK, OPTIONS, SENTENCES, WORD_CLASSES
+from jaxsparse.types import InputError
+
+Tagger = Callable[[Sequence[str]], Sequence[str]]  # tokens -> their C5 tags
+
+# Of the C5 tagset; the Penn tags behind CBT's classes are NN NNS, VB*, IN TO.
+CLASSES = {
+    "CN": re.compile(r"NN\d"),
+    "V": re.compile(r"V[BDHV]."),
+    "P": re.compile(r"PRP|PRF|CJS|CJT|TO0"),
+}
+ADJECTIVE = "AJ0"
+WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
+PARTS = frozenset("ca wo sha ai na ta gon wan got lem gim".split())  # of ca n't, …
+TITLES = frozenset(
+    "I O Oh Ah Mr Mrs Miss Master Mistress Madam Sir Lord Lady Dame King Queen Prince "
+    "Princess Duke Duchess Captain Doctor Judge Uncle Aunt Aunty Auntie Father Mother "
+    "Papa Mamma Mama Grandfather Grandmother Grandma Grandpa Granny Brother Sister "
+    "Cousin Majesty Highness Heaven God Good Old Little St Saint Professor Parson "
+    "Squire Farmer General Major Colonel Sergeant Marshal Mayor Constable Madame "
+    "Monsieur Herr Frau Emperor Empress Count Countess Baron Bishop Nurse".split()
+)
+SHORTEST_QUERY = 6  # tokens
+NAME_SEEN = 2  # capitalised within a sentence, at least so often
+
+
+@dataclass(frozen=True)
+class Built:
+    """A question by where it stands: `sentence` is the query, and the twenty before it
+    the story; `token` is the blank."""
+
+    book: str
+    word_class: str
+    sentence: int  # index into the book's sentences
+    token: int  # index into the sentence's tokens
+    options: tuple[str, ...]  # sorted
+
+
+@dataclass
+class Skipped:
+    """Why there are not more questions."""
+
+    short_books: dict[str, int] = field(default_factory=dict)  # name -> sentences
+    too_few_options: Counter[str] = field(default_factory=Counter)  # class -> places
+    nothing_to_blank: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Words:
+    """The sentences of a book, and the words of each class in each, by position."""
+
+    book: str
+    sentences: tuple[tuple[str, ...], ...]
+    by_class: dict[str, tuple[dict[int, str], ...]]  # class -> sentence -> position
+
+    @classmethod
+    def of(cls, book: Book, tag: Tagger) -> "Words":
+        sentences = tuple(tuple(sentence.split()) for sentence in book.sentences())
+        names = find_names(sentences)
+        found = [_classify(tokens, tag(tokens), names) for tokens in sentences]
+        return cls(
+            book.name,
+            sentences,
+            {name: tuple(one[name] for one in found) for name in WORD_CLASSES},
+        )
+
+    def distinct(self, word_class: str, begin: int, end: int) -> list[str]:
+        """The words of a class in a range of sentences, first spelling, up to case."""
+        found: dict[str, str] = {}
+        for sentence in self.by_class[word_class][begin:end]:
+            for word in sentence.values():
+                found.setdefault(word.lower(), word)
+        return list(found.values())
+
+
+def hanta_tagger() -> Tagger:
+    """HanTa's English model, which comes with the package.
+
+    Raises:
+        InputError: HanTa is not installed.
+    """
+    try:
+        from HanTa import HanoverTagger
+    except ImportError:
+        raise InputError(
+            "HanTa, which tags words, is not installed; "
+            "run .venv/bin/python -m pip install 'hanta>=1.2'"
+        ) from None
+    tagger = HanoverTagger.HanoverTagger("morphmodel_en.pgz")
+
+    def tag(tokens: Sequence[str]) -> list[str]:
+        return [tag for _, _, tag in tagger.tag_sent(list(tokens))]
+
+    return tag
+
+
+def find_names(sentences: Iterable[Sequence[str]]) -> frozenset[str]:
+    """What a book writes with a capital within sentences, and hardly ever without."""
+    capital, lower = Counter(), Counter()
+    for tokens in sentences:
+        for before, token in zip(tokens, tokens[1:], strict=False):
+            if not WORD.fullmatch(token):
+                continue
+            if token[0].islower():
+                lower[token] += 1
+            elif before not in ("``", "`", "--", ":", "-LRB-") and not token.isupper():
+                capital[token] += 1
+    return frozenset(
+        word
+        for word, count in capital.items()
+        if count >= NAME_SEEN
+        and 4 * lower[word.lower()] <= count
+        and word not in TITLES
+    )
+
+
+def _classify(
+    tokens: Sequence[str], tags: Sequence[str], names: frozenset[str]
+) -> dict[str, dict[int, str]]:
+    """The words of each class in a sentence, by position."""
+    found: dict[str, dict[int, str]] = {name: {} for name in WORD_CLASSES}
+    for position, (token, tag) in enumerate(zip(tokens, tags, strict=True)):
+        if token in names and tag != ADJECTIVE:
+            found["NE"][position] = token
+        elif WORD.fullmatch(token) and token.islower() and token not in PARTS:
+            for word_class, pattern in CLASSES.items():
+                if pattern.fullmatch(tag):
+                    found[word_class][position] = token
+    return found
+
+
+def build(
+    words: Words,
+    word_classes: Sequence[str],
+    per_book: int,
+    seed: int,
+    skipped: Skipped,
+) -> Iterator[Built]:
+    """The questions of one book, class by class, those of a class in random order.
+
+    Args:
+        per_book: of each class at most so many; 0: every sentence that gives one.
+    """
+    if len(words.sentences) <= SENTENCES:
+        skipped.short_books[words.book] = len(words.sentences)
+        return
+    for word_class in word_classes:
+        places = np.arange(SENTENCES, len(words.sentences))
+        order = _generator(seed, words.book, word_class).permutation(places)
+        made = 0
+        for sentence in order.tolist():
+            if per_book and made == per_book:
+                break
+            question = _question(words, word_class, sentence, seed, skipped)
+            if question:
+                made += 1
+                yield question
+
+
+def _question(
+    words: Words, word_class: str, sentence: int, seed: int, skipped: Skipped
+) -> Built | None:
+    query = words.sentences[sentence]
+    story = words.sentences[sentence - SENTENCES : sentence]
+    places = words.by_class[word_class][sentence]
+    if (
+        not places
+        or len(query) < SHORTEST_QUERY
+        or any(_unwritable(token) for tokens in (*story, query) for token in tokens)
+    ):
+        skipped.nothing_to_blank[word_class] += 1
+        return None
+    generator = _generator(seed, words.book, word_class, sentence)
+    token = int(generator.choice(sorted(places)))
+    answer = places[token]
+    near = words.distinct(word_class, sentence - SENTENCES, sentence + 1)
+    others = _draw(near, [answer], generator)
+    if len(others) < OPTIONS - 1:
+        far = words.distinct(word_class, 0, len(words.sentences))
+        others += _draw(far, [answer, *others], generator)
+    if len(others) < OPTIONS - 1:
+        skipped.too_few_options[word_class] += 1
+        return None
+    options = tuple(sorted([answer, *others[: OPTIONS - 1]]))
+    return Built(words.book, word_class, sentence, token, options)
+
+
+def _draw(
+    pool: Sequence[str], taken: Sequence[str], generator: np.random.Generator
+) -> list[str]:
+    """The words of a pool in random order, but for those that are taken, up to case."""
+    gone = {word.lower() for word in taken}
+    free = [word for word in pool if word.lower() not in gone]
+    return [free[index] for index in generator.permutation(len(free))]
+
+
+def _unwritable(token: str) -> bool:
+    """CBTest's format could not tell these from its own marks."""
+    return BLANK in token or "|" in token
+
+
+def _generator(seed: int, *place: str | int) -> np.random.Generator:
+    numbers = [
+        part if isinstance(part, int) else zlib.crc32(part.encode()) for part in place
+    ]
+    return np.random.default_rng([seed, *numbers])
+
+
+@dataclass(frozen=True)
+class Text:
+    """A built question with its words, as CBTest's files and the hub have it."""
+
+    sentences: tuple[str, ...]
+    question: str
+    answer: str
+    options: tuple[str, ...]
+
+
+def text_of(built: Built, sentences: Sequence[Sequence[str]]) -> Text:
+    """A built question in full, from the tokens of its book's sentences.
+
+    Raises:
+        InputError: the book is not the one that the question was built from.
+    """
+    if not SENTENCES <= built.sentence < len(sentences):
+        raise InputError(f"{built.book} has no sentence {built.sentence}")
+    query = list(sentences[built.sentence])
+    if not built.token < len(query) or query[built.token] not in built.options:
+        raise InputError(
+            f"{built.book}, sentence {built.sentence}: token {built.token} is none of "
+            f"{'|'.join(built.options)}; the book is not what it was"
+        )
+    answer = query[built.token]
+    query[built.token] = BLANK
+    story = sentences[built.sentence - SENTENCES : built.sentence]
+    return Text(
+        tuple(" ".join(tokens) for tokens in story),
+        " ".join(query),
+        answer,
+        built.options,
+    )
