@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# ./run.sh [sweep] [flags] | prune [flags] | random_checkpoint [flags] |
-#          benchmark [flags] | test [pytest arguments] | check
+# ./run.sh [sweep] [flags] | prune [flags] | pretrain [flags] | build_cbt [flags] |
+#          random_checkpoint [flags] | benchmark [flags] | test [pytest arguments] | check
 # Makes .venv once, installs the package there, and hands over.
 set -euo pipefail
 self=${BASH_SOURCE[0]}
@@ -44,9 +44,11 @@ install() {
   exec 9>&-
 }
 
+jobs="sweep, prune, pretrain, build_cbt, random_checkpoint, benchmark, test, check"
 job=sweep
 case ${1-} in
-  sweep | prune | random_checkpoint | pretrain | build_cbt) job=$1; shift ;;
+  sweep | prune | random_checkpoint | pretrain) job=$1; shift ;;
+  build_cbt) job=$1; shift; installed test || install books "$root[books]" ;;
   test | check)
     job=$1
     shift
@@ -61,11 +63,11 @@ case ${1-} in
     ;;
   benchmark) job=$1; shift; install test "$root[test]" ;;
   finetune | report)
-    fail "$1 is not part of this version; there are sweep, prune, random_checkpoint, benchmark" ;;
+    fail "$1 is not part of this version; there are $jobs" ;;
   -* | "") ;;
-  *) fail "unknown job $1; there are sweep, prune, random_checkpoint, benchmark, test, check" ;;
+  *) fail "unknown job $1; there are $jobs" ;;
 esac
 
-installed test || install package "$root"
+installed test || installed books || install package "$root"
 export PYTHONUTF8=1 PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 exec "$venv/bin/python" -m "experiments.$job" "$@"

@@ -5,6 +5,7 @@ Bad input ends in one line on stderr and exit status 2, with a traceback before 
 its traceback.
 """
 
+import logging as logging_of_python
 import os
 import signal
 import sys
@@ -121,6 +122,7 @@ def quiet_libraries() -> None:
     huggingface_hub.logging.set_verbosity(SILENT)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    logging_of_python.getLogger("matplotlib").setLevel(logging_of_python.ERROR)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME", "~/.cache")))
         jax.config.update("jax_compilation_cache_dir", str(cache / "jaxsparse/xla"))

@@ -15,22 +15,34 @@ from jaxsparse.model import DTYPES
 from jaxsparse.models import PRUNABLE
 from jaxsparse.sweep import PATTERNS, Recipe
 from jaxsparse.types import InputError
+from jaxsparse.weights.hub import BUNDLED
 
 FLAGS = flags.FLAGS
 
+# What `./run.sh` asks with no word more: as many as two cores answer in two minutes, at
+# five sparsities under both protocols.
+NEWCOMERS_QUESTIONS = 48
+
 flags.DEFINE_list(
-    "model", [], "models: directories in Hugging Face format, aliases, or hub ids"
+    "model", [], "models: directories in Hugging Face format, aliases, or hub ids "
+    f"(default: {','.join(BUNDLED)})"
 )
 flags.DEFINE_string(
-    "data", None, "questions: cbt (the hub data set), a directory of CBTest files, or "
-    "one .txt, .jsonl or .parquet file (default: cbt)"
+    "data", None, "questions: bundled, cbt (the hub data set), a directory of CBTest "
+    "files, or one .txt, .jsonl or .parquet file (default: bundled with the bundled "
+    "models, else cbt)"
 )  # fmt: skip
 flags.DEFINE_enum("split", None, cbt.SPLITS, "which questions (default: test)")
 flags.DEFINE_list("word_classes", None, "of CN,NE,V,P (default: all)")
 flags.DEFINE_integer(
-    "num_examples", 0, "questions in all, even over the classes; 0: all", lower_bound=0
-)
-flags.DEFINE_list("protocol", ["cloze"], "ways of asking: cloze,append")
+    "num_examples", None, "questions in all, even over the classes; 0: all (default: "
+    f"0, and {NEWCOMERS_QUESTIONS} when the bundled ones are asked without --model)",
+    lower_bound=0,
+)  # fmt: skip
+flags.DEFINE_list(
+    "protocol", None, "ways of asking: cloze,append (default: cloze; both without "
+    "--model)"
+)  # fmt: skip
 flags.DEFINE_enum("context", "full", scoring.CONTEXTS, "how much of the story is read")
 flags.DEFINE_enum(
     "detokenize", "ptb", sorted(cbt.STYLES), "ptb undoes Penn Treebank tokens"
@@ -109,13 +121,23 @@ def settings_from_flags() -> Settings:
     """Raises InputError for what no run could mean."""
     original = _original_experiment()
     models = original.get("models") or _names("model", FLAGS.model)
-    if not models:
+    newcomer = not models
+    if newcomer and FLAGS["model"].present:
         raise InputError(
-            "--model is empty, and the bundled models are not part of this version; "
-            "pass --model=DIRECTORY or a name such as gpt2-small"
+            "--model is empty; pass a directory or a name such as gpt2-small, or leave "
+            "the flag out for the bundled models"
         )
+    models = models or BUNDLED
     if FLAGS.data == "":
-        raise InputError("--data is empty; pass cbt, a directory, or a file")
+        raise InputError("--data is empty; pass bundled, cbt, a directory, or a file")
+    data = FLAGS.data or ("bundled" if set(models) <= set(BUNDLED) else "cbt")
+    num_examples = FLAGS.num_examples
+    if num_examples is None:
+        few = newcomer and data == "bundled"
+        num_examples = NEWCOMERS_QUESTIONS if few else 0
+    protocols = FLAGS.protocol
+    if protocols is None:
+        protocols = list(scoring.PROTOCOLS) if newcomer else ["cloze"]
     if FLAGS.mesh:
         raise InputError(f"--mesh={FLAGS.mesh}: this version runs on one device")
     methods = _choices("method", FLAGS.method, pruning.METHODS)
@@ -125,12 +147,12 @@ def settings_from_flags() -> Settings:
         word_classes = _choices("word_classes", word_classes, cbt.WORD_CLASSES)
     return Settings(
         models=tuple(models),
-        data="cbt" if FLAGS.data is None else FLAGS.data,
+        data=data,
         split=FLAGS.split,
         word_classes=word_classes,
-        num_examples=FLAGS.num_examples,
+        num_examples=num_examples,
         protocols=original.get("protocols")
-        or _choices("protocol", FLAGS.protocol, scoring.PROTOCOLS),
+        or _choices("protocol", protocols, scoring.PROTOCOLS),
         context=original.get("context") or FLAGS.context,
         detokenize=FLAGS.detokenize,
         recipes=tuple(

@@ -10,7 +10,6 @@ the same weights.
 import dataclasses
 import json
 import math
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -21,8 +20,11 @@ from absl import flags
 from tqdm import tqdm
 
 from experiments import command
-from jaxsparse import pretraining
+from experiments.paths import new_directory, text_files
+from jaxsparse import cbt, pretraining
+from jaxsparse.model import load_tokenizer
 from jaxsparse.pretraining import RECIPES
+from jaxsparse.pretraining.exam import Exam
 from jaxsparse.types import InputError
 
 FLAGS = flags.FLAGS
@@ -34,28 +36,47 @@ flags.DEFINE_string("work", None, "directory of the run: tokenizer, checkpoints,
 flags.DEFINE_string("export", None, "directory to write; must not exist yet")
 flags.DEFINE_integer("steps", 0, "0: as many as the recipe has", lower_bound=0)
 flags.DEFINE_float("learning_rate", 0.0, "0: the recipe's", lower_bound=0.0)
-flags.DEFINE_integer("checkpoint_every", 100, "steps", lower_bound=1)
-flags.DEFINE_integer("evaluate_every", 200, "steps", lower_bound=1)
+flags.DEFINE_integer("checkpoint_every", 200, "steps", lower_bound=1)
+flags.DEFINE_integer("evaluate_every", 400, "steps", lower_bound=1)
+flags.DEFINE_string(
+    "data", "bundled", "questions to ask on the way, of the validation split; empty: none"
+)
+flags.DEFINE_integer(
+    "num_examples", 100, "so many of them, even over the classes; 0: all", lower_bound=0
+)
 flags.DEFINE_integer("seed", 0, "of the weights and of every draw", lower_bound=0)
 
 
 def main() -> None:
-    for name in ("books", "validation_books", "work", "export"):
-        if not FLAGS[name].value:
-            raise InputError(f"--{name} is missing")
-    directory = Path(os.path.abspath(os.path.expanduser(FLAGS.export)))
-    if directory.exists():
-        raise InputError(f"--export={directory}: exists already; name a new directory")
+    directory = new_directory("export", FLAGS.export)
+    if not FLAGS.work:
+        raise InputError("--work is missing; name the directory of the run")
+    chosen = recipe()
+    questions = read_questions()
+    books = text_files("books", FLAGS.books)
+    validation_books = text_files("validation_books", FLAGS.validation_books)
     run = pretraining.prepare(
-        recipe(),
+        chosen,
         FLAGS.seed,
-        Path(os.path.expanduser(FLAGS.work)),
-        pretraining.read_texts(files("books")),
-        pretraining.read_texts(files("validation_books")),
+        Path(FLAGS.work).expanduser(),
+        pretraining.read_texts(books),
+        pretraining.read_texts(validation_books),
     )
-    params = pretraining.pretrain(run, FLAGS.checkpoint_every, Log(run))
+    exam = None
+    if questions:
+        tokenizer = load_tokenizer(run.tokenizer_directory)
+        exam = Exam.of(questions, tokenizer, run.config, run.apply)
+    params = pretraining.pretrain(run, FLAGS.checkpoint_every, Log(run, exam))
     pretraining.export(run, params, directory)
     print(f"{FLAGS.model}: written to {directory}")
+
+
+def read_questions() -> tuple[cbt.Question, ...]:
+    if not FLAGS.data:
+        return ()
+    reading = cbt.read(FLAGS.data, "validation", None)
+    cbt.check(reading.malformed, skip=False)
+    return cbt.select(reading.questions, FLAGS.num_examples)
 
 
 def recipe() -> pretraining.Recipe:
@@ -69,23 +90,12 @@ def recipe() -> pretraining.Recipe:
     return dataclasses.replace(chosen, schedule=schedule)
 
 
-def files(flag: str) -> list[Path]:
-    """The text files that a flag names, those of a directory sorted by name."""
-    found: list[Path] = []
-    for name in FLAGS[flag].value:
-        path = Path(os.path.expanduser(name))
-        inside = sorted(path.glob("*.txt")) if path.is_dir() else [path]
-        if not inside:
-            raise InputError(f"--{flag}={name}: no .txt file in that directory")
-        found += inside
-    return found
-
-
 class Log:
     """Shows how far training is, and keeps what was measured on the way."""
 
-    def __init__(self, run: pretraining.Run):
+    def __init__(self, run: pretraining.Run, exam: Exam | None):
         self._run = run
+        self._exam = exam
         self._steps = run.recipe.schedule.steps
         self._file = run.directory / "log.jsonl"
         self._bar: tqdm | None = None
@@ -125,6 +135,8 @@ class Log:
             "validation_loss": self._run.validation_loss(params),
             "tokens_per_second": len(losses) * self._run.recipe.batch_tokens / seconds,
         }
+        if self._exam is not None:
+            line["cbt_accuracy"] = self._exam.accuracy(params)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(line)}\n")
         shown = ", ".join(f"{name} {value:.5g}" for name, value in line.items())

@@ -113,7 +113,7 @@ def open_model(name_or_dir: str) -> Blueprint:
         plan = rules.plan(family.table, family.shapes(config), checkpoint.shapes)
     except InputError as error:
         raise InputError(f"{directory}: {error}") from None
-    tokenizer = _load_tokenizer(directory)
+    tokenizer = load_tokenizer(directory)
     return Blueprint(name, family, config, tokenizer, checkpoint, plan)
 
 
@@ -138,7 +138,12 @@ def _configure(checkpoint: reading.Checkpoint) -> tuple[Family, Any]:
     return family, config
 
 
-def _load_tokenizer(directory: Path) -> "PreTrainedTokenizerFast":
+def load_tokenizer(directory: Path) -> "PreTrainedTokenizerFast":
+    """The tokenizer of a directory in Hugging Face format; no code of its own is run.
+
+    Raises:
+        InputError: there is none, or none with character offsets.
+    """
     from transformers import AutoTokenizer
 
     try:

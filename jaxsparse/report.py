@@ -1,4 +1,5 @@
-"""What a run leaves behind: results.csv, predictions.parquet, report.md, run.json.
+"""What a run leaves behind: results.csv, predictions.parquet, report.md, accuracy.png,
+run.json.
 
 Every file appears whole or not at all. Fractions in the files for programs, percent in
 the tables for people.
@@ -17,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jaxsparse import plots
 from jaxsparse.evaluation import Accuracy, accuracies
 from jaxsparse.model import Model
 from jaxsparse.sweep import Point
@@ -33,7 +35,8 @@ RESULT_COLUMNS: tuple[str, ...] = (
     "p_vs_dense", "truncated", "ties", "seconds", "questions_per_second",
 )  # fmt: skip
 CHANCE = 0.1
-FILES = ("report.md", "results.csv", "predictions.parquet", "run.json")
+TITLE = "CBT accuracy, Wilson 95 % intervals"
+FILES = ("report.md", "results.csv", "accuracy.png", "predictions.parquet", "run.json")
 POINT_COLUMNS = ("method", "sparsity", "achieved", "of all")
 POOLED_COLUMNS = ("all", "95 % CI", "p", "ties", "s")
 
@@ -151,6 +154,7 @@ def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
         whole(out / "run.json") as facts,  # replaced last: it says what the others are
         whole(out / "predictions.parquet") as predictions,
         whole(out / "results.csv") as table,
+        whole(out / "accuracy.png") as picture,
         whole(out / "report.md") as text,
     ):
         # A file, not a path: pyarrow reads a path with a colon as an address.
@@ -166,7 +170,29 @@ def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
             for result in results:
                 rows.writerows(result_rows(result))
         text.write_text(markdown(results, run), encoding="utf-8")
+        plots.save(plots.draw_accuracy(list(curves(results)), CHANCE, TITLE), picture)
         facts.write_text(f"{json.dumps(run, indent=2)}\n", encoding="utf-8")
+
+
+def curves(results: Sequence[Result]) -> Iterator[plots.Curve]:
+    """The pooled accuracy of every model, protocol and method, as lines of a plot."""
+    methods = {result.point.recipe.method for result in results}
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in results:
+        label = result.point.asked.protocol
+        if len(methods) > 1:
+            label += f", {result.point.recipe.method}"
+        groups.setdefault((result.model, label), []).append(result)
+    for (model, label), members in groups.items():
+        pooled = [result.accuracies[-1] for result in members]
+        yield plots.Curve(
+            panel=model,
+            label=label,
+            sparsities=tuple(result.point.sparsity for result in members),
+            accuracy=tuple(row.accuracy for row in pooled),
+            low=tuple(row.ci_low for row in pooled),
+            high=tuple(row.ci_high for row in pooled),
+        )
 
 
 @dataclass(frozen=True)
@@ -238,6 +264,7 @@ def markdown(results: Sequence[Result], run: Mapping[str, Any]) -> str:
     """report.md."""
     lines = ["# Accuracy against sparsity", "", f"    {run['command']}", "", LEGEND, ""]
     lines += [f"{line}\n" for line in run["notes"]]
+    lines += ["![accuracy against sparsity](accuracy.png)", ""]
     for table in tables(results):
         lines += [f"## {table.title}", ""]
         lines += [f"| {' | '.join(cells)} |" for cells in (table.header,)]

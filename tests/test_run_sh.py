@@ -90,6 +90,8 @@ def test_it_is_bash_and_executable():
         (["sweep", "--seed=1"], "[-m][experiments.sweep][--seed=1]"),
         (["prune", "--export=x y"], "[-m][experiments.prune][--export=x y]"),
         (["random_checkpoint"], "[-m][experiments.random_checkpoint]"),
+        (["pretrain", "--model=m"], "[-m][experiments.pretrain][--model=m]"),
+        (["build_cbt", "--books=b"], "[-m][experiments.build_cbt][--books=b]"),
         (["--help"], "[-m][experiments.sweep][--help]"),
     ],
 )

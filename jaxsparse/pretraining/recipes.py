@@ -15,7 +15,8 @@ from jaxsparse.models.config import Reader
 from jaxsparse.training import Schedule
 
 VOCABULARY = 4096
-POSITIONS = 512
+POSITIONS = 512  # of GPT-2: a bundled story and its query, with room for the options
+SHORTER = 256  # of the others, whose ten options cost up to ten whole rows
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ RECIPES = {
             "eos_token_id": VOCABULARY - 1,
         },
         Schedule(steps=4800, warmup=200, learning_rate=4e-3),
-        (Stage(0.5, 128), Stage(1.0, 512)),
+        (Stage(0.5, 128), Stage(1.0, POSITIONS)),
     ),
     "tiny-electra": Recipe(
         {
@@ -76,8 +77,8 @@ RECIPES = {
             "vocab_size": 8192,  # only masked positions pay for it
             "model_type": "electra",
             "architectures": ["ElectraForMaskedLM"],
-            "max_position_embeddings": POSITIONS,
-            "embedding_size": 96,
+            "max_position_embeddings": SHORTER,
+            "embedding_size": 112,
             "hidden_size": 192,
             "num_hidden_layers": 4,
             "num_attention_heads": 4,
@@ -85,14 +86,14 @@ RECIPES = {
             "pad_token_id": 0,
         },
         Schedule(steps=5600, warmup=400, learning_rate=2e-3),
-        (Stage(0.7, 128), Stage(1.0, 512)),
+        (Stage(0.6, 128), Stage(1.0, SHORTER)),
     ),
     "tiny-t5": Recipe(
         {
             **_COMMON,
             "model_type": "t5",
             "architectures": ["T5ForConditionalGeneration"],
-            "n_positions": POSITIONS,
+            "n_positions": SHORTER,
             "d_model": 192,
             "d_ff": 384,
             "num_layers": 4,
@@ -104,6 +105,6 @@ RECIPES = {
             "decoder_start_token_id": 0,
         },
         Schedule(steps=5600, warmup=400, learning_rate=5e-3),
-        (Stage(0.7, 128), Stage(1.0, 512)),
+        (Stage(0.6, 128), Stage(1.0, SHORTER)),
     ),
 }

@@ -12,6 +12,30 @@ from jaxsparse.types import InputError
 from tests.experiments import binary
 
 
+def test_without_a_model_the_bundled_ones_are_asked_both_ways():
+    settings = binary.settings()
+    assert settings.models == ("tiny-gpt2", "tiny-electra", "tiny-t5")
+    assert settings.data == "bundled"
+    assert settings.protocols == ("cloze", "append")
+    assert settings.num_examples == flags.NEWCOMERS_QUESTIONS
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["--model=tiny-t5"], ("bundled", ("cloze",), 0)),
+        (["--model=tiny-t5,m"], ("cbt", ("cloze",), 0)),
+        (["--data=d"], ("d", ("cloze", "append"), 0)),
+        (["--num_examples=0"], ("bundled", ("cloze", "append"), 0)),
+        (["--protocol=append", "--num_examples=4"], ("bundled", ("append",), 4)),
+        (["--data=bundled", "--model=m"], ("bundled", ("cloze",), 0)),
+    ],
+)
+def test_what_is_given_is_taken(argv, expected):
+    settings = binary.settings(*argv)
+    assert (settings.data, settings.protocols, settings.num_examples) == expected
+
+
 def test_defaults_are_designs():
     settings = binary.settings("--model=m")
     assert settings.models == ("m",)

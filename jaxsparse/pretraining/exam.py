@@ -1,0 +1,54 @@
+"""Children's Book Test accuracy of a model that is still learning."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jaxsparse import scoring
+from jaxsparse.cbt import Question
+from jaxsparse.evaluation import Scorer
+from jaxsparse.model import Apply
+from jaxsparse.types import Params
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Questions as one model reads them, asked again and again."""
+
+    questions: tuple[Question, ...]
+    config: Any
+    scorer: Scorer
+    encoded: tuple[scoring.Encoded, ...]
+    batches: tuple[scoring.Planned, ...]
+
+    @classmethod
+    def of(
+        cls,
+        questions: Sequence[Question],
+        tokenizer: "PreTrainedTokenizerFast",
+        config: Any,
+        apply: Apply,
+    ) -> "Exam":
+        """Raises Unusable for a question that the model cannot answer."""
+        encoded = tuple(
+            scoring.encode(question, tokenizer, config, "cloze")
+            for question in questions
+        )
+        batches = scoring.plan(encoded, BATCH_TOKENS)
+        return cls(tuple(questions), config, Scorer(apply), encoded, batches)
+
+    def accuracy(self, params: Params) -> float:
+        """The fraction answered correctly, cloze protocol, full story."""
+        correct = 0
+        for planned in self.batches:
+            batch = scoring.batch(self.encoded, planned, self.config, "cloze")
+            (scores,), _ = self.scorer.score(params, {}, batch)
+            for number, row in zip(planned.questions, scores, strict=False):
+                question = self.questions[number]
+                correct += question.options[int(row.argmax())] == question.answer
+        return correct / len(self.questions)
