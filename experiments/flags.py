@@ -24,8 +24,10 @@ FLAGS = flags.FLAGS
 NEWCOMERS_QUESTIONS = 48
 
 flags.DEFINE_list(
-    "model", [], "models: directories in Hugging Face format, aliases, or hub ids "
-    f"(default: {','.join(BUNDLED)})"
+    "model",
+    [],
+    "models: directories in Hugging Face format, aliases, or hub ids "
+    f"(default: {','.join(BUNDLED)})",
 )
 flags.DEFINE_string(
     "data", None, "questions: bundled, cbt (the hub data set), a directory of CBTest "
@@ -127,7 +129,7 @@ def settings_from_flags() -> Settings:
             "--model is empty; pass a directory or a name such as gpt2-small, or leave "
             "the flag out for the bundled models"
         )
-    models = models or BUNDLED
+    models = tuple(models or BUNDLED)
     if FLAGS.data == "":
         raise InputError("--data is empty; pass bundled, cbt, a directory, or a file")
     data = FLAGS.data or ("bundled" if set(models) <= set(BUNDLED) else "cbt")
@@ -135,9 +137,10 @@ def settings_from_flags() -> Settings:
     if num_examples is None:
         few = newcomer and data == "bundled"
         num_examples = NEWCOMERS_QUESTIONS if few else 0
-    protocols = FLAGS.protocol
+    protocols = original.get("protocols") or FLAGS.protocol
     if protocols is None:
-        protocols = list(scoring.PROTOCOLS) if newcomer else ["cloze"]
+        protocols = scoring.PROTOCOLS if newcomer else ("cloze",)
+    protocols = _choices("protocol", list(protocols), scoring.PROTOCOLS)
     if FLAGS.mesh:
         raise InputError(f"--mesh={FLAGS.mesh}: this version runs on one device")
     methods = _choices("method", FLAGS.method, pruning.METHODS)
@@ -146,13 +149,12 @@ def settings_from_flags() -> Settings:
     if word_classes is not None:
         word_classes = _choices("word_classes", word_classes, cbt.WORD_CLASSES)
     return Settings(
-        models=tuple(models),
+        models=models,
         data=data,
         split=FLAGS.split,
         word_classes=word_classes,
         num_examples=num_examples,
-        protocols=original.get("protocols")
-        or _choices("protocol", protocols, scoring.PROTOCOLS),
+        protocols=protocols,
         context=original.get("context") or FLAGS.context,
         detokenize=FLAGS.detokenize,
         recipes=tuple(
@@ -165,7 +167,7 @@ def settings_from_flags() -> Settings:
         batch_tokens=FLAGS.batch_tokens,
         seed=FLAGS.seed,
         skip_malformed=FLAGS.skip_malformed or bool(original),
-        out=_out(models),
+        out=_out(models, data, num_examples, protocols),
     )
 
 
@@ -229,12 +231,16 @@ def _sparsities(values: list[str]) -> tuple[float, ...]:
     return tuple(sorted(sparsities))
 
 
-def _out(models: tuple[str, ...]) -> Path:
+def _out(
+    models: tuple[str, ...], data: str, num_examples: int, protocols: tuple[str, ...]
+) -> Path:
     """--out, or a name made of all that changes scores, so that the same command comes
     back to its results."""
     if FLAGS.out is not None:
         return Path(os.path.expanduser(FLAGS.out))
     kept = {name: FLAGS[name].value for name in SCORE_FLAGS}
+    kept |= {"model": models, "data": data, "protocol": protocols}
+    kept["num_examples"] = num_examples
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
     names = "+".join(_last_component(name) for name in models)
     return Path("results") / f"{names[-100:].lstrip('.-+')}-{digest[:8]}"

@@ -1,4 +1,4 @@
-"""Paths that flags name: text files to read, directories to write whole or not at all."""
+"""Paths that flags name: texts to read, directories to write whole or not at all."""
 
 import os
 import shutil

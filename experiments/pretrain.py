@@ -1,4 +1,4 @@
-"""Trains a small model from scratch on plain-text books, and writes it for transformers.
+"""Trains a small model from scratch on plain-text books; transformers can load it.
 
     ./run.sh pretrain --model=tiny-gpt2 --books=DIR --validation_books=DIR \\
         --work=DIR --export=DIR
@@ -39,7 +39,9 @@ flags.DEFINE_float("learning_rate", 0.0, "0: the recipe's", lower_bound=0.0)
 flags.DEFINE_integer("checkpoint_every", 200, "steps", lower_bound=1)
 flags.DEFINE_integer("evaluate_every", 400, "steps", lower_bound=1)
 flags.DEFINE_string(
-    "data", "bundled", "questions to ask on the way, of the validation split; empty: none"
+    "data",
+    "bundled",
+    "questions to ask on the way, of the validation split; empty: none",
 )
 flags.DEFINE_integer(
     "num_examples", 100, "so many of them, even over the classes; 0: all", lower_bound=0

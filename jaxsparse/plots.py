@@ -1,4 +1,4 @@
-"""Accuracy against sparsity as a picture: one panel a model, a band for each interval."""
+"""Accuracy against sparsity as a picture: a panel a model, a band an interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,9 +51,7 @@ def draw_accuracy(curves: Sequence[Curve], chance: float, title: str) -> Figure:
     figure.supxlabel("sparsity of the prunable weights", fontsize="medium")
     handles = {}
     for axis in figure.axes:
-        handles |= dict(
-            zip(*reversed(axis.get_legend_handles_labels()), strict=True)
-        )
+        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     figure.legend(
         handles.values(), handles.keys(), loc="outside upper center", ncols=4,
         frameon=False, title=title,
@@ -88,7 +86,9 @@ def _draw_curve(axis: Axes, curve: Curve, number: int) -> None:
 
 
 def _frame(axis: Axes, title: str, chance: float) -> None:
-    axis.axhline(100 * chance, color="0.45", linestyle="--", linewidth=1, label="chance")
+    axis.axhline(
+        100 * chance, color="0.45", linestyle="--", linewidth=1, label="chance"
+    )
     axis.set_title(title, fontsize="medium")
     axis.set_xlim(-0.03, 1.03)
     axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])

@@ -174,16 +174,23 @@ def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
         facts.write_text(f"{json.dumps(run, indent=2)}\n", encoding="utf-8")
 
 
-def curves(results: Sequence[Result]) -> Iterator[plots.Curve]:
-    """The pooled accuracy of every model, protocol and method, as lines of a plot."""
-    methods = {result.point.recipe.method for result in results}
+def _by_curve(
+    results: Sequence[Result],
+) -> Iterator[tuple[str, str, list[Result]]]:
+    """Model, protocol (and method, if there are several), and the points of a line."""
+    several = len({result.point.recipe.method for result in results}) > 1
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         label = result.point.asked.protocol
-        if len(methods) > 1:
-            label += f", {result.point.recipe.method}"
+        label += f", {result.point.recipe.method}" * several
         groups.setdefault((result.model, label), []).append(result)
     for (model, label), members in groups.items():
+        yield model, label, members
+
+
+def curves(results: Sequence[Result]) -> Iterator[plots.Curve]:
+    """The pooled accuracy of every model, protocol and method, as lines of a plot."""
+    for model, label, members in _by_curve(results):
         pooled = [result.accuracies[-1] for result in members]
         yield plots.Curve(
             panel=model,
@@ -228,6 +235,22 @@ def tables(results: Sequence[Result]) -> Iterator[Table]:
         )
 
 
+def overview(results: Sequence[Result]) -> Table:
+    """Every line of the plot as a row: pooled accuracy at each sparsity."""
+    sparsities = sorted({result.point.sparsity for result in results})
+    rows = []
+    for model, label, members in _by_curve(results):
+        at = {one.point.sparsity: one.accuracies[-1].accuracy for one in members}
+        cells = [f"{100 * at[s]:.1f}" if s in at else "" for s in sparsities]
+        rows.append((f"{model} · {label}", *cells))
+    return Table(
+        title="Accuracy at each sparsity, all word classes pooled",
+        header=("", *(f"{sparsity:g}" for sparsity in sparsities)),
+        rows=tuple(rows),
+        notes=(),
+    )
+
+
 def _dense_once(results: Sequence[Result]) -> Iterator[Result]:
     """Leaves out dense as it comes again with each further method."""
     first = results[0].point.recipe
@@ -265,7 +288,7 @@ def markdown(results: Sequence[Result], run: Mapping[str, Any]) -> str:
     lines = ["# Accuracy against sparsity", "", f"    {run['command']}", "", LEGEND, ""]
     lines += [f"{line}\n" for line in run["notes"]]
     lines += ["![accuracy against sparsity](accuracy.png)", ""]
-    for table in tables(results):
+    for table in (overview(results), *tables(results)):
         lines += [f"## {table.title}", ""]
         lines += [f"| {' | '.join(cells)} |" for cells in (table.header,)]
         lines += ["|" + "---|" * len(table.header)]
@@ -275,14 +298,21 @@ def markdown(results: Sequence[Result], run: Mapping[str, Any]) -> str:
 
 
 def terminal(results: Sequence[Result], columns: int = 100) -> str:
-    """The same tables in plain text; sentences are wrapped to so many columns."""
-    blocks = []
-    for table in tables(results):
-        cells = [table.header, *table.rows]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        blocks += ["", table.title, *(_line(row, widths) for row in cells)]
-        blocks += [textwrap.fill(note, columns) for note in table.notes]
-    return "\n".join([*blocks, "", textwrap.fill(LEGEND, columns)])
+    """The same tables in plain text, the overview last and if it fits; sentences are
+    wrapped to so many columns."""
+    blocks = [_plain(table, columns) for table in tables(results)]
+    at_a_glance = _plain(overview(results), columns)
+    if max(map(len, at_a_glance)) <= columns:
+        blocks.append(at_a_glance)
+    lines = [line for block in blocks for line in ("", *block)]
+    return "\n".join([*lines, "", textwrap.fill(LEGEND, columns)])
+
+
+def _plain(table: Table, columns: int) -> list[str]:
+    cells = [table.header, *table.rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    notes = [textwrap.fill(note, columns) for note in table.notes]
+    return [table.title, *(_line(row, widths) for row in cells), *notes]
 
 
 def _line(cells: Iterable[str], widths: Iterable[int]) -> str:

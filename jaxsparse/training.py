@@ -1,5 +1,5 @@
-"""Gradient descent on one model: the optimizer, the step, and a loop that a kill does not
-hurt.
+"""Gradient descent on one model: the optimizer, the step, and a loop that survives a
+kill.
 
 Batches are functions of the step number, and the state that a checkpoint holds is all
 there is; so a run that was killed and started again ends with the same weights, bit for

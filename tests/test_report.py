@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from jaxsparse import report
+from jaxsparse import plots, report
 from jaxsparse.cbt import WORD_CLASSES, Question
 from jaxsparse.evaluation import Asked, Scores, accuracies
 from jaxsparse.report import Result
@@ -80,6 +80,7 @@ def read_csv(path):
 
 def test_all_files_are_there_and_nothing_else(written):
     assert sorted(path.name for path in written.iterdir()) == [
+        "accuracy.png",
         "predictions.parquet",
         "report.md",
         "results.csv",
@@ -265,13 +266,15 @@ def test_tables_say_percent():
 
 def test_markdown_tables_are_tables_and_notes_are_there():
     text = report.markdown(list(many()), RUN)
-    for fact in (RUN["command"], *RUN["notes"], report.LEGEND):
+    for fact in (RUN["command"], *RUN["notes"], report.LEGEND, "(accuracy.png)"):
         assert fact in text
     lines = text.splitlines()
-    assert sum(line.startswith("## ") for line in lines) == 4
+    assert sum(line.startswith("## ") for line in lines) == 1 + 4
     table = [line for line in lines if line.startswith("|")]
-    assert len(table) == 4 * (2 + 3)
-    assert {line.count("|") for line in table} == {14}
+    overview, points = table[: 2 + 8], table[2 + 8 :]
+    assert len(points) == 4 * (2 + 3)
+    assert {line.count("|") for line in overview} == {4}
+    assert {line.count("|") for line in points} == {14}
     for number, line in enumerate(lines):
         if line.startswith("| method"):
             assert lines[number - 1] == ""  # or markdown would join it to a sentence
@@ -279,11 +282,46 @@ def test_markdown_tables_are_tables_and_notes_are_there():
             assert lines[number + 2 + 3] == ""
 
 
+def test_the_overview_has_a_row_for_each_line_of_the_plot():
+    table = report.overview(list(many()))
+    assert table.header == ("", "0", "0.5")
+    assert len(table.rows) == 2 * 2 * 2
+    assert table.rows[0] == ("gpt2-medium · cloze, magnitude", "37.5", "75.0")
+    (one,) = report.overview(list(results_of(methods=("random",)))).rows
+    assert "random" not in one[0]  # nothing to tell apart
+
+
+def test_the_plot_has_a_panel_for_each_model_and_a_line_for_each_protocol():
+    lines = list(report.curves(list(many())))
+    assert [(one.panel, one.label) for one in lines[:3]] == [
+        ("gpt2-medium", "cloze, magnitude"),
+        ("gpt2-medium", "cloze, random"),
+        ("gpt2-medium", "append, magnitude"),
+    ]
+    assert len(lines) == 8
+    assert lines[0].sparsities == (0.0, 0.5)
+    assert lines[0].accuracy == (0.375, 0.75)
+    for low, value, high in zip(
+        lines[0].low, lines[0].accuracy, lines[0].high, strict=True
+    ):
+        assert low < value < high
+    figure = plots.draw_accuracy(lines, report.CHANCE, "title")
+    titled = [axis for axis in figure.axes if axis.get_title()]
+    assert [axis.get_title() for axis in titled] == [
+        "gpt2-medium", "electra-large-discriminator",
+    ]  # fmt: skip
+    drawn = {line.get_label(): line for line in titled[0].get_lines()}
+    assert list(drawn["cloze, magnitude"].get_ydata()) == [37.5, 75.0]
+    assert set(drawn["chance"].get_ydata()) == {10.0}
+    assert len(titled[0].collections) == 4  # a band each
+
+
 def test_terminal_tables_are_aligned_and_at_most_100_columns_wide():
     text = report.terminal(list(many()))
     assert max(map(len, text.splitlines())) <= 100
     blocks = [block.splitlines() for block in text.strip().split("\n\n")]
     assert " ".join(blocks.pop()) == report.LEGEND
+    assert len(blocks.pop()) == 2 + 8
     for title, header, *rows in blocks:
         assert "·" in title
         assert header.split()[:2] == ["method", "sparsity"]

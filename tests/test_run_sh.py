@@ -91,7 +91,6 @@ def test_it_is_bash_and_executable():
         (["prune", "--export=x y"], "[-m][experiments.prune][--export=x y]"),
         (["random_checkpoint"], "[-m][experiments.random_checkpoint]"),
         (["pretrain", "--model=m"], "[-m][experiments.pretrain][--model=m]"),
-        (["build_cbt", "--books=b"], "[-m][experiments.build_cbt][--books=b]"),
         (["--help"], "[-m][experiments.sweep][--help]"),
     ],
 )
@@ -139,6 +138,16 @@ def test_tests_are_run_from_the_root_with_what_they_need(copy):
     assert pytest_.startswith(f"[-m][pytest][-k][a and b] in {copy.root},")
     copy.run()  # what the tests need holds the package
     assert [call[:23] for call in copy.calls()] == ["[-m][experiments.sweep]"]
+
+
+def test_building_questions_brings_the_tagger_once(copy):
+    assert copy.run("build_cbt", "--books=b").returncode == 0
+    install, job = copy.calls()
+    assert f"[--editable][{copy.root}[books]] in " in install
+    assert job.startswith("[-m][experiments.build_cbt][--books=b]")
+    for argv in (["build_cbt"], ["prune"]):  # what it needs holds the package
+        assert copy.run(*argv).returncode == 0
+        assert len(copy.calls()) == 1
 
 
 def test_an_install_that_fails_is_tried_again(copy):

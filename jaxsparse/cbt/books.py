@@ -31,8 +31,8 @@ class Book:
     def sentences(self) -> Iterator[str]:
         """Its sentences in CBT's form, tokens between spaces."""
         for paragraph in self.paragraphs:
-            for tokens in treebank.tokens(list(treebank.sentences(paragraph))):
-                yield " ".join(tokens)
+            for sentence in treebank.sentences(paragraph):
+                yield " ".join(treebank.tokens(sentence))
 
 
 def read_book(path: Path) -> Book:

@@ -12,6 +12,7 @@ in the other classes, since a capital gives the beginning of a sentence away.
 Source: Hill et al. (2016), section 2.1, https://arxiv.org/abs/1511.02301.
 """
 
+import itertools
 import re
 import zlib
 from collections import Counter
@@ -33,16 +34,21 @@ CLASSES = {
     "P": re.compile(r"PRP|PRF|CJS|CJT|TO0"),
 }
 ADJECTIVE = "AJ0"
-WORD = re.compile(r"[^\W\d_]+(?:[-'][^\W\d_]+)*")
-PARTS = frozenset("ca wo sha ai na ta gon wan got lem gim".split())  # of ca n't, …
-TITLES = frozenset(
-    "I O Oh Ah Mr Mrs Miss Master Mistress Madam Sir Lord Lady Dame King Queen Prince "
-    "Princess Duke Duchess Captain Doctor Judge Uncle Aunt Aunty Auntie Father Mother "
-    "Papa Mamma Mama Grandfather Grandmother Grandma Grandpa Granny Brother Sister "
-    "Cousin Majesty Highness Heaven God Good Old Little St Saint Professor Parson "
-    "Squire Farmer General Major Colonel Sergeant Marshal Mayor Constable Madame "
-    "Monsieur Herr Frau Emperor Empress Count Countess Baron Bishop Nurse".split()
-)
+WORD = re.compile(r"[^\W\d_]{2,}(?:-[^\W\d_]+)*")
+PARTS = frozenset({
+    "ca", "wo", "sha", "ai", "na", "ta", "gon", "wan", "got", "lem", "gim",
+})  # fmt: skip  # of ca n't, …
+TITLES = frozenset({
+    "I", "O", "Oh", "Ah", "Mr", "Mrs", "Miss", "Master", "Mistress", "Madam", "Sir",
+    "Lord", "Lady", "Dame", "King", "Queen", "Prince", "Princess", "Duke",
+    "Duchess", "Captain", "Doctor", "Judge", "Uncle", "Aunt", "Aunty", "Auntie",
+    "Father", "Mother", "Papa", "Mamma", "Mama", "Grandfather", "Grandmother",
+    "Grandma", "Grandpa", "Granny", "Brother", "Sister", "Cousin", "Majesty",
+    "Highness", "Heaven", "God", "Good", "Old", "Little", "St", "Saint",
+    "Professor", "Parson", "Squire", "Farmer", "General", "Major", "Colonel",
+    "Sergeant", "Marshal", "Mayor", "Constable", "Madame", "Monsieur", "Herr",
+    "Frau", "Emperor", "Empress", "Count", "Countess", "Baron", "Bishop", "Nurse",
+})  # fmt: skip
 SHORTEST_QUERY = 6  # tokens
 NAME_SEEN = 2  # capitalised within a sentence, at least so often
 
@@ -121,7 +127,7 @@ def find_names(sentences: Iterable[Sequence[str]]) -> frozenset[str]:
     """What a book writes with a capital within sentences, and hardly ever without."""
     capital, lower = Counter(), Counter()
     for tokens in sentences:
-        for before, token in zip(tokens, tokens[1:], strict=False):
+        for before, token in itertools.pairwise(tokens):
             if not WORD.fullmatch(token):
                 continue
             if token[0].islower():

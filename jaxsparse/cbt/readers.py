@@ -28,8 +28,8 @@ READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
     ".parquet": items.from_parquet,
 }
 ACCEPTED = (
-    "--data accepts bundled, cbt (the hub data set), a directory of CBTest text files, or one "
-    "CBTest .txt, .json/.jsonl (json-lines) or .parquet file"
+    "--data accepts bundled, cbt (the hub data set), a directory of CBTest text files, "
+    "or one CBTest .txt, .json/.jsonl (json-lines) or .parquet file"
 )
 PATTERNS = {"train": "train", "validation": "valid*", "test": "test*"}
 SPLIT_NAMES = {split: split for split in SPLITS} | {"valid": "validation"}

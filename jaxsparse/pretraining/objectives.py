@@ -1,5 +1,5 @@
-"""What each family learns from a window of tokens: the inputs, and the tokens to predict
-at the scored positions. On the host, from a generator that the step number seeds.
+"""What each family learns from a window of tokens: inputs, and tokens to predict at the
+scored positions. On the host, from a generator that the step number seeds.
 
     next token        all but the last position predict what follows
     masked words      whole words become [MASK]; the model says what stood there
@@ -34,7 +34,7 @@ SPAN_WORDS = 1.5  # mean length of a span
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Examples:
-    """A batch to learn from: inputs of a family, and targets at its scored positions."""
+    """A batch: inputs of a family, and targets at its scored positions."""
 
     inputs: Any
     targets: Int[Array, "row scored"]

@@ -393,7 +393,9 @@ def test_bytes_that_are_not_utf8_are_told_by_line(ne_test):
 def test_unusable_sources_say_what_data_accepts(tmp_path):
     (tmp_path / "a.csv").write_text("x")
     for data in (str(tmp_path / "nowhere"), str(tmp_path / "a.csv")):
-        with pytest.raises(InputError, match=r"--data accepts bundled, cbt .*\.parquet"):
+        with pytest.raises(
+            InputError, match=r"--data accepts bundled, cbt .*\.parquet"
+        ):
             read(data, None, ["CN"])
 
 
