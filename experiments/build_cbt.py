@@ -46,7 +46,7 @@ class Question:
 
 
 def main() -> None:
-    word_classes = tuple(FLAGS.word_classes)
+    word_classes = tuple(dict.fromkeys(FLAGS.word_classes))
     if not word_classes or not set(word_classes) <= set(WORD_CLASSES):
         raise InputError(
             f"--word_classes={','.join(word_classes)}: choose of "
@@ -133,7 +133,7 @@ def summary(
 ) -> str:
     """How many questions of each class each book gave, and what gave none."""
     counts = Counter((q.built.book, q.built.word_class) for q in questions)
-    classes = [name for name in WORD_CLASSES if any(name == c for _, c in counts)]
+    classes = [name for name in WORD_CLASSES if name in FLAGS.word_classes]
     lines = [
         "# Questions in the form of the Children's Book Test",
         "",
@@ -144,7 +144,8 @@ def summary(
     ]
     for book in books:
         cells = [str(counts[book.name, name]) for name in classes]
-        lines.append(f"| {book.name} | {' | '.join(cells)} | {book.left_out} |")
+        name = book.name.replace("|", "\\|")
+        lines.append(f"| {name} | {' | '.join(cells)} | {book.left_out} |")
     totals = [sum(counts[book.name, name] for book in books) for name in classes]
     lines.append(f"| all | {' | '.join(map(str, totals))} | |")
     return "\n".join([*lines, "", *explain(skipped), ""])

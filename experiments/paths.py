@@ -23,6 +23,13 @@ def text_files(flag: str, names: Sequence[str]) -> list[Path]:
         if not inside:
             raise InputError(f"--{flag}={name}: no .txt file in that directory")
         found += inside
+    for path in found:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"--{flag}: the file name {str(path)!r} is not UTF-8; rename it"
+            ) from None
     return found
 
 

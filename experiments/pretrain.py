@@ -46,13 +46,14 @@ flags.DEFINE_string(
 flags.DEFINE_integer(
     "num_examples", 100, "so many of them, even over the classes; 0: all", lower_bound=0
 )
-flags.DEFINE_integer("seed", 0, "of the weights and of every draw", lower_bound=0)
+flags.DEFINE_integer(
+    "seed", 0, "of the weights and of every draw", lower_bound=0, upper_bound=2**32 - 1
+)
 
 
 def main() -> None:
     directory = new_directory("export", FLAGS.export)
-    if not FLAGS.work:
-        raise InputError("--work is missing; name the directory of the run")
+    work = run_directory()
     chosen = recipe()
     questions = read_questions()
     books = text_files("books", FLAGS.books)
@@ -60,7 +61,7 @@ def main() -> None:
     run = pretraining.prepare(
         chosen,
         FLAGS.seed,
-        Path(FLAGS.work).expanduser(),
+        work,
         pretraining.read_texts(books),
         pretraining.read_texts(validation_books),
     )
@@ -71,6 +72,15 @@ def main() -> None:
     params = pretraining.pretrain(run, FLAGS.checkpoint_every, Log(run, exam))
     pretraining.export(run, params, directory)
     print(f"{FLAGS.model}: written to {directory}")
+
+
+def run_directory() -> Path:
+    if not FLAGS.work:
+        raise InputError("--work is missing; name the directory of the run")
+    directory = Path(FLAGS.work).expanduser()
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"--work={FLAGS.work}: is a file; name a directory")
+    return directory
 
 
 def read_questions() -> tuple[cbt.Question, ...]:
@@ -106,20 +116,20 @@ class Log:
 
     def __call__(self, step: int, params: Any, loss: Any) -> None:
         if self._bar is None:
-            self._begin(step)
-        assert self._bar is not None
+            resumed = math.isnan(loss)
+            self._bar = self._begin(step if resumed else 0)
+            if resumed:  # what there was to measure was, before the checkpoint
+                return
         self._bar.update(step - self._bar.n)
         self._losses.append(loss)
         if step % FLAGS.evaluate_every == 0 or step == self._steps:
             self._measure(step, params)
 
-    def _begin(self, step: int) -> None:
-        self._bar = tqdm(
-            total=self._steps, initial=step - 1, desc=FLAGS.model, disable=None
-        )
-        kept = [line for line in self._lines() if line["step"] < step]
+    def _begin(self, done: int) -> tqdm:
+        kept = [line for line in self._lines() if line["step"] <= done]
         text = "".join(f"{json.dumps(line)}\n" for line in kept)
         self._file.write_text(text, encoding="utf-8")
+        return tqdm(total=self._steps, initial=done, desc=FLAGS.model, disable=None)
 
     def _lines(self) -> Sequence[dict]:
         if not self._file.is_file():
@@ -129,11 +139,10 @@ class Log:
 
     def _measure(self, step: int, params: Any) -> None:
         losses = [float(loss) for loss in self._losses]
-        losses = [loss for loss in losses if not math.isnan(loss)]
         seconds = time.perf_counter() - self._since
         line = {
             "step": step,
-            "loss": sum(losses) / max(len(losses), 1),
+            "loss": sum(losses) / len(losses),
             "validation_loss": self._run.validation_loss(params),
             "tokens_per_second": len(losses) * self._run.recipe.batch_tokens / seconds,
         }

@@ -79,4 +79,6 @@ def _is_prose(block: str) -> bool:
     """Words in lower case that end like a sentence, or break off as speech does."""
     letters = [letter for letter in block if letter.isalpha()]
     lower = sum(letter.islower() for letter in letters)
-    return lower > len(letters) / 2 and bool(_PROSE_END.search(block))
+    return (
+        bool(letters) and 2 * lower >= len(letters) and bool(_PROSE_END.search(block))
+    )

@@ -118,7 +118,7 @@ def hanta_tagger() -> Tagger:
     tagger = HanoverTagger.HanoverTagger("morphmodel_en.pgz")
 
     def tag(tokens: Sequence[str]) -> list[str]:
-        return [tag for _, _, tag in tagger.tag_sent(list(tokens))]
+        return [str(tagged[2]) for tagged in tagger.tag_sent(list(tokens))]
 
     return tag
 
@@ -132,7 +132,7 @@ def find_names(sentences: Iterable[Sequence[str]]) -> frozenset[str]:
                 continue
             if token[0].islower():
                 lower[token] += 1
-            elif before not in ("``", "`", "--", ":", "-LRB-") and not token.isupper():
+            elif _is_within(before) and not token.isupper():
                 capital[token] += 1
     return frozenset(
         word
@@ -141,6 +141,12 @@ def find_names(sentences: Iterable[Sequence[str]]) -> frozenset[str]:
         and 4 * lower[word.lower()] <= count
         and word not in TITLES
     )
+
+
+def _is_within(before: str) -> bool:
+    """Whether a capital behind this token cannot be that of a sentence's beginning."""
+    title = before.endswith(".") and len(before) > 2
+    return before == "," or before[-1].isalnum() or title
 
 
 def _classify(
@@ -254,7 +260,7 @@ def text_of(built: Built, sentences: Sequence[Sequence[str]]) -> Text:
     if not SENTENCES <= built.sentence < len(sentences):
         raise InputError(f"{built.book} has no sentence {built.sentence}")
     query = list(sentences[built.sentence])
-    if not built.token < len(query) or query[built.token] not in built.options:
+    if not 0 <= built.token < len(query) or query[built.token] not in built.options:
         raise InputError(
             f"{built.book}, sentence {built.sentence}: token {built.token} is none of "
             f"{'|'.join(built.options)}; the book is not what it was"

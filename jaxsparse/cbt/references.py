@@ -49,8 +49,10 @@ def from_references(path: Path, books: Path) -> Iterator[Item]:
 
 def _in_full(item: Item, sentences_of: Callable[[str], Sentences], path: Path) -> Item:
     fields = dict(item.fields)
+    if missing := [name for name in FIELDS if name not in fields]:
+        raise InputError(f"{path}:{item.line}: no {' and no '.join(missing)}")
+    fields["options"] = tuple(fields["options"])
     built = Built(**{name: fields[name] for name in FIELDS})
-    built = dataclasses.replace(built, options=tuple(built.options))
     try:
         text = text_of(built, sentences_of(built.book))
     except InputError as error:

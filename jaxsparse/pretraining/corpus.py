@@ -56,20 +56,25 @@ class Corpus:
         an uninterrupted one would have seen.
 
         Raises:
-            InputError: the corpus is shorter than a window.
+            InputError: the corpus is shorter than two windows.
         """
-        count = (len(self.tokens) - length + 1) // length
-        if count < 1:
-            raise InputError(
-                f"the books are {len(self.tokens)} tokens, less than two rows of "
-                f"{length}; name more books"
-            )
+        count = self.count(length)
         numbers = np.arange(batch * rows, (batch + 1) * rows)
         begins = []
         for number in numbers.tolist():
             start, order = _epoch(count, length, number // count, seed)
             begins.append(start + length * int(order[number % count]))
         return np.stack([self.tokens[begin : begin + length] for begin in begins])
+
+    def count(self, length: int) -> int:
+        """How many windows an epoch has. Raises InputError as `windows`."""
+        count = (len(self.tokens) - length + 1) // length
+        if count < 1:
+            raise InputError(
+                f"{len(self.tokens)} tokens are less than two rows of {length}; "
+                "name more books"
+            )
+        return count
 
 
 @functools.lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ from jaxsparse import scoring
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer
 from jaxsparse.model import Apply
-from jaxsparse.types import Params
+from jaxsparse.types import InputError, Params
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -34,13 +34,17 @@ class Exam:
         config: Any,
         apply: Apply,
     ) -> "Exam":
-        """Raises Unusable for a question that the model cannot answer."""
-        encoded = tuple(
-            scoring.encode(question, tokenizer, config, "cloze")
-            for question in questions
-        )
+        """Raises InputError for a question that the model cannot answer."""
+        encoded = []
+        for question in questions:
+            try:
+                encoded.append(scoring.encode(question, tokenizer, config, "cloze"))
+            except scoring.Unusable as reason:
+                raise InputError(
+                    f"{question.source}: {reason}; leave the question out"
+                ) from None
         batches = scoring.plan(encoded, BATCH_TOKENS)
-        return cls(tuple(questions), config, Scorer(apply), encoded, batches)
+        return cls(tuple(questions), config, Scorer(apply), tuple(encoded), batches)
 
     def accuracy(self, params: Params) -> float:
         """The fraction answered correctly, cloze protocol, full story."""

@@ -23,11 +23,12 @@ from jaxsparse.models.t5 import Seq2SeqInputs
 from jaxsparse.types import Array, Params
 
 Window = Int[np.ndarray, " position"]
+Words = Int[np.ndarray, " word"]
 
 # Of the tokens of a window, how many are masked, or go into spans. The originals take
 # 0.15; a small model on few tokens learns more from more of them (Wettig et al. 2023).
-MASKED = 0.25
-CORRUPTED = 0.25
+MASKED = 0.4
+CORRUPTED = 0.4
 SPAN_WORDS = 1.5  # mean length of a span
 
 
@@ -102,7 +103,7 @@ def _masked_positions(
     for word in generator.permutation(len(starts)):
         size = ends[word] - starts[word]
         if filled + size <= count:
-            chosen[filled : filled + size] = np.arange(starts[word], ends[word])
+            chosen[filled : filled + size] = range(int(starts[word]), int(ends[word]))
             filled += size
         if filled == count:
             break
@@ -262,7 +263,7 @@ class Vocabulary:
             sentinels=tuple(ids[name] for name in sentinels if name in ids),
         )
 
-    def words(self, row: Window) -> tuple[Window, Window]:
+    def words(self, row: Window) -> tuple[Words, Words]:
         """Where the words of a row begin and end; a word is letters without a space,
         and what a row's edge cuts off is none."""
         letters = self.letters[row]
@@ -276,7 +277,7 @@ class Vocabulary:
         finishes = np.flatnonzero(ends) + 1
         if len(finishes) and len(starts) and finishes[0] <= starts[0]:
             finishes = finishes[1:]
-        return starts[: len(finishes)], finishes
+        return starts[: len(finishes)], finishes[: len(starts)]
 
 
 OBJECTIVES: dict[str, Callable[[Vocabulary], Objective]] = {

@@ -33,6 +33,7 @@ class Recipe:
     schedule: Schedule
     stages: tuple[Stage, ...]
     batch_tokens: int = 2048
+    renamed_copies: int = 0  # of the books, each with names of its own; 0: as they are
 
     def __post_init__(self) -> None:
         assert self.stages[-1].until == 1.0, self.stages
@@ -85,8 +86,9 @@ RECIPES = {
             "intermediate_size": 768,
             "pad_token_id": 0,
         },
-        Schedule(steps=5600, warmup=400, learning_rate=2e-3),
-        (Stage(0.6, 128), Stage(1.0, SHORTER)),
+        Schedule(steps=3600, warmup=300, learning_rate=1e-3),
+        (Stage(0.75, 128), Stage(1.0, SHORTER)),
+        renamed_copies=2,
     ),
     "tiny-t5": Recipe(
         {
@@ -104,7 +106,8 @@ RECIPES = {
             "eos_token_id": 1,
             "decoder_start_token_id": 0,
         },
-        Schedule(steps=5600, warmup=400, learning_rate=5e-3),
-        (Stage(0.6, 128), Stage(1.0, SHORTER)),
+        Schedule(steps=3600, warmup=200, learning_rate=3e-3),
+        (Stage(0.75, 128), Stage(1.0, SHORTER)),
+        renamed_copies=2,
     ),
 }

@@ -2,10 +2,12 @@
 made of, so that a restart goes on with the same run or says that it cannot."""
 
 import dataclasses
+import fcntl
 import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tokenizers
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxsparse import trees
 from jaxsparse.model import Apply, make_apply
 from jaxsparse.pretraining import vocabulary
 from jaxsparse.pretraining.corpus import Corpus
 from jaxsparse.pretraining.initial import initial_params
+from jaxsparse.pretraining.names import rename
 from jaxsparse.pretraining.objectives import (
     OBJECTIVES,
     Examples,
@@ -30,7 +33,7 @@ from jaxsparse.pretraining.objectives import (
 )
 from jaxsparse.pretraining.recipes import Recipe
 from jaxsparse.training import train
-from jaxsparse.types import InputError, Params
+from jaxsparse.types import Array, InputError, Params
 from jaxsparse.weights import rules, writing
 from jaxsparse.weights.checkpoint import Checkpoints
 
@@ -102,51 +105,74 @@ def prepare(
     """Makes the tokenizer, or finds it where the run was begun, and reads the texts.
 
     Raises:
-        InputError: the directory holds another run.
+        InputError: the directory holds another run; the texts are too short. Then
+            nothing has been written.
     """
-    _claim(recipe, seed, directory, texts, validation_texts)
+    made_of = _made_of(recipe, seed, texts, validation_texts)
+    begun = _is_begun(directory, made_of)
     family = recipe.family
     files = directory / "tokenizer"
-    if not (files / "tokenizer.json").is_file():
-        trained = vocabulary.train(family.name, texts, recipe.vocabulary)
-        vocabulary.save(trained, family.name, recipe.stages[-1].length, files)
-    tokenizer = tokenizers.Tokenizer.from_file(str(files / "tokenizer.json"))
+    found = begun and (files / "tokenizer.json").is_file()
+    if found:
+        tokenizer = tokenizers.Tokenizer.from_file(str(files / "tokenizer.json"))
+    else:
+        tokenizer = vocabulary.train(family.name, texts, recipe.vocabulary)
     end_of_text = tokenizer.token_to_id("<|endoftext|>")
     config = recipe.configuration()
-    return Run(
+    run = Run(
         recipe=recipe,
         seed=seed,
         directory=directory,
         config=config,
-        corpus=Corpus.of(texts, tokenizer, end_of_text),
+        corpus=Corpus.of(_copies(recipe, seed, texts), tokenizer, end_of_text),
         validation=Corpus.of(validation_texts, tokenizer, end_of_text),
         objective=OBJECTIVES[family.name](Vocabulary.of(tokenizer)),
         apply=make_apply(family, config, "float32"),
     )
+    _check_lengths(run)
+    if not found:
+        vocabulary.save(tokenizer, family.name, recipe.stages[-1].length, files)
+        _claim(directory, made_of)
+    return run
 
 
-def _claim(
-    recipe: Recipe,
-    seed: int,
-    directory: Path,
-    texts: Sequence[str],
-    validation_texts: Sequence[str],
-) -> None:
-    """Writes down what the run is made of, or compares it with what is written."""
-    made_of = {
+def _copies(recipe: Recipe, seed: int, texts: Sequence[str]) -> Sequence[str]:
+    """The texts to learn from: as they are, or several times with other names."""
+    if not recipe.renamed_copies:
+        return texts
+    generators = [
+        np.random.default_rng([seed, copy]) for copy in range(recipe.renamed_copies)
+    ]
+    return [text for generator in generators for text in rename(texts, generator)]
+
+
+def _check_lengths(run: Run) -> None:
+    """Now, and not when training comes to its long rows, or to its first evaluation."""
+    frame = FRAME[run.recipe.family.name]
+    longest = max(stage.length for stage in run.recipe.stages) - frame
+    for books, corpus in ("books", run.corpus), ("validation books", run.validation):
+        try:
+            corpus.count(longest)
+        except InputError as error:
+            raise InputError(f"the {books}: {error}") from None
+
+
+def _made_of(
+    recipe: Recipe, seed: int, texts: Sequence[str], validation_texts: Sequence[str]
+) -> dict[str, Any]:
+    return {
         "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
         "seed": seed,
         "books": _digest(texts),
         "validation_books": _digest(validation_texts),
     }
+
+
+def _is_begun(directory: Path, made_of: Mapping[str, Any]) -> bool:
+    """Raises InputError for what is begun and is made of something else."""
     record = directory / "run.json"
     if not record.is_file():
-        directory.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(made_of, indent=2)
-        partial = directory / ".run.json.partial"
-        partial.write_text(f"{text}\n", encoding="utf-8")
-        partial.replace(record)
-        return
+        return False
     try:
         begun = json.loads(record.read_text(encoding="utf-8"))
     except ValueError:
@@ -156,6 +182,15 @@ def _claim(
             f"{directory} holds a run with another {' and '.join(differ)}; "
             "repeat that run's command, or name another directory"
         )
+    return True
+
+
+def _claim(directory: Path, made_of: Mapping[str, Any]) -> None:
+    """Writes down what the run is made of; its tokenizer is there already."""
+    text = json.dumps(made_of, indent=2)
+    partial = directory / ".run.json.partial"
+    partial.write_text(f"{text}\n", encoding="utf-8")
+    partial.replace(directory / "run.json")
 
 
 def _digest(texts: Sequence[str]) -> str:
@@ -170,9 +205,16 @@ def pretrain(
     checkpoint_every: int,
     after_step: Callable[[int, Params, Float[Array, ""]], Any],
 ) -> Params:
-    """Trains from where the directory's newest checkpoint stands; see `train`."""
+    """Trains from where the directory's newest checkpoint stands; see `train`.
+
+    Raises:
+        InputError: also while another process trains there.
+    """
     params = initial_params(run.recipe.family, run.config, run.seed)
-    with Checkpoints(run.directory / "checkpoints") as checkpoints:
+    with (
+        _locked(run.directory),
+        Checkpoints(run.directory / "checkpoints") as checkpoints,
+    ):
         return train(
             run.loss_sums,
             params,
@@ -182,6 +224,20 @@ def pretrain(
             checkpoint_every=checkpoint_every,
             after_step=after_step,
         )
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Holds the directory; a lock goes with its process, however that ends."""
+    with (directory / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"{directory}: another process is training there; wait for it, or "
+                "name another directory"
+            ) from None
+        yield
 
 
 def export(run: Run, params: Params, directory: Path, dtype: str = "float16") -> None:

@@ -15,6 +15,8 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer
 
+from jaxsparse.types import InputError
+
 SENTINELS = 100  # <extra_id_0> … <extra_id_99>, as T5 has them
 
 
@@ -24,8 +26,20 @@ def train(family: str, texts: Sequence[str], size: int) -> tokenizers.Tokenizer:
     Args:
         family: gpt2 (byte-level byte-pair encoding), electra (WordPiece, lower case) or
             t5 (Unigram with sentinels).
+
+    Raises:
+        InputError: the texts hold fewer different pieces of words than that.
     """
-    return _TRAINERS[family](texts, size)
+    made = _TRAINERS[family](texts, size)
+    if made.get_vocab_size() < size:
+        raise _too_few(size)
+    return made
+
+
+def _too_few(size: int) -> InputError:
+    return InputError(
+        f"the books are too few for a vocabulary of {size} tokens; name more books"
+    )
 
 
 def save(
@@ -102,20 +116,25 @@ def _unigram(texts: Sequence[str], size: int) -> tokenizers.Tokenizer:
 
     special = ["<pad>", "</s>", "<unk>"]
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=_portions(texts),
-        model_writer=model,
-        vocab_size=size - SENTINELS,
-        model_type="unigram",
-        character_coverage=1.0,
-        normalization_rule_name="identity",
-        pad_id=0,
-        eos_id=1,
-        unk_id=2,
-        bos_id=-1,
-        num_threads=1,
-        minloglevel=2,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.Train(
+            sentence_iterator=_portions(texts),
+            model_writer=model,
+            vocab_size=size - SENTINELS,
+            model_type="unigram",
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            pad_id=0,
+            eos_id=1,
+            unk_id=2,
+            bos_id=-1,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:  # the only kind it raises
+        if "Vocabulary size too high" not in str(error):
+            raise
+        raise _too_few(size) from None
     pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())  # pyright: ignore[reportCallIssue]
     vocabulary = [
         (pieces.IdToPiece(number), pieces.GetScore(number))

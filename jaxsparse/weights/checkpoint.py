@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 from orbax.checkpoint import v1 as ocp
 
 from jaxsparse.types import InputError, brief
@@ -19,8 +20,8 @@ class Checkpoints:
     def __init__(self, directory: Path):
         self._directory = directory
         self._checkpointer = ocp.training.Checkpointer(
-            directory.absolute(),
-            preservation_policy=ocp.training.preservation_policies.LatestN(KEPT),
+            str(directory.absolute()),
+            preservation_policy=ocp.training.preservation_policies.LatestN(KEPT),  # pyright: ignore[reportArgumentType]
             cleanup_tmp_directories=True,
         )
 
@@ -38,7 +39,7 @@ class Checkpoints:
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
         """Writes a tree of arrays; only a finished checkpoint takes its final name."""
-        self._checkpointer.save_pytree(step, state, force=True)
+        self._checkpointer.save(step, state, force=True)
 
     def load(self, step: int, like: Mapping[str, Any]) -> Any:
         """The state at a step, in the structure, shapes and dtypes of `like`.
@@ -47,9 +48,17 @@ class Checkpoints:
             InputError: it cannot be read, or was made by another model.
         """
         try:
-            return self._checkpointer.load_pytree(step, like)
+            # Asked first: a load that fails half-way leaves reads behind that complain.
+            if _shapes(self._checkpointer.metadata(step).metadata) != _shapes(like):
+                raise ValueError("it is of a model of other shapes")
+            return self._checkpointer.load(step, like)
         except Exception as error:  # each layer below raises its own kind
             raise InputError(
                 f"{self._directory}: checkpoint {step} cannot be read "
                 f"({brief(error)}); remove it to go on from an older one"
             ) from None
+
+
+def _shapes(tree: Any) -> list[tuple[tuple[int, ...], str]]:
+    """Of all leaves; in whatever order, since what a tree is called differs on disk."""
+    return sorted((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,69 @@
+"""Command lines of pretrain, one after the other in a process of their own: its flags
+have names that the sweep's have, too. Its models are small enough to train in a test.
+
+    python -m tests.experiments.pretrain_lines LINES ENDED
+
+LINES is json, a list of objects: `argv`; `terminal`, whether stderr is one; `kill`, the
+step whose batch is not made any more, because the process gets SIGKILL. ENDED is
+written for every line: `status`, `stdout`, `stderr` and the steps `asked` for.
+"""
+
+import contextlib
+import io
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import command, pretrain
+from jaxsparse.pretraining import RECIPES, run
+from tests.pretraining import little
+
+STEPS = 12
+RECIPES["tiny-gpt2"] = little.recipe("gpt2", STEPS, [24], warmup=3)
+
+
+class Stream(io.StringIO):
+    terminal = False
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+def end(line: dict[str, Any]) -> dict[str, Any]:
+    stdout, stderr, status = Stream(), Stream(), 0
+    stderr.terminal = line.get("terminal", False)
+    asked: list[int] = []
+    make = run.Run.batch
+
+    def batch(self: run.Run, step: int) -> Any:
+        if step == line.get("kill"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        asked.append(step)
+        return make(self, step)
+
+    run.Run.batch = batch
+    flags.FLAGS.unparse_flags()
+    sys.argv = ["pretrain.py", *line["argv"]]
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        try:
+            command.run(pretrain.main, pretrain.__doc__ or "")
+        except SystemExit as exit:
+            status = exit.code
+    run.Run.batch = make
+    return {
+        "status": status,
+        "stdout": stdout.getvalue(),
+        "stderr": stderr.getvalue(),
+        "asked": asked,
+    }
+
+
+if __name__ == "__main__":
+    lines, ended = map(Path, sys.argv[1:])
+    made = [end(line) for line in json.loads(lines.read_text())]
+    ended.write_text(json.dumps(made))

@@ -1,0 +1,100 @@
+"""Books as a row of tokens, and the windows that batches are made of."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxsparse.pretraining.corpus import Corpus, read_texts
+from jaxsparse.types import InputError
+from tests.pretraining import little
+
+
+def numbered(tokens):
+    """A corpus in which a token tells where it stands."""
+    return Corpus(np.arange(tokens, dtype=np.int32))
+
+
+def test_a_book_comes_out_as_its_sentences_between_single_spaces(tmp_path):
+    one = little.write_book(tmp_path / "one.txt", seed=0)
+    other = little.write_book(tmp_path / "other.txt", seed=1)
+    assert read_texts([one, other]) == little.TEXTS
+    assert read_texts([other, one]) == little.TEXTS[::-1]
+
+
+def test_a_book_without_prose_is_refused(tmp_path):
+    (tmp_path / "empty.txt").write_text("CHAPTER I\n\n* * *\n")
+    with pytest.raises(InputError, match=r"empty\.txt holds no paragraph of prose"):
+        read_texts([tmp_path / "empty.txt"])
+
+
+def test_tokens_of_all_texts_follow_one_another():
+    made = little.tokenizer("gpt2")
+    one, other = (made.encode(text).ids for text in little.TEXTS)
+    end = made.token_to_id("<|endoftext|>")
+    corpus = Corpus.of(little.TEXTS, made, end)
+    np.testing.assert_array_equal(corpus.tokens, [*one, end, *other, end])
+    assert corpus.tokens.dtype == np.int32
+    corpus = Corpus.of(little.TEXTS, made, None)
+    np.testing.assert_array_equal(corpus.tokens, [*one, *other])
+
+
+def test_special_tokens_are_not_put_around_a_text():
+    made = little.tokenizer("electra")
+    corpus = Corpus.of(little.TEXTS, made, None)
+    assert corpus.tokens.min() > made.token_to_id("[MASK]")
+
+
+@given(
+    length=st.integers(1, 12),
+    more=st.integers(0, 80),
+    rows=st.integers(1, 5),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_an_epoch_covers_the_corpus_once_from_a_random_start(length, more, rows, seed):
+    corpus = numbered(2 * length - 1 + more)
+    count = corpus.count(length)
+    batches = [corpus.windows(length, rows, n, seed) for n in range(2 * count)]
+    windows = np.concatenate(batches)
+    np.testing.assert_array_equal(np.diff(windows, axis=1), 1)  # runs of the corpus
+    for epoch in range(2 * rows):
+        begins = np.sort(windows[epoch * count : (epoch + 1) * count, 0])
+        np.testing.assert_array_equal(np.diff(begins), length)
+        assert 0 <= begins[0] < length
+    # What an epoch leaves out is less than a window at either end.
+    assert len(corpus.tokens) - count * length < 2 * length
+
+
+def test_epochs_differ_in_order_and_start():
+    corpus = numbered(1000)
+    count = corpus.count(16)
+    epochs = [corpus.windows(16, count, epoch, seed=3)[:, 0] for epoch in range(8)]
+    assert len({int(begins.min()) for begins in epochs}) > 4
+    orders = {tuple((begins - begins.min()).tolist()) for begins in epochs}
+    assert len(orders) == 8
+    assert tuple(sorted(epochs[0])) not in {tuple(begins) for begins in epochs}
+
+
+def test_a_batch_is_a_function_of_its_number_and_seed():
+    corpus = numbered(300)
+    batches = [corpus.windows(8, 4, number, seed=5) for number in range(30)]
+    for number in reversed(range(30)):  # in another order, by another corpus
+        again = numbered(300).windows(8, 4, number, seed=5)
+        np.testing.assert_array_equal(again, batches[number])
+    assert (corpus.windows(8, 4, 0, seed=6) != batches[0]).any()
+
+
+def test_batches_go_on_across_the_end_of_an_epoch():
+    corpus = numbered(100)
+    threes = np.concatenate([corpus.windows(9, 3, n, seed=1) for n in range(8)])
+    fours = np.concatenate([corpus.windows(9, 4, n, seed=1) for n in range(6)])
+    np.testing.assert_array_equal(threes, fours)
+
+
+@pytest.mark.parametrize(("tokens", "length"), [(18, 10), (0, 1), (1000, 501)])
+def test_less_than_two_windows_are_refused(tokens, length):
+    corpus = numbered(tokens)
+    for call in (corpus.count, lambda length: corpus.windows(length, 1, 0, 0)):
+        with pytest.raises(InputError, match=f"{tokens} tokens .* rows of {length}; n"):
+            call(length)
+    assert numbered(2 * length - 1).windows(length, 1, 0, 0).shape == (1, length)

@@ -1,0 +1,253 @@
+"""The optimizer by what it does to a tiny tree; the loop by what a kill leaves."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsparse import trees
+from jaxsparse.training import Schedule, first_state, optimizer, train, update_step
+from jaxsparse.types import InputError
+from jaxsparse.weights.checkpoint import Checkpoints
+
+SCHEDULE = Schedule(steps=10, warmup=2, learning_rate=0.1)
+
+
+def params():
+    """A regression's: features are embedded rows, scaled, mixed, shifted."""
+    rng = np.random.default_rng(0)
+    shapes = {
+        "wte/embedding": (5, 4),
+        "ln/scale": (4,),
+        "ln/bias": (4,),
+        "h/kernel": (4, 2),
+        "h/bias": (2,),
+    }
+    leaves = {path: rng.normal(size=shape) for path, shape in shapes.items()}
+    return trees.unflatten(
+        {path: jnp.asarray(leaf, jnp.float32) for path, leaf in leaves.items()}
+    )
+
+
+def batch(step):
+    rng = np.random.default_rng([7, step])
+    return rng.integers(0, 5, 8), rng.normal(size=(8, 2)).astype(np.float32)
+
+
+def loss_sums(params, batch):
+    rows, targets = batch
+    hidden = params["wte"]["embedding"][rows]
+    hidden = hidden * params["ln"]["scale"] + params["ln"]["bias"]
+    output = hidden @ params["h"]["kernel"] + params["h"]["bias"]
+    return jnp.sum((output - targets) ** 2), jnp.asarray(len(rows))
+
+
+def updates(schedule, *gradients):
+    """What the optimizer adds to `params()`, for one gradient after the other."""
+    transform = optimizer(schedule)
+    update = jax.jit(transform.update)
+    state, made = transform.init(params()), []
+    for gradient in gradients:
+        added, state = update(gradient, state, params())
+        made.append(trees.flatten(added))
+    return made
+
+
+def assert_same(got, expected):
+    got, expected = trees.flatten(got), trees.flatten(expected)
+    assert got.keys() == expected.keys()
+    for path, leaf in expected.items():
+        np.testing.assert_array_equal(got[path], leaf, err_msg=path)
+
+
+# The optimizer
+
+
+def test_kernels_and_embeddings_decay_scales_and_biases_do_not():
+    none = jax.tree.map(jnp.zeros_like, params())
+    *_, last = updates(SCHEDULE, none, none, none)
+    leaves = trees.flatten(params())
+    for path in "wte/embedding", "h/kernel":
+        expected = -SCHEDULE.learning_rate * SCHEDULE.weight_decay * leaves[path]
+        np.testing.assert_allclose(last[path], expected, rtol=1e-6)
+    for path in "ln/scale", "ln/bias", "h/bias":
+        assert not last[path].any()
+
+
+def test_the_learning_rate_warms_up_and_falls_to_its_final_fraction():
+    """Read off weight decay, which is proportional to it."""
+    schedule = Schedule(steps=20, warmup=5, learning_rate=0.3, final=0.1)
+    none = jax.tree.map(jnp.zeros_like, params())
+    start = params()["h"]["kernel"] * schedule.weight_decay
+    made = updates(schedule, *[none] * 22)
+    rates = [-float((one["h/kernel"] / start).mean()) for one in made]
+    np.testing.assert_allclose(rates[:6], [0, 0.06, 0.12, 0.18, 0.24, 0.3], atol=1e-6)
+    assert (np.diff(rates[5:21]) < 0).all()
+    assert rates[12] + rates[13] == pytest.approx(0.3 + 0.03, abs=1e-6)  # a half cosine
+    assert rates[20:] == pytest.approx([0.03, 0.03], abs=1e-6)
+
+
+def test_a_gradient_counts_with_a_norm_of_one_at_most():
+    rng = np.random.default_rng(1)
+    gradient = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), params()
+    )
+    norm = np.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
+    one = jax.tree.map(lambda leaf: leaf / norm, gradient)
+    huge, small = (jax.tree.map(lambda leaf, x=x: x * leaf, one) for x in (1e5, 0.1))
+    got, expected = updates(SCHEDULE, huge, small), updates(SCHEDULE, one, small)
+    for path, leaf in expected[1].items():
+        np.testing.assert_allclose(got[1][path], leaf, rtol=1e-4)
+    unclipped = updates(SCHEDULE, small, small)
+    assert np.abs(got[1]["h/kernel"] - unclipped[1]["h/kernel"]).max() > 1e-3
+
+
+# The step
+
+
+def test_a_step_gives_the_mean_loss_before_it():
+    transform = optimizer(SCHEDULE)
+    step = update_step(loss_sums, transform)
+    total, count = loss_sums(params(), batch(0))
+    state, loss = step(first_state(params(), transform), batch(0))
+    np.testing.assert_allclose(loss, total / count, rtol=1e-6)
+    _, second = step(state, batch(0))  # the first step's learning rate was 0
+    np.testing.assert_allclose(second, loss, rtol=1e-6)
+
+
+def test_batches_of_one_shape_are_traced_once():
+    traces = []
+
+    def counted(params, batch):
+        traces.append(batch)
+        return loss_sums(params, batch)
+
+    transform = optimizer(SCHEDULE)
+    step = update_step(counted, transform)
+    state = first_state(params(), transform)
+    for number in range(3):
+        state, _ = step(state, batch(number))
+    assert len(traces) == 1
+
+
+def test_a_batch_without_targets_changes_nothing_but_by_decay():
+    def nothing(params, batch):
+        return 0 * jnp.sum(params["h"]["kernel"]), jnp.asarray(0)
+
+    transform = optimizer(SCHEDULE)
+    step = update_step(nothing, transform)
+    state = first_state(params(), transform)
+    for _ in range(2):
+        state, loss = step(state, None)
+        assert loss == 0
+    np.testing.assert_array_equal(state["params"]["h"]["bias"], params()["h"]["bias"])
+
+
+# The loop
+
+
+class Run:
+    """Trains in a directory, and remembers what it was told and asked."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.told: list[tuple[int, float]] = []
+        self.asked: list[int] = []
+
+    def __call__(self, schedule=SCHEDULE, batch=batch, every=3, loss_sums=loss_sums):
+        def asked(step):
+            self.asked.append(step)
+            return batch(step)
+
+        with Checkpoints(self.directory) as checkpoints:
+            return train(
+                loss_sums,
+                params(),
+                schedule,
+                asked,
+                checkpoints,
+                checkpoint_every=every,
+                after_step=lambda step, _, loss: self.told.append((step, float(loss))),
+            )
+
+    def saved(self):
+        return sorted(int(path.name) for path in self.directory.iterdir())
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path / "run")
+
+
+def killed_at(step):
+    def killing(number):
+        if number == step:
+            raise KeyboardInterrupt
+        return batch(number)
+
+    return killing
+
+
+def test_the_loss_falls(run):
+    def same(step):
+        return batch(0)
+
+    run(Schedule(steps=60, warmup=5, learning_rate=0.1), same, every=60)
+    losses = [loss for _, loss in run.told]
+    assert [step for step, _ in run.told] == list(range(1, 61))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_every_so_many_steps_and_the_last_are_saved(run):
+    trained = run(every=4)
+    assert run.saved() == [8, 10]
+    with Checkpoints(run.directory) as checkpoints:
+        like = first_state(params(), optimizer(SCHEDULE))
+        assert_same(checkpoints.load(10, like)["params"], trained)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A run that nobody disturbed, and what it ended with."""
+    run = Run(tmp_path_factory.mktemp("straight"))
+    return run, run()
+
+
+@pytest.mark.parametrize("kills", [[1], [3], [8], [5, 7, 9]])
+def test_killed_and_started_again_it_ends_with_the_same_bits(run, straight, kills):
+    undisturbed, expected = straight
+    for step in kills:
+        with pytest.raises(KeyboardInterrupt):
+            run(batch=killed_at(step))
+    run.told.clear(), run.asked.clear()
+    done = kills[-1] // 3 * 3
+    assert_same(run(), expected)
+    assert run.asked == list(range(done, 10))
+    resumed = [(done, np.nan)] if done else []
+    np.testing.assert_array_equal(run.told, resumed + undisturbed.told[done:])
+
+
+def test_a_finished_run_is_not_trained_again(run):
+    expected = run()
+    run.told.clear(), run.asked.clear()
+    assert_same(run(), expected)
+    assert run.asked == []
+    np.testing.assert_array_equal(run.told, [(10, np.nan)])
+
+
+def test_a_checkpoint_beyond_the_schedule_is_refused(run):
+    run()
+    shorter = Schedule(steps=9, warmup=2, learning_rate=0.1)
+    with pytest.raises(InputError, match=r"step 10, but .* to be 9 steps; raise them"):
+        run(shorter)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_is_refused_and_not_saved(run, bad):
+    def poisoned(step):
+        rows, targets = batch(step)
+        return rows, targets * np.float32(bad if step >= 5 else 1)
+
+    with pytest.raises(InputError, match=f"{bad} after 6 steps; lower the learning"):
+        run(batch=poisoned)
+    assert run.saved() == [3]
