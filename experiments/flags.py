@@ -21,7 +21,7 @@ FLAGS = flags.FLAGS
 
 # What `./run.sh` asks with no word more: as many as two cores answer in two minutes, at
 # five sparsities under both protocols.
-NEWCOMERS_QUESTIONS = 48
+NEWCOMERS_QUESTIONS = 160
 
 flags.DEFINE_list(
     "model",

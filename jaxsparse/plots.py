@@ -100,4 +100,4 @@ def _frame(axis: Axes, title: str, chance: float) -> None:
 def _top(curves: Sequence[Curve]) -> float:
     """Percent; a little above the highest band, in tens."""
     highest = max(value for curve in curves for value in curve.high)
-    return min(100.0, 10 * (int(10 * highest) + 1))
+    return min(100.0, 10.0 * (int(10 * highest) + 1))

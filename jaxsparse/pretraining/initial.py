@@ -18,9 +18,9 @@ def initial_params(family: Family, config: Any, seed: int) -> Params:
     """Random float32 parameters; the same for the same seed.
 
     Kernels are LeCun normal, embeddings of deviation hidden^-0.5. Residual projections
-    shrink with depth (Radford et al. 2019, section 2.3). T5 has no 1/sqrt of head_dim in
-    its attention, and its tied head is scaled by hidden^-0.5: the former goes into the
-    queries, the latter out of the embedding (as in its reference code).
+    shrink with depth (Radford et al. 2019, section 2.3). T5 has no 1/sqrt of head_dim
+    in its attention, and its tied head is scaled by hidden^-0.5: the former goes into
+    the queries, the latter out of the embedding (as in its reference code).
     """
     module = family.module(config, jnp.dtype(jnp.float32))
     variables = module.init(jax.random.key(seed), family.example_inputs(config))

@@ -27,8 +27,8 @@ Words = Int[np.ndarray, " word"]
 
 # Of the tokens of a window, how many are masked, or go into spans. The originals take
 # 0.15; a small model on few tokens learns more from more of them (Wettig et al. 2023).
-MASKED = 0.4
-CORRUPTED = 0.4
+MASKED = 0.25
+CORRUPTED = 0.25
 SPAN_WORDS = 1.5  # mean length of a span
 
 

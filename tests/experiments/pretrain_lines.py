@@ -17,12 +17,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 from absl import flags
 
 from experiments import command, pretrain
 from jaxsparse.pretraining import RECIPES, run
 from tests.pretraining import little
 
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # lines share all
 STEPS = 12
 RECIPES["tiny-gpt2"] = little.recipe("gpt2", STEPS, [24], warmup=3)
 

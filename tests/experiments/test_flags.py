@@ -9,12 +9,13 @@ from experiments import command, flags, inputs
 from experiments import sweep as sweep_binary
 from jaxsparse.sweep import Recipe
 from jaxsparse.types import InputError
+from jaxsparse.weights.hub import BUNDLED
 from tests.experiments import binary
 
 
 def test_without_a_model_the_bundled_ones_are_asked_both_ways():
     settings = binary.settings()
-    assert settings.models == ("tiny-gpt2", "tiny-electra", "tiny-t5")
+    assert settings.models == BUNDLED
     assert settings.data == "bundled"
     assert settings.protocols == ("cloze", "append")
     assert settings.num_examples == flags.NEWCOMERS_QUESTIONS
@@ -23,8 +24,8 @@ def test_without_a_model_the_bundled_ones_are_asked_both_ways():
 @pytest.mark.parametrize(
     ("argv", "expected"),
     [
-        (["--model=tiny-t5"], ("bundled", ("cloze",), 0)),
-        (["--model=tiny-t5,m"], ("cbt", ("cloze",), 0)),
+        (["--model=tiny-gpt2"], ("bundled", ("cloze",), 0)),
+        (["--model=tiny-gpt2,m"], ("cbt", ("cloze",), 0)),
         (["--data=d"], ("d", ("cloze", "append"), 0)),
         (["--num_examples=0"], ("bundled", ("cloze", "append"), 0)),
         (["--protocol=append", "--num_examples=4"], ("bundled", ("append",), 4)),

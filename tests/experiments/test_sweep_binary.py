@@ -80,14 +80,16 @@ def test_a_run_says_how_far_it_is_and_where_its_results_are(ended):
     assert all(stage.fullmatch(line) for line in lines), ended.stderr
     *_, last = ended.stdout.splitlines()
     assert last == (
-        "Written to first: report.md, results.csv, predictions.parquet, run.json"
+        "Written to first: report.md, results.csv, accuracy.png, predictions.parquet, "
+        "run.json"
     )
 
 
-def test_files_are_the_four_named(ended, place):
+def test_files_are_the_five_named(ended, place):
     assert {path.name for path in (place / "first").iterdir()} == {
         "report.md",
         "results.csv",
+        "accuracy.png",
         "predictions.parquet",
         "run.json",
     }
@@ -205,7 +207,8 @@ def test_the_report_says_what_the_table_says(ended, table, place):
     text = (place / "first/report.md").read_text(encoding="utf-8")
     assert "./run.sh --model=gpt2,electra,other/gpt2/ --data=data" in text
     pooled = iter(row for row in table if row["word_class"] == "all")
-    sections = text.split("\n## ")[1:]
+    overview, *sections = text.split("\n## ")[1:]
+    assert overview.startswith("Accuracy at each sparsity")
     assert len(sections) == 3 * 2
     for section in sections:
         title, *lines = section.splitlines()

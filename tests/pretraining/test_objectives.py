@@ -124,9 +124,13 @@ def test_as_many_are_masked_as_whole_words_allow(begins, seed):
 
 
 def test_every_word_is_masked_sooner_or_later():
-    """But for one at the window's end: for all that the window tells, it goes on."""
+    """But for those at the window's ends: one is cut, the other may be."""
     texts = strings("electra", CORPORA["electra"])
-    begin = next(n for n in range(99) if texts[n + LENGTH - 1].isalpha())
+    begin = next(
+        n
+        for n in range(len(texts))
+        if texts[n].startswith("##") and texts[n + LENGTH - 1].isalpha()
+    )
     seen = set()
     for seed in range(200):
         _, made = examples("electra", [begin], seed)
@@ -235,7 +239,7 @@ def test_spans_have_about_the_length_and_number_asked_for():
     assert 1.1 < np.mean(words) < SPAN_WORDS + 0.1
     assert max(words) > 3
     taken = sum(map(len, spans)) / (len(found) * length)
-    assert 0.9 * CORRUPTED < taken <= CORRUPTED
+    assert 0.6 * CORRUPTED < taken <= CORRUPTED
 
 
 @given(begins, seeds)

@@ -68,10 +68,12 @@ def test_the_last_ones_are_kept(directory):
 
 
 def test_a_checkpoint_that_was_being_written_is_none_and_is_swept_away(directory):
-    shutil.copytree(directory / "20", directory / "30.orbax-checkpoint-tmp")
+    for step in 25, 30:
+        shutil.copytree(directory / "20", directory / f"{step}.orbax-checkpoint-tmp")
     with Checkpoints(directory) as checkpoints:
         assert checkpoints.latest_step == 20
         checkpoints.save(30, state(30))
+        assert_same(checkpoints.load(30, state()), state(30))
     assert sorted(path.name for path in directory.iterdir()) == ["20", "30"]
 
 
