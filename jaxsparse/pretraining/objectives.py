@@ -46,8 +46,8 @@ Objective = Callable[[Int[np.ndarray, "row position"], np.random.Generator], Exa
 
 
 def loss_sums(
-    apply: Callable[[Params, Any], Array], params: Params, examples: Examples
-) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    apply: Callable[[Params, Any], jax.Array], params: Params, examples: Examples
+) -> tuple[Float[jax.Array, ""], Int[jax.Array, ""]]:
     """The summed cross entropy (nats) of the targets, and how many there are."""
     logits = apply(params, examples.inputs)
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, examples.targets)

@@ -33,7 +33,7 @@ from jaxsparse.pretraining.objectives import (
 )
 from jaxsparse.pretraining.recipes import Recipe
 from jaxsparse.training import train
-from jaxsparse.types import Array, InputError, Params
+from jaxsparse.types import InputError, Params
 from jaxsparse.weights import rules, writing
 from jaxsparse.weights.checkpoint import Checkpoints
 
@@ -82,11 +82,11 @@ class Run:
             yield self.objective(windows, generator)
 
     @functools.cached_property
-    def loss_sums(self) -> Callable[[Params, Examples], tuple[Array, Array]]:
+    def loss_sums(self) -> Callable[[Params, Examples], tuple[jax.Array, jax.Array]]:
         return functools.partial(loss_sums, self.apply)
 
     @functools.cached_property
-    def _evaluate(self) -> Callable[[Params, Examples], tuple[Array, Array]]:
+    def _evaluate(self) -> Callable[[Params, Examples], tuple[jax.Array, jax.Array]]:
         return jax.jit(self.loss_sums)
 
     def validation_loss(self, params: Params) -> float:
@@ -203,7 +203,7 @@ def _digest(texts: Sequence[str]) -> str:
 def pretrain(
     run: Run,
     checkpoint_every: int,
-    after_step: Callable[[int, Params, Float[Array, ""]], Any],
+    after_step: Callable[[int, Params, Float[jax.Array, ""]], Any],
 ) -> Params:
     """Trains from where the directory's newest checkpoint stands; see `train`.
 
