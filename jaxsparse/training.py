@@ -106,7 +106,7 @@ def train(
     """Trains to the schedule's end, from the newest checkpoint if there is one.
 
     Args:
-        params: where a new run starts.
+        params: where a new run starts; their memory is reused.
         batch: step -> its batch; asked for in order, and again after a restart.
         checkpoint_every: steps.
         after_step: told the number of steps done, the parameters then, and the loss

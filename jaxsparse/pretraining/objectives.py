@@ -122,8 +122,8 @@ def span_corruption(vocabulary: "Vocabulary") -> Objective:
     def make(windows, generator) -> Examples:
         length = windows.shape[1]
         pairs = [_corrupt(row, vocabulary, generator) for row in windows]
-        # Room enough: a space may come in behind a sentinel, and words are longer
-        # than they look. What does not fit is cut from the decoder's end.
+        # Room for most rows: of 128 tokens, 2 % of the encoder's and 14 % of the
+        # decoder's are longer, and lose their end.
         encoder_length = length + 1
         decoder_length = round(1.75 * CORRUPTED * length)
         encoder = _padded([encoder for encoder, _ in pairs], encoder_length, vocabulary)
