@@ -8,14 +8,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Int
 
 from jaxsparse import trees
 from jaxsparse.models import Family
+from jaxsparse.pretraining.word_vectors import word_vectors
 from jaxsparse.types import Params
 
 
-def initial_params(family: Family, config: Any, seed: int) -> Params:
-    """Random float32 parameters; the same for the same seed.
+def initial_params(
+    family: Family, config: Any, seed: int, tokens: Int[np.ndarray, " token"]
+) -> Params:
+    """Float32 parameters; the same for the same seed and tokens.
+
+    Embeddings of words are those of `word_vectors`, from the corpus' `tokens`.
 
     Kernels are LeCun normal, embeddings of deviation hidden^-0.5. Residual projections
     shrink with depth (Radford et al. 2019, section 2.3). T5 has no 1/sqrt of head_dim
@@ -28,10 +34,11 @@ def initial_params(family: Family, config: Any, seed: int) -> Params:
     for pattern, factor in _factors(family.name, config).items():
         for path in fnmatch.filter(leaves, pattern):
             leaves[path] = leaves[path] * np.float32(factor)
+    _know_words(leaves, family.name, config, tokens)
     if family.name == "t5":
         _eye_neighbours_t5(leaves, config)
-    if family.name == "electra":
-        _eye_neighbours_electra(leaves, config)
+    else:
+        _eye_neighbours_by_waves(leaves, family.name, config)
     return trees.unflatten(leaves)
 
 
@@ -50,6 +57,36 @@ def _factors(family: str, config: Any) -> dict[str, float]:
         }
     depth = (2 * config.layers) ** -0.5
     return {f"block/{name}/kernel": depth for name in ("attention_output", "output")}
+
+
+_WORDS = {
+    "gpt2": "wte/embedding",
+    "electra": "embeddings/word/embedding",
+    "t5": "shared/embedding",
+}
+_POSITIONS = {
+    "gpt2": "wpe/embedding",
+    "electra": "embeddings/position/embedding",
+}
+_ATTENTION = {  # queries, then keys, then whatever
+    "gpt2": ("h/attn/c_attn/kernel",),
+    "electra": ("block/query/kernel", "block/key/kernel"),
+}
+
+
+def _know_words(
+    leaves: dict[str, Any], family: str, config: Any, tokens: Int[np.ndarray, " token"]
+) -> None:
+    """Words that occur get their vectors, of the deviation that they had."""
+    path = _WORDS[family]
+    table = np.array(leaves[path])
+    vocabulary, size = table.shape
+    if family in _POSITIONS:
+        size -= 2 * _waves(size, config)
+    vectors = word_vectors(tokens, vocabulary, size)
+    seen = vectors.any(1)
+    table[seen, : vectors.shape[1]] = vectors[seen] * table[seen].std()
+    leaves[path] = jnp.asarray(table)
 
 
 # A masked position knows nothing but where it is. With random attention it has to find
@@ -77,37 +114,47 @@ def _eye_neighbours_t5(leaves: dict[str, Any], config: Any) -> None:
     leaves["decoder/block/cross_attention/k/kernel"] = query * config.head_dim**0.5
 
 
-def _eye_neighbours_electra(leaves: dict[str, Any], config: Any) -> None:
+def _waves(size: int, config: Any) -> int:
+    """How many waves, of two of an embedding's dimensions each, tell positions."""
+    return min(config.hidden // config.heads, size // 3) // 2
+
+
+def _eye_neighbours_by_waves(leaves: dict[str, Any], family: str, config: Any) -> None:
     """By sinusoids (Vaswani et al. 2017, section 3.5) that only positions use at first:
     a rotation of them is a shift."""
-    size, hidden, head_dim = (
-        config.embedding, config.hidden, config.hidden // config.heads,
-    )  # fmt: skip
-    waves = min(head_dim, size // 3) // 2
+    words_path, positions_path = _WORDS[family], _POSITIONS[family]
+    word = np.array(leaves[words_path])
+    size, hidden = word.shape[1], config.hidden
+    head_dim = hidden // config.heads
+    waves = _waves(size, config)
     rates = np.pi / 2 * 64.0 ** (-np.arange(waves) / waves)
     words = size - 2 * waves
+    word[:, words:] = 0
+    leaves[words_path] = jnp.asarray(word)
     angles = np.arange(config.positions)[:, None] * rates
     table = np.zeros((config.positions, size), np.float32)
     table[:, words:] = np.concatenate([np.sin(angles), np.cos(angles)], 1)
     table *= (size / waves / 3) ** 0.5 * size**-0.5  # a third of the whole's variance
-    leaves["embeddings/position/embedding"] = jnp.asarray(table)
-    word = np.array(leaves["embeddings/word/embedding"])
-    word[:, words:] = 0
-    leaves["embeddings/word/embedding"] = jnp.asarray(word)
-    basis = np.linalg.qr(np.random.default_rng(0).standard_normal((hidden, size)))[0].T
-    into = "project/kernel"
-    if into in leaves:
+    leaves[positions_path] = jnp.asarray(table)
+    places = np.eye(hidden)[:, words:size]
+    if (into := "project/kernel") in leaves:
+        generator = np.random.default_rng(0)
+        basis = np.linalg.qr(generator.standard_normal((hidden, size)))[0].T
         leaves[into] = jnp.asarray(basis, jnp.float32)
-    places = basis[words:].T if into in leaves else np.eye(hidden)[:, words:size]
+        places = basis[words:].T
     # Normalised, a wave has amplitude (size / waves / 3)^0.5.
     gain = (2.5 * PEAK * head_dim**0.5 / (size / 3)) ** 0.5
-    query, key = (np.array(leaves[f"block/{name}/kernel"]) for name in ("query", "key"))
+    joined = np.concatenate([leaves[path][0] for path in _ATTENTION[family]], -1)
+    query, key = joined[:, :hidden], joined[:, hidden : 2 * hidden]  # views
     for head, offset in zip(range(config.heads), itertools.cycle(OFFSETS)):
+        if family == "gpt2" and offset > 0:
+            continue  # out of its sight
         columns = slice(head * head_dim, head * head_dim + 2 * waves)
         shift = np.diag(np.cos(rates * offset)), np.diag(np.sin(rates * offset))
         turn = np.block([[shift[0], -shift[1]], [shift[1], shift[0]]])
-        query[0, :, columns] = gain * places @ turn
-        key[0, :, columns] = gain * places
-        query[0, :, columns.stop : (head + 1) * head_dim] = 0
-    leaves["block/query/kernel"] = jnp.asarray(query)
-    leaves["block/key/kernel"] = jnp.asarray(key)
+        query[:, columns] = gain * places @ turn
+        key[:, columns] = gain * places
+        query[:, columns.stop : (head + 1) * head_dim] = 0
+    parts = np.split(joined, len(_ATTENTION[family]), -1)
+    for path, part in zip(_ATTENTION[family], parts, strict=True):
+        leaves[path] = jnp.asarray(leaves[path]).at[0].set(part)

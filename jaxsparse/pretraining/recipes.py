@@ -69,8 +69,9 @@ RECIPES = {
             "bos_token_id": VOCABULARY - 1,
             "eos_token_id": VOCABULARY - 1,
         },
-        Schedule(steps=4800, warmup=200, learning_rate=4e-3),
-        (Stage(0.5, 128), Stage(1.0, POSITIONS)),
+        Schedule(steps=4600, warmup=200, learning_rate=4e-3),
+        (Stage(0.4, 128), Stage(1.0, POSITIONS)),
+        renamed_copies=2,
     ),
     "tiny-electra": Recipe(
         {
@@ -86,8 +87,9 @@ RECIPES = {
             "intermediate_size": 768,
             "pad_token_id": 0,
         },
-        Schedule(steps=3600, warmup=300, learning_rate=1e-3),
-        (Stage(0.75, 128), Stage(1.0, SHORTER)),
+        Schedule(steps=11000, warmup=300, learning_rate=1.5e-3),
+        (Stage(0.7, 128), Stage(1.0, SHORTER)),
+        batch_tokens=1024,
         renamed_copies=2,
     ),
     "tiny-t5": Recipe(

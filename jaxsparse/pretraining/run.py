@@ -210,7 +210,7 @@ def pretrain(
     Raises:
         InputError: also while another process trains there.
     """
-    params = initial_params(run.recipe.family, run.config, run.seed)
+    params = initial_params(run.recipe.family, run.config, run.seed, run.corpus.tokens)
     with (
         _locked(run.directory),
         Checkpoints(run.directory / "checkpoints") as checkpoints,

@@ -1,0 +1,56 @@
+"""Embeddings to start from: what a corpus' tokens are like, from whom they stand near.
+
+Levy & Goldberg (2014), "Neural word embedding as implicit matrix factorization": the
+singular vectors of shifted-positive pointwise mutual information, here with a shift of
+0, contexts smoothed by 0.75 and neighbours weighted by nearness (Levy et al. 2015).
+"""
+
+import numpy as np
+import scipy.sparse
+from jaxtyping import Float, Int
+from scipy.sparse.linalg import svds
+
+WINDOW = 3  # tokens to each side; one at distance d counts 1/d
+SMOOTHING = 0.75
+
+
+def word_vectors(
+    tokens: Int[np.ndarray, " token"], vocabulary: int, size: int
+) -> Float[np.ndarray, "vocab size"]:
+    """One row per token id; its entries have mean square 1 over the tokens that occur.
+
+    Tokens that never occur have a row of zeros. The same tokens give the same vectors.
+    """
+    counts = _cooccurrences(tokens, vocabulary)
+    size = min(size, vocabulary - 1)
+    start = np.random.default_rng(0).standard_normal(vocabulary)
+    left, values, _ = svds(_positive_information(counts), k=size, v0=start)
+    # ARPACK leaves each vector's sign to chance.
+    largest = np.abs(left).argmax(0)
+    left = left * np.sign(left[largest, np.arange(size)])
+    vectors = left * np.sqrt(values)
+    seen = vectors.any(1)
+    return (vectors / np.sqrt(np.mean(vectors[seen] ** 2))).astype(np.float32)
+
+
+def _cooccurrences(
+    tokens: Int[np.ndarray, " token"], vocabulary: int
+) -> scipy.sparse.csr_matrix:
+    shape = vocabulary, vocabulary
+    total = scipy.sparse.csr_matrix(shape)
+    for distance in range(1, WINDOW + 1):
+        pairs = tokens[:-distance], tokens[distance:]
+        ones = np.ones(len(pairs[0]))
+        total += scipy.sparse.coo_matrix((ones, pairs), shape).tocsr() / distance
+    return total + total.T
+
+
+def _positive_information(counts: scipy.sparse.csr_matrix) -> scipy.sparse.csr_matrix:
+    """PPMI: how much likelier a pair is than its frequencies say, in nats, if it is."""
+    frequency = np.asarray(counts.sum(1)).ravel()
+    context = frequency**SMOOTHING
+    context /= context.sum()
+    pairs = counts.tocoo()
+    expected = frequency[pairs.row] * context[pairs.col]
+    information = np.maximum(np.log(pairs.data / expected), 0)
+    return scipy.sparse.csr_matrix((information, (pairs.row, pairs.col)), counts.shape)
