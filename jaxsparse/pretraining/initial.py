@@ -77,15 +77,17 @@ _ATTENTION = {  # queries, then keys, then whatever
 def _know_words(
     leaves: dict[str, Any], family: str, config: Any, tokens: Int[np.ndarray, " token"]
 ) -> None:
-    """Words that occur get their vectors, of the deviation that they had."""
+    """Words get their vectors, of the deviation that their rows had. Of what never
+    occurs, T5's sentinels stay as drawn, since they must differ from one another, and
+    ELECTRA's [MASK] starts as nothing but a position."""
     path = _WORDS[family]
     table = np.array(leaves[path])
     vocabulary, size = table.shape
     if family in _POSITIONS:
         size -= 2 * _waves(size, config)
     vectors = word_vectors(tokens, vocabulary, size)
-    seen = vectors.any(1)
-    table[seen, : vectors.shape[1]] = vectors[seen] * table[seen].std()
+    known = vectors.any(1) if family == "t5" else np.full(vocabulary, True)
+    table[known, : vectors.shape[1]] = vectors[known] * table[known].std()
     leaves[path] = jnp.asarray(table)
 
 
@@ -109,9 +111,11 @@ def _eye_neighbours_t5(leaves: dict[str, Any], config: Any) -> None:
             elif offset < 0:
                 table[-offset, head] = PEAK
         leaves[f"{stack}/relative_bias/embedding"] = jnp.asarray(table)
-    query = leaves["decoder/block/cross_attention/q/kernel"]
     # What makes queries small stands for 1/sqrt(head_dim); keys are as large as ever.
-    leaves["decoder/block/cross_attention/k/kernel"] = query * config.head_dim**0.5
+    # Twice the product, since layers in between make the two sentinels differ.
+    path = "decoder/block/cross_attention/{}/kernel"
+    query = leaves[path.format("q")]
+    leaves[path.format("k")] = 2 * config.head_dim**0.5 * query
 
 
 def _waves(size: int, config: Any) -> int:

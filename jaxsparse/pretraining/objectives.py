@@ -122,10 +122,11 @@ def span_corruption(vocabulary: "Vocabulary") -> Objective:
     def make(windows, generator) -> Examples:
         length = windows.shape[1]
         pairs = [_corrupt(row, vocabulary, generator) for row in windows]
-        # Room for most rows: of 128 tokens, 2 % of the encoder's and 14 % of the
-        # decoder's are longer, and lose their end.
-        encoder_length = length + 1
-        decoder_length = round(1.75 * CORRUPTED * length)
+        # A span of one token may become a sentinel and a space behind it. That many
+        # spaces in a row were not seen in 1,200; a row that had them would lose its
+        # end. The decoder's longest row has spans of one token only.
+        encoder_length = length + 1 + length // 16
+        decoder_length = 2 * round(CORRUPTED * length) + 1
         encoder = _padded([encoder for encoder, _ in pairs], encoder_length, vocabulary)
         decoder = _padded(
             [decoder for _, decoder in pairs], decoder_length + 1, vocabulary

@@ -108,8 +108,9 @@ RECIPES = {
             "eos_token_id": 1,
             "decoder_start_token_id": 0,
         },
-        Schedule(steps=3600, warmup=200, learning_rate=3e-3),
-        (Stage(0.75, 128), Stage(1.0, SHORTER)),
+        Schedule(steps=10000, warmup=200, learning_rate=3e-3),
+        (Stage(0.7, 128), Stage(1.0, SHORTER)),
+        batch_tokens=1024,
         renamed_copies=2,
     ),
 }

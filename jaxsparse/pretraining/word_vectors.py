@@ -29,7 +29,8 @@ def word_vectors(
     largest = np.abs(left).argmax(0)
     left = left * np.sign(left[largest, np.arange(size)])
     vectors = left * np.sqrt(values)
-    seen = vectors.any(1)
+    seen = np.bincount(tokens, minlength=vocabulary) > 0
+    vectors[~seen] = 0  # but for rounding
     return (vectors / np.sqrt(np.mean(vectors[seen] ** 2))).astype(np.float32)
 
 
