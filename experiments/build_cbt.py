@@ -20,10 +20,11 @@ from absl import flags
 from tqdm import tqdm
 
 from experiments import command
-from experiments.paths import new_directory, text_files, written_whole
+from experiments.paths import new_directory, text_files
 from jaxsparse.cbt import SPLITS, WORD_CLASSES, build, references
 from jaxsparse.cbt.books import Book, read_book
 from jaxsparse.types import InputError
+from jaxsparse.whole import whole_directory
 
 FLAGS = flags.FLAGS
 
@@ -60,7 +61,7 @@ def main() -> None:
     questions = list(build_all(books, word_classes, skipped))
     if not questions:
         raise InputError(f"--books: no questions. {' '.join(explain(skipped))}")
-    with written_whole(out) as directory:
+    with whole_directory(out) as directory:
         write(directory, questions, word_classes, summary(books, questions, skipped))
     print(summary(books, questions, skipped), end="")
     print(f"Written to {out}")

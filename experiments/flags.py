@@ -4,7 +4,6 @@ flags. Everything that can be wrong with a flag by itself is found here."""
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -236,6 +235,8 @@ def _out(
 ) -> Path:
     """--out, or a name made of all that changes scores, so that the same command comes
     back to its results."""
+    if FLAGS.out == "":
+        raise InputError("--out is empty; name a directory")
     if FLAGS.out is not None:
         return Path(os.path.expanduser(FLAGS.out))
     kept = {name: FLAGS[name].value for name in SCORE_FLAGS}
@@ -253,31 +254,6 @@ def _last_component(model: str) -> str:
         return os.path.basename(os.path.abspath(path))
     return model.replace("/", "-")
 
-
-def check_writable(flag: str, directory: Path) -> None:
-    """Raises InputError unless the directory can be written, or be made. It is not made
-    here: there is nothing to write yet."""
-    if FLAGS[flag].value == "":
-        raise InputError(f"--{flag} is empty; name a directory")
-    nearest = next(  # a link to nowhere is there, too
-        path for path in (directory, *directory.absolute().parents)
-        if os.path.lexists(path)
-    )  # fmt: skip
-    if not nearest.is_dir():
-        raise InputError(f"--{flag}={directory}: {nearest} is a file; name a directory")
-    try:
-        with tempfile.TemporaryFile(dir=nearest):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"--{flag}={directory}: cannot write in {nearest} ({error.strerror}); "
-            "name another directory"
-        ) from None
-    if len(os.fsencode(directory.name)) > LONGEST_NAME:
-        raise InputError(f"--{flag}={directory}: the name is too long")
-
-
-LONGEST_NAME = 200  # bytes; while it is written its name is somewhat longer
 
 SCORE_FLAGS = (
     "model", "data", "split", "word_classes", "num_examples", "protocol", "context",

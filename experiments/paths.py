@@ -1,10 +1,8 @@
-"""Paths that flags name: texts to read, directories to write whole or not at all."""
+"""Paths that flags name: texts to read, directories to write."""
 
 import os
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxsparse.types import InputError
@@ -33,6 +31,9 @@ def text_files(flag: str, names: Sequence[str]) -> list[Path]:
     return found
 
 
+LONGEST_NAME = 200  # bytes; while it is written its name is somewhat longer
+
+
 def new_directory(flag: str, name: str | None) -> Path:
     """A directory that a flag names and that does not exist yet, but could."""
     if not name:
@@ -40,28 +41,26 @@ def new_directory(flag: str, name: str | None) -> Path:
     directory = Path(os.path.abspath(os.path.expanduser(name)))
     if os.path.lexists(directory):
         raise InputError(f"--{flag}={name}: exists already; name a new directory")
-    nearest = next(path for path in directory.parents if os.path.lexists(path))
+    check_writable(flag, directory)
+    return directory
+
+
+def check_writable(flag: str, directory: Path) -> None:
+    """Raises InputError unless the directory can be written, or be made. It is not made
+    here: there is nothing to write yet."""
+    nearest = next(  # a link to nowhere is there, too
+        path for path in (directory, *directory.absolute().parents)
+        if os.path.lexists(path)
+    )  # fmt: skip
     if not nearest.is_dir():
-        raise InputError(f"--{flag}={name}: {nearest} is a file; name a directory")
+        raise InputError(f"--{flag}={directory}: {nearest} is a file; name a directory")
     try:
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
         raise InputError(
-            f"--{flag}={name}: cannot write in {nearest} ({error.strerror}); "
+            f"--{flag}={directory}: cannot write in {nearest} ({error.strerror}); "
             "name another directory"
         ) from None
-    return directory
-
-
-@contextmanager
-def written_whole(directory: Path) -> Iterator[Path]:
-    """Gives a directory to write to, and makes it `directory` once all is written."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        os.replace(partial, directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    if len(os.fsencode(directory.name)) > LONGEST_NAME:
+        raise InputError(f"--{flag}={directory}: the name is too long")

@@ -3,12 +3,9 @@
 ./run.sh prune --model=DIR --method=magnitude --sparsities=0.5 --export=DIR
 """
 
-import os
-from pathlib import Path
-
 from absl import flags as absl_flags
 
-from experiments import command, flags, inputs
+from experiments import command, flags, inputs, paths
 from jaxsparse import trees
 from jaxsparse.model import export, load
 from jaxsparse.sweep import for_recipes, prune, pruned_leaves
@@ -22,12 +19,7 @@ def main() -> None:
     (name,) = one("model", settings.models)
     (recipe,) = one("method", settings.recipes)
     (sparsity,) = one("sparsities", settings.sparsities)
-    if not absl_flags.FLAGS.export:
-        raise InputError("--export is missing; name the directory to write")
-    directory = Path(os.path.abspath(os.path.expanduser(absl_flags.FLAGS.export)))
-    if directory.exists():
-        raise InputError(f"--export={directory}: exists already; name a new directory")
-    flags.check_writable("export", directory)
+    directory = paths.new_directory("export", absl_flags.FLAGS.export)
 
     (blueprint,) = inputs.open_models([name])
     model = for_recipes(load(blueprint, settings.dtype), [recipe])

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from experiments import command, flags, inputs
+from experiments import command, flags, inputs, paths
 from experiments.progress import tracker
 from jaxsparse import report
 from jaxsparse.model import Blueprint, load
@@ -29,7 +29,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers")
 
 def main() -> None:
     settings = flags.settings_from_flags()
-    flags.check_writable("out", settings.out)
+    paths.check_writable("out", settings.out)
     report.check_replaceable(settings.out)
     given = inputs.read_inputs(settings)
     made_by = provenance()

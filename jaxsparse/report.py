@@ -7,10 +7,8 @@ the tables for people.
 
 import csv
 import json
-import os
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from jaxsparse.evaluation import Accuracy, accuracies
 from jaxsparse.model import Model
 from jaxsparse.sweep import Point
 from jaxsparse.types import InputError
+from jaxsparse.whole import whole_file
 
 RECIPE_COLUMNS = (
     "model", "family", "protocol", "context", "detokenize", "method", "pattern",
@@ -129,17 +128,6 @@ def prediction_table(result: Result) -> pa.Table:
     return pa.table(columns, schema=PREDICTIONS)
 
 
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Gives a path to write to, and makes it `path` once all is written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def check_replaceable(out: Path) -> None:
     """Raises InputError if something that is no file has the name of one of ours."""
     for name in FILES:
@@ -151,11 +139,12 @@ def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
     """Writes all files of a run into the directory `out`."""
     out.mkdir(parents=True, exist_ok=True)
     with (
-        whole(out / "run.json") as facts,  # replaced last: it says what the others are
-        whole(out / "predictions.parquet") as predictions,
-        whole(out / "results.csv") as table,
-        whole(out / "accuracy.png") as picture,
-        whole(out / "report.md") as text,
+        # Entered first, replaced last: it says what the others are.
+        whole_file(out / "run.json") as facts,
+        whole_file(out / "predictions.parquet") as predictions,
+        whole_file(out / "results.csv") as table,
+        whole_file(out / "accuracy.png") as picture,
+        whole_file(out / "report.md") as text,
     ):
         # A file, not a path: pyarrow reads a path with a colon as an address.
         with (

@@ -26,7 +26,12 @@ LossSums = Callable[[Params, Any], tuple[Float[Array, ""], Int[Array, ""]]]
 
 @dataclass(frozen=True)
 class Schedule:
-    """AdamW (Loshchilov & Hutter 2019) with linear warm-up and cosine decay."""
+    """AdamW (Loshchilov & Hutter 2019) with linear warm-up and cosine decay.
+
+    `relative` steps are a fraction of each leaf's root mean square (Shazeer & Stern
+    2018, section 8): where a family's leaves differ in scale a hundredfold, as T5's do,
+    one absolute rate is too little for its embeddings or too much for its queries.
+    """
 
     steps: int
     warmup: int  # steps
@@ -35,6 +40,7 @@ class Schedule:
     weight_decay: float = 0.1  # of kernels and embeddings
     beta_2: float = 0.98
     clip: float = 1.0  # global norm of the gradient
+    relative: bool = False
 
 
 def optimizer(schedule: Schedule) -> optax.GradientTransformation:
@@ -47,12 +53,10 @@ def optimizer(schedule: Schedule) -> optax.GradientTransformation:
     )
     return optax.chain(
         optax.clip_by_global_norm(schedule.clip),
-        optax.adamw(
-            rates,
-            b2=schedule.beta_2,
-            weight_decay=schedule.weight_decay,
-            mask=_decays,
-        ),
+        optax.scale_by_adam(b2=schedule.beta_2),
+        optax.scale_by_param_block_rms() if schedule.relative else optax.identity(),
+        optax.add_decayed_weights(schedule.weight_decay, _decays),
+        optax.scale_by_learning_rate(rates),
     )
 
 

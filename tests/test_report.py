@@ -184,33 +184,6 @@ def test_several_splits_are_named_together():
 # Whole or not at all
 
 
-def test_a_file_appears_when_all_of_it_is_written(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("old")
-    with report.whole(path) as partial:
-        partial.write_text("new")
-        assert path.read_text() == "old"
-    assert path.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("failure", [OSError, KeyboardInterrupt])
-def test_a_failure_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, failure):
-    path = tmp_path / "file"
-    path.write_text("old")
-    with pytest.raises(failure), report.whole(path) as partial:  # noqa: PT012
-        partial.write_text("half")
-        raise failure
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_failure_before_anything_is_written_is_the_one_that_is_raised(tmp_path):
-    with pytest.raises(OSError, match="first"), report.whole(tmp_path / "file"):
-        raise OSError("first")
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_run_that_cannot_be_written_leaves_every_old_file(tmp_path, monkeypatch):
     report.write(tmp_path, list(results_of("old")), RUN)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}

@@ -286,3 +286,4 @@ OBJECTIVES: dict[str, Callable[[Vocabulary], Objective]] = {
     "electra": masked_words,
     "t5": span_corruption,
 }
+FRAME = {"gpt2": 0, "electra": 2, "t5": 1}  # special tokens around a window

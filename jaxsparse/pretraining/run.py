@@ -25,6 +25,7 @@ from jaxsparse.pretraining.corpus import Corpus
 from jaxsparse.pretraining.initial import initial_params
 from jaxsparse.pretraining.names import rename
 from jaxsparse.pretraining.objectives import (
+    FRAME,
     OBJECTIVES,
     Examples,
     Objective,
@@ -36,8 +37,8 @@ from jaxsparse.training import train
 from jaxsparse.types import InputError, Params
 from jaxsparse.weights import rules, writing
 from jaxsparse.weights.checkpoint import Checkpoints
+from jaxsparse.whole import whole_file
 
-FRAME = {"gpt2": 0, "electra": 2, "t5": 1}  # special tokens around a window
 VALIDATION_ROWS = 32  # of the longest stage, the same ones each time
 _VALIDATION_SEED = 2**32 - 1
 
@@ -188,9 +189,8 @@ def _is_begun(directory: Path, made_of: Mapping[str, Any]) -> bool:
 def _claim(directory: Path, made_of: Mapping[str, Any]) -> None:
     """Writes down what the run is made of; its tokenizer is there already."""
     text = json.dumps(made_of, indent=2)
-    partial = directory / ".run.json.partial"
-    partial.write_text(f"{text}\n", encoding="utf-8")
-    partial.replace(directory / "run.json")
+    with whole_file(directory / "run.json") as partial:
+        partial.write_text(f"{text}\n", encoding="utf-8")
 
 
 def _digest(texts: Sequence[str]) -> str:

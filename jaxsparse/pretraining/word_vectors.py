@@ -12,6 +12,7 @@ from scipy.sparse.linalg import svds
 
 WINDOW = 3  # tokens to each side; one at distance d counts 1/d
 SMOOTHING = 0.75
+DENSE = 1000  # tokens; below, few may be of full rank, and ARPACK would not converge
 
 
 def word_vectors(
@@ -21,17 +22,28 @@ def word_vectors(
 
     Tokens that never occur have a row of zeros. The same tokens give the same vectors.
     """
-    counts = _cooccurrences(tokens, vocabulary)
-    size = min(size, vocabulary - 1)
-    start = np.random.default_rng(0).standard_normal(vocabulary)
-    left, values, _ = svds(_positive_information(counts), k=size, v0=start)
-    # ARPACK leaves each vector's sign to chance.
+    seen, compact = np.unique(tokens, return_inverse=True)
+    information = _positive_information(_cooccurrences(compact, len(seen)))
+    left, values = _strongest(information, min(size, len(seen)))
+    # A singular vector's sign is chance.
     largest = np.abs(left).argmax(0)
-    left = left * np.sign(left[largest, np.arange(size)])
-    vectors = left * np.sqrt(values)
-    seen = np.bincount(tokens, minlength=vocabulary) > 0
-    vectors[~seen] = 0  # but for rounding
-    return (vectors / np.sqrt(np.mean(vectors[seen] ** 2))).astype(np.float32)
+    left = left * np.sign(left[largest, np.arange(len(values))])
+    rows = left * np.sqrt(values)
+    vectors = np.zeros((vocabulary, rows.shape[1]), np.float32)
+    vectors[seen] = rows / np.sqrt(np.mean(rows**2))
+    return vectors
+
+
+def _strongest(
+    matrix: scipy.sparse.csr_matrix, count: int
+) -> tuple[Float[np.ndarray, "row count"], Float[np.ndarray, " count"]]:
+    """Left singular vectors of the largest singular values, and these, ascending."""
+    if matrix.shape[0] <= DENSE:
+        left, values, _ = np.linalg.svd(matrix.toarray())
+        return left[:, :count][:, ::-1], values[:count][::-1]
+    start = np.random.default_rng(0).standard_normal(matrix.shape[0])
+    left, values, _ = svds(matrix, k=count, v0=start)
+    return left, values
 
 
 def _cooccurrences(

@@ -1,9 +1,7 @@
 """Hugging Face checkpoint directories, written: all of one or nothing."""
 
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from safetensors.numpy import save_file
 from jaxsparse.types import InputError
 from jaxsparse.weights.reading import SAFETENSORS
 from jaxsparse.weights.rules import Shape
+from jaxsparse.whole import whole_directory
 
 SHARD_BYTES = 5 * 10**9  # one shard is held in memory while it is written
 
@@ -47,23 +46,11 @@ def write_checkpoint(
     """
     if directory.exists():
         raise InputError(f"{directory}: exists already; name a new directory")
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
+    with whole_directory(directory) as partial:
         _copy_beside_weights(source, partial)
         text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
         (partial / "config.json").write_text(f"{text}\n", encoding="utf-8")
         _write_shards(partial, tensors)
-        partial.chmod(0o777 & ~_umask())
-        os.replace(partial, directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _copy_beside_weights(source: Path, target: Path) -> None:

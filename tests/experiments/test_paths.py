@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from experiments.paths import new_directory, text_files, written_whole
+from experiments.paths import new_directory, text_files
 from jaxsparse.types import InputError
 
 
@@ -54,24 +54,3 @@ def test_a_directory_to_write_must_be_new(tmp_path):
         with pytest.raises(InputError, match=message):
             new_directory("out", name and str(name))
     assert sorted(tmp_path.iterdir()) == [dangling, file]
-
-
-def test_a_directory_appears_once_all_is_written(tmp_path):
-    directory = tmp_path / "deep" / "made"
-    with written_whole(directory) as partial:
-        (partial / "file").write_text("whole")
-        assert not directory.exists()
-    assert [path.name for path in directory.parent.iterdir()] == ["made"]
-    assert (directory / "file").read_text() == "whole"
-
-
-def stop_halfway(directory):
-    with written_whole(directory) as partial:
-        (partial / "file").write_text("ha")
-        raise KeyboardInterrupt
-
-
-def test_nothing_stays_of_what_was_not_finished(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
-        stop_halfway(tmp_path / "made")
-    assert not list(tmp_path.iterdir())

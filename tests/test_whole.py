@@ -1,0 +1,53 @@
+"""Files and directories that are there as a whole or not at all."""
+
+import pytest
+
+from jaxsparse.whole import whole_directory, whole_file
+
+
+def test_a_file_appears_when_all_of_it_is_written(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with whole_file(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [OSError, KeyboardInterrupt])
+def test_a_failure_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, failure):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(failure), whole_file(path) as partial:  # noqa: PT012
+        partial.write_text("half")
+        raise failure
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_before_anything_is_written_is_the_one_that_is_raised(tmp_path):
+    with pytest.raises(OSError, match="first"), whole_file(tmp_path / "file"):
+        raise OSError("first")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_appears_once_all_is_written(tmp_path):
+    directory = tmp_path / "deep" / "made"
+    with whole_directory(directory) as partial:
+        (partial / "file").write_text("whole")
+        assert not directory.exists()
+    assert [path.name for path in directory.parent.iterdir()] == ["made"]
+    assert (directory / "file").read_text() == "whole"
+
+
+def stop_halfway(directory):
+    with whole_directory(directory) as partial:
+        (partial / "file").write_text("ha")
+        raise KeyboardInterrupt
+
+
+def test_nothing_stays_of_what_was_not_finished(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        stop_halfway(tmp_path / "made")
+    assert not list(tmp_path.iterdir())
