@@ -1,16 +1,27 @@
 """The models that ship with the package: small, whole, and better than guessing."""
 
+import jax
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+)
 
 from jaxsparse import cbt, load_model
 from jaxsparse.assets import MODELS
-from jaxsparse.models.gpt2 import CausalInputs
 from jaxsparse.sweep import sweep
 from jaxsparse.weights.hub import BUNDLED
+from tests import rows
+
+ORACLES = {
+    "tiny-gpt2": AutoModelForCausalLM,
+    "tiny-electra": AutoModelForMaskedLM,
+    "tiny-t5": AutoModelForSeq2SeqLM,
+}
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -22,17 +33,17 @@ def test_a_model_takes_6_mb_at_most_with_its_tokenizer_in_float16(name):
     assert dtypes == {"F16"}
 
 
-def test_transformers_gives_tiny_gpt2_the_same_logits():
-    ours = load_model("tiny-gpt2")
-    theirs = AutoModelForCausalLM.from_pretrained(MODELS / "tiny-gpt2")
-    assert theirs.dtype == torch.float32
-    text = 'The fox looked at the goose. "Where is my lantern?" said the fox.'
-    ids = np.array(ours.tokenizer(text)["input_ids"], np.int32)[None]
-    places = np.arange(ids.shape[1], dtype=np.int32)[None]
-    inputs = CausalInputs(ids, places, np.zeros_like(ids), places)
+@pytest.mark.parametrize("name", BUNDLED)
+def test_transformers_computes_the_same_logits(name):
+    ours = load_model(name)
+    oracle = ORACLES[name].from_pretrained(MODELS / name)
+    assert oracle.dtype == torch.float32
+    made = rows.random_rows(ours.config.vocab, 40)
     with torch.no_grad():
-        expected = theirs(torch.tensor(ids, dtype=torch.int64)).logits.numpy()
-    np.testing.assert_allclose(ours.apply(ours.params, inputs), expected, atol=1e-4)
+        expected = rows.torch_output(oracle.eval(), made).numpy()
+    got = jax.jit(ours.apply)(ours.params, rows.inputs(ours.family, made))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4)
+    assert np.std(expected) > 1
 
 
 @pytest.mark.parametrize("name", BUNDLED)

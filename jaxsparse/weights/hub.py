@@ -24,11 +24,7 @@ ALIASES = {
     "t5-large": "google-t5/t5-large",
     "t5-3b": "google-t5/t5-3b",
 }
-BUNDLED = tuple(
-    name
-    for name in ("tiny-gpt2", "tiny-electra", "tiny-t5")
-    if (MODELS / name).is_dir()
-)
+BUNDLED = ("tiny-gpt2", "tiny-electra", "tiny-t5")
 
 _BESIDE_WEIGHTS = ("*.json", "*.txt", "*.model")  # configuration and tokenizer
 _CONVERSION_AUTHOR = "SFconvertbot"

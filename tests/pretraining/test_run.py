@@ -2,6 +2,8 @@
 
 import functools
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -261,6 +263,24 @@ def test_a_corpus_too_short_for_the_last_stage_is_refused_at_once(tmp_path):
         InputError, match=r"the books: \d+ tokens are less than two row"
     ):
         prepared(recipe, tmp_path / "work")
+
+
+def test_two_processes_do_not_train_in_one_directory(tmp_path):
+    run = prepared(little.recipe("gpt2"), tmp_path / "work")
+    script = f"""
+import fcntl, sys
+with open({str(run.directory / ".lock")!r}, "w") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", script], **pipes) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match="another process is training there; wait"):
+            pretrain(run, 2, lambda *told: None)
+        holder.stdin.close()
+    assert not (run.directory / "checkpoints").exists()
 
 
 def test_an_export_never_overwrites(trained):
