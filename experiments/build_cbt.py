@@ -10,7 +10,7 @@ import itertools
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from experiments import command
 from experiments.paths import new_directory, text_files
-from jaxsparse.cbt import SPLITS, WORD_CLASSES, build, references
+from jaxsparse.cbt import SPLITS, WORD_CLASSES, build, references, writers
 from jaxsparse.cbt.books import Book, read_book
 from jaxsparse.types import InputError
 from jaxsparse.whole import whole_directory
@@ -41,7 +41,7 @@ FILE_SPLITS = {"validation": "valid"}  # as CBTest's file names have it
 
 
 @dataclass(frozen=True)
-class Question:
+class Made:
     built: build.Built
     text: build.Text
 
@@ -69,11 +69,11 @@ def main() -> None:
 
 def build_all(
     books: Sequence[Book], word_classes: Sequence[str], skipped: build.Skipped
-) -> Iterator[Question]:
+) -> Iterator[Made]:
     """Class by class, as CBT's files are; within a class one of each book in turn, so
     that the first questions of a file come from all books."""
     tag = build.hanta_tagger()
-    made: dict[str, list[list[Question]]] = {name: [] for name in word_classes}
+    made: dict[str, list[list[Made]]] = {name: [] for name in word_classes}
     for book in tqdm(books, desc="books", disable=None):
         words = build.Words.of(book, tag)
         for questions in made.values():
@@ -82,7 +82,7 @@ def build_all(
             words, word_classes, FLAGS.per_book, FLAGS.seed, skipped
         ):
             text = build.text_of(built, words.sentences)
-            made[built.word_class][-1].append(Question(built, text))
+            made[built.word_class][-1].append(Made(built, text))
     for by_book in made.values():
         for round_of_books in itertools.zip_longest(*by_book):
             yield from (question for question in round_of_books if question)
@@ -90,16 +90,19 @@ def build_all(
 
 def write(
     directory: Path,
-    questions: Sequence[Question],
+    questions: Sequence[Made],
     word_classes: Sequence[str],
     text: str,
 ) -> None:
     split = FILE_SPLITS.get(FLAGS.split, FLAGS.split)
     for name in word_classes:
+        of_class = [q.text for q in questions if q.built.word_class == name]
+        blocks = [writers.cbtest(text) for text in of_class]
+        if not blocks:  # an empty file would be no file of the test
+            continue
         path = directory / f"cbtest_{name}_{split}.txt"
-        blocks = [cbtest(q.text) for q in questions if q.built.word_class == name]
         path.write_text("\n".join(blocks), encoding="utf-8", newline="\n")
-    rows = [row(question) for question in questions]
+    rows = [writers.hub_row(q.built, q.text, FLAGS.split) for q in questions]
     with (directory / "questions.parquet").open("wb") as file:
         pq.write_table(pa.Table.from_pylist(rows), file)
     lines = references.to_lines(question.built for question in questions)
@@ -108,29 +111,8 @@ def write(
     (directory / "summary.md").write_text(text, encoding="utf-8")
 
 
-def cbtest(text: build.Text) -> str:
-    """An item in CBTest's own format."""
-    lines = [f"{number} {line}" for number, line in enumerate(text.sentences, 1)]
-    last = f"{len(lines) + 1} {text.question}"
-    lines.append(f"{last}\t{text.answer}\t\t{'|'.join(text.options)}")
-    return "".join(f"{line}\n" for line in lines)
-
-
-def row(question: Question) -> Mapping[str, object]:
-    text = question.text
-    return {
-        "sentences": list(text.sentences),
-        "question": text.question,
-        "answer": text.answer,
-        "options": list(text.options),
-        "word_class": question.built.word_class,
-        "split": FLAGS.split,
-        "book": question.built.book,
-    }
-
-
 def summary(
-    books: Sequence[Book], questions: Sequence[Question], skipped: build.Skipped
+    books: Sequence[Book], questions: Sequence[Made], skipped: build.Skipped
 ) -> str:
     """How many questions of each class each book gave, and what gave none."""
     counts = Counter((q.built.book, q.built.word_class) for q in questions)
@@ -149,7 +131,12 @@ def summary(
         lines.append(f"| {name} | {' | '.join(cells)} | {book.left_out} |")
     totals = [sum(counts[book.name, name] for book in books) for name in classes]
     lines.append(f"| all | {' | '.join(map(str, totals))} | |")
-    return "\n".join([*lines, "", *explain(skipped), ""])
+    notes = explain(skipped)
+    if without := [
+        name for name, total in zip(classes, totals, strict=True) if not total
+    ]:
+        notes.append(f"No question and no file: {', '.join(without)}.")
+    return "\n".join([*lines, "", *notes, ""])
 
 
 def explain(skipped: build.Skipped) -> list[str]:
@@ -163,7 +150,8 @@ def explain(skipped: build.Skipped) -> list[str]:
         for name, count in sorted(skipped.too_few_options.items())
     ]
     lines += [
-        f"{name}: {count} sentences skipped, nothing to blank, or too short."
+        f"{name}: {count} sentences skipped, nothing to blank, too short, or with | or "
+        f"{BLANK}."
         for name, count in sorted(skipped.nothing_to_blank.items())
     ]
     return lines

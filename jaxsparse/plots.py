@@ -89,7 +89,7 @@ def _frame(axis: Axes, title: str, chance: float) -> None:
     axis.axhline(
         100 * chance, color="0.45", linestyle="--", linewidth=1, label="chance"
     )
-    axis.set_title(title, fontsize="medium")
+    axis.set_title(title, fontsize="medium", parse_math=False)  # a name, and may have $
     axis.set_xlim(-0.03, 1.03)
     axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
     axis.grid(axis="y", color="0.9", linewidth=0.8)

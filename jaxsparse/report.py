@@ -279,11 +279,15 @@ def markdown(results: Sequence[Result], run: Mapping[str, Any]) -> str:
     lines += ["![accuracy against sparsity](accuracy.png)", ""]
     for table in (overview(results), *tables(results)):
         lines += [f"## {table.title}", ""]
-        lines += [f"| {' | '.join(cells)} |" for cells in (table.header,)]
-        lines += ["|" + "---|" * len(table.header)]
-        lines += [f"| {' | '.join(cells)} |" for cells in table.rows]
+        lines += [_markdown_row(table.header), "|" + "---|" * len(table.header)]
+        lines += [_markdown_row(cells) for cells in table.rows]
         lines += ["", *table.notes, ""]
     return "\n".join(lines)
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    escaped = [cell.replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"
 
 
 def terminal(results: Sequence[Result], columns: int = 100) -> str:

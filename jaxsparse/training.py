@@ -6,7 +6,6 @@ there is; so a run that was killed and started again ends with the same weights,
 bit, as one that was not.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -105,7 +104,7 @@ def train(
     checkpoints: Checkpoints,
     *,
     checkpoint_every: int,
-    after_step: Callable[[int, Params, Float[Array, ""]], Any],
+    after_step: Callable[[int, Params, Float[Array, ""] | None], Any],
 ) -> Params:
     """Trains to the schedule's end, from the newest checkpoint if there is one.
 
@@ -114,7 +113,7 @@ def train(
         batch: step -> its batch; asked for in order, and again after a restart.
         checkpoint_every: steps.
         after_step: told the number of steps done, the parameters then, and the loss
-            (nats, a mean), still on the device; and once where a run resumes, with NaN.
+            (nats, a mean), still on the device; once where a run resumes, None for it.
 
     Raises:
         InputError: the loss is not finite; a checkpoint is beyond the schedule's end.
@@ -129,7 +128,7 @@ def train(
         )
     if done:
         state = checkpoints.load(done, state)
-        after_step(done, state["params"], jnp.asarray(math.nan))
+        after_step(done, state["params"], None)
     step = update_step(loss_sums, transform)
     loss = jnp.asarray(0.0)
     while done < schedule.steps:
@@ -137,10 +136,11 @@ def train(
         done += 1
         after_step(done, state["params"], loss)
         if done % checkpoint_every == 0 or done == schedule.steps:
-            if not jnp.isfinite(loss):
+            # The loss is that before the step: it does not tell what the step did.
+            if not jnp.isfinite(loss + optax.global_norm(state["params"])):
                 raise InputError(
-                    f"the loss is {float(loss)} after {done} steps; "
-                    "lower the learning rate"
+                    f"after {done} steps the loss, {float(loss)}, or the weights are "
+                    "not finite; lower the learning rate, in another directory"
                 )
             checkpoints.save(done, state)
     return state["params"]

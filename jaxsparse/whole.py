@@ -22,18 +22,20 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_directory(directory: Path) -> Iterator[Path]:
-    """Likewise for a directory, which must not exist yet; its parents are made."""
+    """Likewise for a directory, which must not exist yet (of those that do, an empty
+    one is replaced); its parents are made."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         yield partial
-        partial.chmod(0o777 & ~_umask())  # mkdtemp's are for their owner only
+        partial.chmod(0o777 & ~umask())  # mkdtemp's are for their owner only
         os.replace(partial, directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """The permissions that a new file does not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

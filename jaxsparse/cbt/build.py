@@ -62,6 +62,7 @@ class Built:
     word_class: str
     sentence: int  # index into the book's sentences
     token: int  # index into the sentence's tokens
+    answer: str
     options: tuple[str, ...]  # sorted
 
 
@@ -217,7 +218,7 @@ def _question(
         skipped.too_few_options[word_class] += 1
         return None
     options = tuple(sorted([answer, *others[: OPTIONS - 1]]))
-    return Built(words.book, word_class, sentence, token, options)
+    return Built(words.book, word_class, sentence, token, answer, options)
 
 
 def _draw(
@@ -260,17 +261,16 @@ def text_of(built: Built, sentences: Sequence[Sequence[str]]) -> Text:
     if not SENTENCES <= built.sentence < len(sentences):
         raise InputError(f"{built.book} has no sentence {built.sentence}")
     query = list(sentences[built.sentence])
-    if not 0 <= built.token < len(query) or query[built.token] not in built.options:
+    if not 0 <= built.token < len(query) or query[built.token] != built.answer:
         raise InputError(
-            f"{built.book}, sentence {built.sentence}: token {built.token} is none of "
-            f"{'|'.join(built.options)}; the book is not what it was"
+            f"{built.book}, sentence {built.sentence}: token {built.token} is not "
+            f"{built.answer!r}; the book is not what it was"
         )
-    answer = query[built.token]
     query[built.token] = BLANK
     story = sentences[built.sentence - SENTENCES : built.sentence]
     return Text(
         tuple(" ".join(tokens) for tokens in story),
         " ".join(query),
-        answer,
+        built.answer,
         built.options,
     )

@@ -1,7 +1,8 @@
 """Questions by where they stand in their books, one JSON object a line: a story of
 twenty sentences need not be repeated for each of its questions.
 
-    {"book": "a", "word_class": "NE", "sentence": 41, "token": 3, "options": […]}
+    {"book": "a", "word_class": "NE", "sentence": 41, "token": 3,
+     "answer": "Pim", "options": […]}
 """
 
 import dataclasses

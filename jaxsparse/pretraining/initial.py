@@ -51,7 +51,9 @@ def initial_params(
     variables = module.init(jax.random.key(seed), family.example_inputs(config))
     leaves = trees.flatten(variables["params"])
     for pattern, factor in _factors(family.name, config).items():
-        for path in fnmatch.filter(leaves, pattern):
+        paths = fnmatch.filter(leaves, pattern)
+        assert paths, pattern
+        for path in paths:
             leaves[path] = leaves[path] * np.float32(factor)
     _know_words(leaves, family.name, config, tokens)
     if family.name == "t5":

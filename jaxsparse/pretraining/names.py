@@ -10,18 +10,18 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from jaxsparse.cbt.build import find_names
+from jaxsparse.cbt.build import WORD, find_names
 
 SCENE = 1000  # words that share one renaming: longer than any window
 RENAMED = 0.75  # of the scenes; the others stay as the book has them
 _TOKEN = re.compile(r"(?:Mr|Mrs|Dr|St)\.|[^\W_]+(?:[-'][^\W_]+)*|[^\w\s]")
-_WORD = re.compile(r"[^\W\d_]{2,}(?:-[^\W\d_]+)*")
 
 
 def rename(texts: Sequence[str], generator: np.random.Generator) -> Iterator[str]:
     """Each text with its names drawn anew, scene by scene, from all texts' names.
 
-    Within a scene a name always becomes the same other one, and no two become one.
+    Within a scene a name always becomes the same other one, and no two of those found
+    become one.
     """
     names = [find_names([_TOKEN.findall(text)]) for text in texts]
     pool = np.array(sorted(frozenset().union(*names)))
@@ -39,7 +39,7 @@ def rename(texts: Sequence[str], generator: np.random.Generator) -> Iterator[str
 def _rename_scene(
     scene: str, known: frozenset[str], pool: np.ndarray, generator: np.random.Generator
 ) -> str:
-    present = sorted(known.intersection(_WORD.findall(scene)))
+    present = sorted(known.intersection(WORD.findall(scene)))
     new = generator.choice(pool, len(present), replace=False).tolist()
     other = dict(zip(present, new, strict=True))
-    return _WORD.sub(lambda word: other.get(word.group(), word.group()), scene)
+    return WORD.sub(lambda word: other.get(word.group(), word.group()), scene)

@@ -2,9 +2,10 @@
 
 A masked position knows nothing but where it is. With random attention it has to find
 out first that its neighbours tell something; until then all that is learned is how
-frequent words are, and with ten million tokens training ends there. So each head starts
-with an eye on one neighbour, as trained models turn out to have them (Voita et al.
-2019, positional heads).
+frequent words are, and with ten million tokens training ends there. So heads start with
+an eye on one neighbour, as trained models turn out to have them (Voita et al. 2019,
+positional heads): T5's by the biases that its layers share, the others' in their first
+layer. Both functions change `leaves` in place.
 """
 
 import itertools
@@ -16,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 OFFSETS = (-1, 1, -2, 2)  # of the heads, in turn
-PEAK = 6.0  # how much more attention that neighbour gets, in nats
+PEAK = 6.0  # T5: by how much a neighbour's score exceeds the others', in nats
 
 
 def _offsets(heads: int, causal: bool) -> Iterator[tuple[int, int]]:
@@ -37,8 +38,8 @@ def by_biases(leaves: dict[str, Any], config: Any) -> None:
             ahead = config.buckets // 2 if offset > 0 else 0
             table[abs(offset) + ahead, head] = PEAK
         leaves[f"{stack}/relative_bias/embedding"] = jnp.asarray(table)
-    # What makes queries small stands for 1/sqrt(head_dim); keys are as large as ever.
-    # Twice the product, since layers in between make the two sentinels differ.
+    # Queries are small in place of 1/sqrt(head_dim), so keys are that much larger; and
+    # twice, since the layers in between make the two sentinels differ.
     path = "decoder/block/cross_attention/{}/kernel"
     query = leaves[path.format("q")]
     leaves[path.format("k")] = 2 * config.head_dim**0.5 * query
@@ -64,8 +65,12 @@ def wave_dimensions(size: int, config: Any) -> int:
 
 def by_waves(leaves: dict[str, Any], paths: Waves, config: Any) -> None:
     """GPT-2 and ELECTRA, their first layer: by sinusoids (Vaswani et al. 2017, section
-    3.5) that only positions use at first. A rotation of them is a shift, and queries
-    are rotated against keys."""
+    3.5) in dimensions that words leave free at first. A rotation of them is a shift,
+    and queries are rotated against keys.
+
+    The amplitudes are for embeddings that are words and positions alone. ELECTRA's
+    token types come on top, so its heads start less sharp: at 0.4 on the neighbour.
+    """
     word = np.array(leaves[paths.words])
     size, hidden = word.shape[1], config.hidden
     head_dim = hidden // config.heads

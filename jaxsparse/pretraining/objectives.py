@@ -69,7 +69,7 @@ def next_token(vocabulary: "Vocabulary") -> Objective:
 
 def masked_words(vocabulary: "Vocabulary") -> Objective:
     """Masked language modelling (Devlin et al. 2019) of whole words, drawn anew each
-    time; always [MASK], since nothing else is ever asked of the generator."""
+    time; always [MASK], since that is what a blank will be."""
 
     def make(windows, generator) -> Examples:
         framed = [
@@ -165,7 +165,7 @@ def _corrupt(
         decoder += [sentinel, *row[begin:end].tolist()]
         at = end
     encoder += [*_behind_sentinel(row[at:], vocabulary, at > 0), vocabulary.end]
-    decoder.append(vocabulary.sentinels[min(len(spans), len(vocabulary.sentinels) - 1)])
+    decoder.append(vocabulary.sentinels[len(spans)])
     return encoder, decoder
 
 
@@ -234,9 +234,7 @@ class Vocabulary:
     def of(cls, tokenizer: tokenizers.Tokenizer) -> "Vocabulary":
         ids = tokenizer.get_vocab()
         texts = [text for text, _ in sorted(ids.items(), key=lambda item: item[1])]
-        special = {
-            number for number in tokenizer.get_added_tokens_decoder() if number >= 0
-        }
+        special = set(tokenizer.get_added_tokens_decoder())
 
         def id_of(*names: str) -> int:
             return next((ids[name] for name in names if name in ids), -1)

@@ -2,8 +2,8 @@
 of it.
 
 Every model fits into 6 MB of float16, tokenizer included. Early batches hold short
-rows, which cost less and teach the near things first; later ones hold whole stories
-(Devlin et al. 2019, appendix A.2, do the same).
+rows, which cost less and teach the near things first; later ones are as long as the
+model's limit (Devlin et al. 2019, appendix A.2, do the same).
 """
 
 from collections.abc import Mapping

@@ -39,7 +39,7 @@ from jaxsparse.weights import rules, writing
 from jaxsparse.weights.checkpoint import Checkpoints
 from jaxsparse.whole import whole_file
 
-VALIDATION_ROWS = 32  # of the longest stage, the same ones each time
+VALIDATION_ROWS = 32  # the same ones each time
 _VALIDATION_SEED = 2**32 - 1
 
 
@@ -62,19 +62,23 @@ class Run:
 
     def batch(self, step: int) -> Examples:
         """The examples of a step: a function of the step alone."""
+        first, length = self._stage(step)
+        rows = max(1, self.recipe.batch_tokens // length)
+        window = length - FRAME[self.recipe.family.name]
+        windows = self.corpus.windows(window, rows, step - first, self.seed)
+        return self.objective(windows, np.random.default_rng([self.seed, step]))
+
+    def _stage(self, step: int) -> tuple[int, int]:
+        """The first step of the stage that a step belongs to, and the rows' length."""
         first, stage = 0, self.recipe.stages[0]
         for stage in self.recipe.stages:
             last = round(stage.until * self.recipe.schedule.steps)
             if step < last:
                 break
             first = last
-        rows = max(1, self.recipe.batch_tokens // stage.length)
-        window = stage.length - FRAME[self.recipe.family.name]
-        windows = self.corpus.windows(window, rows, step - first, self.seed)
-        return self.objective(windows, np.random.default_rng([self.seed, step]))
+        return first, stage.length
 
-    def validation_batches(self) -> Iterator[Examples]:
-        length = self.recipe.stages[-1].length
+    def validation_batches(self, length: int) -> Iterator[Examples]:
         window = length - FRAME[self.recipe.family.name]
         rows = max(1, self.recipe.batch_tokens // length)
         for number in range(max(1, VALIDATION_ROWS // rows)):
@@ -90,9 +94,11 @@ class Run:
     def _evaluate(self) -> Callable[[Params, Examples], tuple[jax.Array, jax.Array]]:
         return jax.jit(self.loss_sums)
 
-    def validation_loss(self, params: Params) -> float:
-        """Nats per target, on the same examples each time."""
-        sums = [self._evaluate(params, batch) for batch in self.validation_batches()]
+    def validation_loss(self, params: Params, steps: int) -> float:
+        """Nats per target, on the same examples each time, whose rows are as long as
+        those of the last of so many steps: what lies beyond them is not trained yet."""
+        _, length = self._stage(max(steps - 1, 0))
+        sums = [self._evaluate(params, one) for one in self.validation_batches(length)]
         return float(sum(total for total, _ in sums) / sum(count for _, count in sums))
 
 
@@ -110,11 +116,9 @@ def prepare(
             nothing has been written.
     """
     made_of = _made_of(recipe, seed, texts, validation_texts)
-    begun = _is_begun(directory, made_of)
     family = recipe.family
     files = directory / "tokenizer"
-    found = begun and (files / "tokenizer.json").is_file()
-    if found:
+    if _is_begun(directory, made_of) and (files / "tokenizer.json").is_file():
         tokenizer = tokenizers.Tokenizer.from_file(str(files / "tokenizer.json"))
     else:
         tokenizer = vocabulary.train(family.name, texts, recipe.vocabulary)
@@ -131,9 +135,7 @@ def prepare(
         apply=make_apply(family, config, "float32"),
     )
     _check_lengths(run)
-    if not found:
-        vocabulary.save(tokenizer, family.name, recipe.stages[-1].length, files)
-        _claim(directory, made_of)
+    _claim(run, tokenizer, made_of)
     return run
 
 
@@ -178,6 +180,8 @@ def _is_begun(directory: Path, made_of: Mapping[str, Any]) -> bool:
         begun = json.loads(record.read_text(encoding="utf-8"))
     except ValueError:
         begun = {}
+    if not isinstance(begun, dict):
+        begun = {}
     if differ := [key for key in made_of if begun.get(key) != made_of[key]]:
         raise InputError(
             f"{directory} holds a run with another {' and '.join(differ)}; "
@@ -186,11 +190,22 @@ def _is_begun(directory: Path, made_of: Mapping[str, Any]) -> bool:
     return True
 
 
-def _claim(directory: Path, made_of: Mapping[str, Any]) -> None:
-    """Writes down what the run is made of; its tokenizer is there already."""
-    text = json.dumps(made_of, indent=2)
-    with whole_file(directory / "run.json") as partial:
-        partial.write_text(f"{text}\n", encoding="utf-8")
+def _claim(
+    run: Run, tokenizer: tokenizers.Tokenizer, made_of: Mapping[str, Any]
+) -> None:
+    """Writes the tokenizer and then what the run is made of, unless both are there."""
+    files = run.tokenizer_directory
+    run.directory.mkdir(parents=True, exist_ok=True)
+    with _locked(run.directory):
+        # Again: another process may have begun a run since.
+        begun = _is_begun(run.directory, made_of)
+        if begun and (files / "tokenizer.json").is_file():
+            return
+        length = run.recipe.stages[-1].length
+        vocabulary.save(tokenizer, run.recipe.family.name, length, files)
+        with whole_file(run.directory / "run.json") as partial:
+            text = json.dumps(made_of, indent=2)
+            partial.write_text(f"{text}\n", encoding="utf-8")
 
 
 def _digest(texts: Sequence[str]) -> str:
@@ -203,7 +218,7 @@ def _digest(texts: Sequence[str]) -> str:
 def pretrain(
     run: Run,
     checkpoint_every: int,
-    after_step: Callable[[int, Params, Float[jax.Array, ""]], Any],
+    after_step: Callable[[int, Params, Float[jax.Array, ""] | None], Any],
 ) -> Params:
     """Trains from where the directory's newest checkpoint stands; see `train`.
 
@@ -241,13 +256,24 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def export(run: Run, params: Params, directory: Path, dtype: str = "float16") -> None:
-    """Writes the model for transformers, its weights rounded to `dtype`."""
+    """Writes the model for transformers, its weights rounded to `dtype`.
+
+    Raises:
+        InputError: the directory exists; a weight is too large for the dtype.
+    """
     leaves: Mapping[str, np.ndarray] = {
         path: np.asarray(leaf) for path, leaf in trees.flatten(params).items()
     }
     table = rules.active_rules(
         run.recipe.family.table, {path: leaf.shape for path, leaf in leaves.items()}
     )
+    largest = float(jnp.finfo(dtype).max)
+    for path, leaf in leaves.items():
+        if not np.abs(leaf).max() <= largest:
+            raise InputError(
+                f"{path}: weights up to {np.abs(leaf).max():.3g} are too large for "
+                f"{dtype}; export another dtype"
+            )
     tensors = {
         name: writing.Tensor(values().shape, np.dtype(jnp.dtype(dtype)), values)
         for name, values in rules.to_hf(table, leaves).items()

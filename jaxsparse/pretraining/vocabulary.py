@@ -141,7 +141,14 @@ def _unigram(texts: Sequence[str], size: int) -> tokenizers.Tokenizer:
         for number in range(pieces.GetPieceSize())
     ]
     made = tokenizers.Tokenizer(models.Unigram(vocabulary, unk_id=2))
-    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    # As transformers' T5Tokenizer does, whatever the file says: no piece is a space
+    # alone because one stands before a sentinel.
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace(prepend_scheme="always"),
+        ]
+    )
     made.decoder = decoders.Metaspace(prepend_scheme="always")
     made.add_special_tokens(special)
     made.add_special_tokens([f"<extra_id_{i}>" for i in reversed(range(SENTINELS))])

@@ -17,8 +17,10 @@ DENSE = 1000  # tokens; below, few may be of full rank, and ARPACK would not con
 
 def word_vectors(
     tokens: Int[np.ndarray, " token"], vocabulary: int, size: int
-) -> Float[np.ndarray, "vocab size"]:
+) -> Float[np.ndarray, "vocab found"]:
     """One row per token id; its entries have mean square 1 over the tokens that occur.
+
+    There are `size` columns, or as many as there are tokens that occur.
 
     Tokens that never occur have a row of zeros. The same tokens give the same vectors.
     """

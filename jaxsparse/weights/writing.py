@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from jaxsparse.types import InputError
 from jaxsparse.weights.reading import SAFETENSORS
 from jaxsparse.weights.rules import Shape
-from jaxsparse.whole import whole_directory
+from jaxsparse.whole import umask, whole_directory
 
 SHARD_BYTES = 5 * 10**9  # one shard is held in memory while it is written
 
@@ -77,7 +77,7 @@ def _write_shards(
             for name in names
         }
         save_file(values, directory / file, metadata={"format": "pt"})
-        (directory / file).chmod(0o666 & ~_umask())  # it comes readable by us alone
+        (directory / file).chmod(0o666 & ~umask())  # it comes readable by us alone
         weight_map |= dict.fromkeys(names, file)
     if len(shards) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())

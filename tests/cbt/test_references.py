@@ -13,7 +13,7 @@ from jaxsparse.cbt.references import from_references, to_lines
 from jaxsparse.types import InputError
 
 OPTIONS = ("bell", "coat", "door", "fork", "gate", "hen", "inn", "jug", "key", "lamp")
-BUILT = Built("mill", "CN", 21, 2, OPTIONS)
+BUILT = Built("mill", "CN", 21, 2, "hen", OPTIONS)
 STORY = [f"Ann can't count to {number}." for number in range(21)]
 BOOK = "\n\n".join([*STORY, "So the hen went home."])
 
@@ -35,7 +35,7 @@ def changed(**changes):
 
 
 def test_references_become_whole_items(tmp_path):
-    second = changed(sentence=20, token=5, options=("20", *OPTIONS[1:]))
+    second = changed(sentence=20, token=5, answer="20", options=("20", *OPTIONS[1:]))
     first, other = items(write(tmp_path, BUILT, second))
     assert first.fields == {
         "sentences": [f"Ann ca n't count to {number} ." for number in range(1, 21)],
@@ -55,6 +55,7 @@ FIELDS = st.tuples(
     st.sampled_from(["CN", "NE"]),
     st.integers(20),
     st.integers(0),
+    st.text(),
     st.lists(st.text(), min_size=10, max_size=10).map(tuple),
 )
 
@@ -75,11 +76,12 @@ def test_a_line_holds_one_question_whole(fields):
     [
         (changed(sentence=22), "mill has no sentence 22"),
         (changed(sentence=19), "mill has no sentence 19"),
-        (changed(token=3), "mill, sentence 21: token 3 is none of bell|coat"),
-        (changed(token=6), "mill, sentence 21: token 6 is none of bell|coat"),
+        (changed(token=3), "mill, sentence 21: token 3 is not 'hen'; the"),
+        (changed(answer="inn"), "mill, sentence 21: token 2 is not 'inn'; the"),
+        (changed(token=6), "mill, sentence 21: token 6 is not 'hen'; the"),
     ],
 )
-def test_a_place_that_holds_no_option_is_told_by_line(tmp_path, built, message):
+def test_a_place_without_the_answer_is_told_by_line(tmp_path, built, message):
     with pytest.raises(InputError) as raised:
         items(write(tmp_path, BUILT, built))
     assert f"questions.jsonl:2: {message}" in str(raised.value)

@@ -60,7 +60,7 @@ def test_words_that_occur_are_their_vectors(family):
 
 def test_sentinels_stay_apart_and_a_mask_is_nothing_but_its_place():
     _, _, leaves = made("t5")
-    rows = leaves[WORDS["t5"]][200:300]
+    rows = leaves[WORDS["t5"]][-100:]
     cosines = rows @ rows.T / np.linalg.norm(rows, axis=1) ** 2
     assert np.abs(cosines - np.diag(np.diag(cosines))).max() < 0.5
     _, _, leaves = made("electra")
@@ -116,7 +116,7 @@ def test_t5_has_a_bias_for_each_head_that_is_of_one_distance():
 
 def test_a_sentinel_finds_itself_among_many():
     config, _, leaves = made("t5")
-    rows = leaves[WORDS["t5"]][200:300]
+    rows = leaves[WORDS["t5"]][-100:]
     rows = rows / np.sqrt((rows**2).mean(-1, keepdims=True))
     kernels = [
         leaves[f"decoder/block/cross_attention/{name}/kernel"][0] for name in "qk"

@@ -17,6 +17,8 @@ from transformers import AutoTokenizer
 
 from jaxsparse import load_model, trees
 from jaxsparse.pretraining import RECIPES, Run, export, prepare, pretrain
+from jaxsparse.pretraining import run as run_module
+from jaxsparse.pretraining.initial import initial_params
 from jaxsparse.types import InputError
 from tests import rows, tiny
 from tests.pretraining import little
@@ -170,7 +172,7 @@ def test_the_seed_decides_on_batches_and_not_on_validation(tmp_path):
         [batch.inputs.tokens for batch in pair]
         for pair in (
             [run.batch(0) for run in runs],
-            [next(run.validation_batches()) for run in runs],
+            [next(run.validation_batches(24)) for run in runs],
         )
     )
     assert (batches[0] != batches[1]).any()
@@ -181,14 +183,31 @@ def test_the_validation_loss_is_that_of_its_batches_as_a_whole(trained):
     """Of T5, whose batches have numbers of targets of their own."""
     run, params = trained("t5").run, trained("t5").params
     apply, total, counts = jax.jit(run.apply), 0.0, []
-    for batch in run.validation_batches():
+    for batch in run.validation_batches(24):
         logits = np.asarray(apply(params, batch.inputs), np.float64)
         logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
         losses = -np.take_along_axis(logits, np.asarray(batch.targets)[..., None], -1)
         total += losses[..., 0][batch.valid].sum()
         counts.append(batch.valid.sum())
     assert len(set(counts)) > 1
-    assert run.validation_loss(params) == pytest.approx(total / sum(counts), rel=1e-5)
+    assert run.validation_loss(params, 2) == pytest.approx(
+        total / sum(counts), rel=1e-5
+    )
+
+
+def test_the_validation_loss_is_of_rows_as_long_as_those_trained_on(tmp_path):
+    run = prepared(little.recipe("gpt2", 4), tmp_path)  # two steps of 16, two of 24
+    lengths = []
+
+    class Spy(Run):
+        def validation_batches(self, length):
+            lengths.append(length)
+            yield from super().validation_batches(length)
+
+    params = initial_params(FAMILIES["gpt2"], run.config, 0, run.corpus.tokens)
+    for steps in range(5):
+        Spy(**vars(run)).validation_loss(params, steps)
+    assert lengths == [16, 16, 16, 24, 24]
 
 
 # Directories
@@ -236,10 +255,11 @@ def test_a_directory_of_another_run_is_refused_by_what_differs(tmp_path, change,
     assert files(tmp_path) == before
 
 
-def test_a_damaged_record_is_refused(tmp_path):
+@pytest.mark.parametrize("content", ["{", "[]", "null"])
+def test_a_damaged_record_is_refused(tmp_path, content):
     recipe = little.recipe("gpt2")
     prepared(recipe, tmp_path)
-    (tmp_path / "run.json").write_text("{")
+    (tmp_path / "run.json").write_text(content)
     with pytest.raises(InputError, match="holds a run with another recipe"):
         prepared(recipe, tmp_path)
 
@@ -281,6 +301,33 @@ with open({str(run.directory / ".lock")!r}, "w") as file:
             pretrain(run, 2, lambda *told: None)
         holder.stdin.close()
     assert not (run.directory / "checkpoints").exists()
+
+
+def test_a_directory_that_was_claimed_meanwhile_is_refused(tmp_path, monkeypatch):
+    """Two first starts at once: the later one finds the record when it is to write."""
+    real, asked = run_module._is_begun, []
+
+    def is_begun(directory, made_of):
+        asked.append(None)
+        if len(asked) == 1:
+            prepared(little.recipe("gpt2"), tmp_path / "work", seed=7)
+            return False
+        return real(directory, made_of)
+
+    monkeypatch.setattr(run_module, "_is_begun", is_begun)
+    with pytest.raises(InputError, match="holds a run with another seed"):
+        prepared(little.recipe("gpt2"), tmp_path / "work")
+    record = json.loads((tmp_path / "work/run.json").read_text())
+    assert record["seed"] == 7
+
+
+def test_an_export_says_what_is_too_large_for_its_dtype(trained, tmp_path):
+    run = trained("gpt2").run
+    params = jax.tree.map(np.asarray, trained("gpt2").params)
+    params = {**params, "wpe": {"embedding": params["wpe"]["embedding"] + 70_000}}
+    with pytest.raises(InputError, match=r"wpe/embedding: weights up to 7e.04 are too"):
+        export(run, params, tmp_path / "export")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_export_never_overwrites(trained):
