@@ -137,7 +137,8 @@ def train(
         after_step(done, state["params"], loss)
         if done % checkpoint_every == 0 or done == schedule.steps:
             # The loss is that before the step: it does not tell what the step did.
-            if not jnp.isfinite(loss + optax.global_norm(state["params"])):
+            leaves = (loss, *jax.tree.leaves(state["params"]))
+            if not all(jnp.isfinite(leaf).all() for leaf in leaves):
                 raise InputError(
                     f"after {done} steps the loss, {float(loss)}, or the weights are "
                     "not finite; lower the learning rate, in another directory"

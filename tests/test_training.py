@@ -193,7 +193,9 @@ class Run:
                 asked,
                 checkpoints,
                 checkpoint_every=every,
-                after_step=lambda step, _, loss: self.told.append((step, float(loss))),
+                after_step=lambda step, _, loss: self.told.append(
+                    (step, None if loss is None else float(loss))
+                ),
             )
 
     def saved(self):
