@@ -23,6 +23,7 @@ from experiments import command
 from experiments.paths import new_directory, text_files
 from jaxsparse.cbt import SPLITS, WORD_CLASSES, build, references, writers
 from jaxsparse.cbt.books import Book, read_book
+from jaxsparse.cbt.questions import BLANK
 from jaxsparse.types import InputError
 from jaxsparse.whole import whole_directory
 

@@ -14,10 +14,15 @@ def text_files(flag: str, names: Sequence[str]) -> list[Path]:
         raise InputError(f"--{flag} is missing; name text files or their directory")
     found: list[Path] = []
     for name in names:
+        if not name:
+            raise InputError(f"--{flag}: an entry is empty; name a file or a directory")
         path = Path(os.path.expanduser(name))
         if not path.exists():
             raise InputError(f"--{flag}={name}: no such file or directory")
-        inside = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        inside = [path]
+        if path.is_dir():
+            of_texts = (one for one in path.iterdir() if one.suffix.lower() == ".txt")
+            inside = sorted(of_texts)
         if not inside:
             raise InputError(f"--{flag}={name}: no .txt file in that directory")
         found += inside
@@ -62,5 +67,5 @@ def check_writable(flag: str, directory: Path) -> None:
             f"--{flag}={directory}: cannot write in {nearest} ({error.strerror}); "
             "name another directory"
         ) from None
-    if len(os.fsencode(directory.name)) > LONGEST_NAME:
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in directory.parts):
         raise InputError(f"--{flag}={directory}: the name is too long")

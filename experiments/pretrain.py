@@ -41,6 +41,7 @@ flags.DEFINE_string(
     "questions to ask on the way; empty: none",
 )
 flags.DEFINE_enum("split", "validation", cbt.SPLITS, "of the questions")
+flags.DEFINE_list("word_classes", None, "of CN,NE,V,P (default: all)")
 flags.DEFINE_bool("skip_malformed", False, "leave malformed questions out")
 flags.DEFINE_integer(
     "num_examples", 100, "so many of them, even over the classes; 0: all", lower_bound=0
@@ -80,9 +81,10 @@ def run_directory(exported: Path) -> Path:
         raise InputError("--work is missing; name the directory of the run")
     directory = Path(os.path.abspath(os.path.expanduser(FLAGS.work)))
     check_writable("work", directory)
-    if directory == exported or exported in directory.parents:
+    one, other = directory.resolve(), exported.resolve()
+    if one == other or one in other.parents or other in one.parents:
         raise InputError(
-            f"--work={FLAGS.work}: lies in --export, which is written at the end; "
+            f"--work={FLAGS.work} and --export={FLAGS.export}: one lies in the other; "
             "name another directory"
         )
     return directory
@@ -91,7 +93,7 @@ def run_directory(exported: Path) -> Path:
 def read_questions() -> tuple[cbt.Question, ...]:
     if not FLAGS.data:
         return ()
-    reading = cbt.read(FLAGS.data, FLAGS.split, None)
+    reading = cbt.read(FLAGS.data, FLAGS.split, FLAGS.word_classes)
     cbt.check(reading.malformed, FLAGS.skip_malformed)
     if reading.malformed:
         print(f"{len(reading.malformed)} malformed items left out", file=sys.stderr)
@@ -102,7 +104,7 @@ def recipe() -> pretraining.Recipe:
     chosen = RECIPES[FLAGS.model]
     schedule = chosen.schedule
     if FLAGS.steps:
-        warmup = min(schedule.warmup, FLAGS.steps // 10)
+        warmup = min(schedule.warmup, math.ceil(FLAGS.steps / 10), FLAGS.steps - 1)
         schedule = dataclasses.replace(schedule, steps=FLAGS.steps, warmup=warmup)
     if not math.isfinite(FLAGS.learning_rate):
         raise InputError(f"--learning_rate={FLAGS.learning_rate}: pass a number")

@@ -13,11 +13,13 @@ from jaxsparse.cbt import treebank
 from jaxsparse.types import InputError, brief
 
 START = re.compile(
-    r"^\W*(START OF (THE|THIS) PROJECT GUTENBERG.*|END.?THE SMALL PRINT.*)$",
+    r"^[^\w\n]*(START\s+OF\s+((THE|THIS)\s+)?PROJECT\s+GUTENBERG.*"
+    r"|END.?THE SMALL PRINT.*)$",
     re.MULTILINE | re.IGNORECASE,
 )
 END = re.compile(
-    r"^\W*END OF (THE |THIS )?PROJECT GUTENBERG.*$", re.MULTILINE | re.IGNORECASE
+    r"^[^\w\n]*(THE\s+)?END\s+OF\s+((THE|THIS)\s+)?PROJECT\s+GUTENBERG.*$",
+    re.MULTILINE | re.IGNORECASE,
 )
 _PROSE_END = re.compile(r"""[.!?:;,-]["')\]]*$""")
 
@@ -39,7 +41,8 @@ def read_book(path: Path) -> Book:
     """Reads a book in UTF-8.
 
     Raises:
-        InputError: the file cannot be read, is not UTF-8, or holds no prose.
+        InputError: the file cannot be read, is not UTF-8, holds no prose, or more than
+            one of Project Gutenberg's books.
     """
     try:
         text = path.read_bytes().decode()
@@ -51,19 +54,30 @@ def read_book(path: Path) -> Book:
             f"{path}:{line}: byte {error.start + 1} of the file is not UTF-8; "
             "convert the file to UTF-8"
         ) from None
+    text = _with_newlines(text)
+    first_end, starts = END.search(text), list(START.finditer(text))
+    if first_end and starts and first_end.start() < starts[-1].start():
+        raise InputError(f"{path} holds more than one book; make a file of each")
     book = parse_book(text, path.stem)
     if not book.paragraphs:
-        raise InputError(f"{path} holds no paragraph of prose; name a plain-text book")
+        raise InputError(
+            f"{path} holds no paragraph of prose: mostly in lower case, with a "
+            "punctuation mark at its end; name a plain-text book"
+        )
     return book
 
 
 def parse_book(text: str, name: str) -> Book:
-    text = _without_licence(text.removeprefix("\ufeff").replace("\r\n", "\n"))
+    text = _without_licence(_with_newlines(text))
     text = treebank.straighten(text).replace("_", "")
     blocks = [" ".join(block.split()) for block in re.split(r"\n\s*\n", text)]
     blocks = [block for block in blocks if block]
     prose = tuple(block for block in blocks if _is_prose(block))
     return Book(name, prose, len(blocks) - len(prose))
+
+
+def _with_newlines(text: str) -> str:
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _without_licence(text: str) -> str:

@@ -54,8 +54,12 @@ class Log:
         text = self._file.read_text(encoding="utf-8", errors="replace")
         for line in text.splitlines():
             try:
-                yield json.loads(line)
+                read = json.loads(line)
             except ValueError:
+                read = None
+            if isinstance(read, dict) and isinstance(read.get("step"), int):
+                yield read
+            else:
                 tqdm.write(f"{self._file}: left out {line!r}", file=sys.stderr)
 
     def _measure(self, step: int, params: Any) -> None:

@@ -175,13 +175,18 @@ def _is_begun(directory: Path, made_of: Mapping[str, Any]) -> bool:
     """Raises InputError for what is begun and is made of something else."""
     record = directory / "run.json"
     if not record.is_file():
+        if (directory / "checkpoints").exists():
+            raise InputError(
+                f"{directory} holds checkpoints, but no run.json that says what of; "
+                "name another directory"
+            )
         return False
     try:
         begun = json.loads(record.read_text(encoding="utf-8"))
     except ValueError:
-        begun = {}
+        begun = None
     if not isinstance(begun, dict):
-        begun = {}
+        raise InputError(f"{record} is damaged; name another directory")
     if differ := [key for key in made_of if begun.get(key) != made_of[key]]:
         raise InputError(
             f"{directory} holds a run with another {' and '.join(differ)}; "
@@ -272,7 +277,7 @@ def export(run: Run, params: Params, directory: Path, dtype: str = "float16") ->
         if not np.abs(leaf).max() <= largest:
             raise InputError(
                 f"{path}: weights up to {np.abs(leaf).max():.3g} are too large for "
-                f"{dtype}; export another dtype"
+                f"{dtype}; lower the learning rate, in another directory"
             )
     tensors = {
         name: writing.Tensor(values().shape, np.dtype(jnp.dtype(dtype)), values)

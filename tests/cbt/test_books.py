@@ -112,3 +112,36 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nowhere.txt"):
         with pytest.raises(InputError, match=f"{path.name} cannot be read: "):
             read_book(path)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (
+            "*** START OF THE  PROJECT\xa0GUTENBERG EBOOK ***",
+            "END OF PROJECT GUTENBERG",
+        ),
+        ("*** START OF THE PROJECT\nGUTENBERG EBOOK ***", "End of\nProject Gutenberg"),
+        ("START OF PROJECT GUTENBERG", "The End of the Project Gutenberg EBook"),
+    ],
+)
+def test_marks_are_found_however_they_are_spaced_and_whatever_ends_lines(start, end):
+    text = f"The header.\n\n{start}\n\n{PROSE}\n\n{end}\n\nThe licence."
+    for newline in "\n", "\r\n", "\r":
+        assert parse_book(text.replace("\n", newline), "a").paragraphs == PARAGRAPHS
+
+
+def test_two_books_in_one_file_are_refused(tmp_path):
+    one = f"*** START OF THE PROJECT GUTENBERG EBOOK ***\n\n{PROSE}\n\n"
+    one += "*** END OF THE PROJECT GUTENBERG EBOOK ***\n\n"
+    path = tmp_path / "two.txt"
+    path.write_text(one)
+    assert read_book(path).paragraphs == PARAGRAPHS
+    path.write_text(one + one)
+    with pytest.raises(InputError, match="holds more than one book; make a file of"):
+        read_book(path)
+
+
+def test_many_empty_lines_take_no_time():
+    """With a pattern that backtracks, minutes."""
+    assert parse_book("\n" * 30_000 + PROSE, "a").paragraphs == PARAGRAPHS

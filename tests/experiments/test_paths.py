@@ -54,3 +54,18 @@ def test_a_directory_to_write_must_be_new(tmp_path):
         with pytest.raises(InputError, match=message):
             new_directory("out", name and str(name))
     assert sorted(tmp_path.iterdir()) == [dangling, file]
+
+
+def test_texts_are_found_whatever_case_their_suffix_has(tmp_path):
+    for name in "b.TXT", "a.txt", "c.md":
+        (tmp_path / name).write_text("x")
+    assert [path.name for path in text_files("books", [str(tmp_path)])] == [
+        "a.txt", "b.TXT",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="--books: an entry is empty; name a file"):
+        text_files("books", [str(tmp_path), ""])
+
+
+def test_every_part_of_a_new_path_must_have_a_name_of_usual_length(tmp_path):
+    with pytest.raises(InputError, match="the name is too long"):
+        new_directory("out", str(tmp_path / ("n" * 260) / "made"))

@@ -227,7 +227,9 @@ def test_a_loss_that_is_not_finite_ends_it(place, ended):
     assert ended["diverging"].status == 2
     assert all(line.startswith("step ") for line in shown)
     assert re.fullmatch(
-        r"error: the loss is (nan|inf) after 12 steps; lower the learning rate", last
+        r"error: after 12 steps the loss, (nan|inf), or the weights are not finite; "
+        r"lower the learning rate, in another directory",
+        last,
     )
     assert not (place / "diverging/export").exists()
 

@@ -262,7 +262,7 @@ def test_a_damaged_record_is_refused(tmp_path, content):
     recipe = little.recipe("gpt2")
     prepared(recipe, tmp_path)
     (tmp_path / "run.json").write_text(content)
-    with pytest.raises(InputError, match="holds a run with another recipe"):
+    with pytest.raises(InputError, match=r"run\.json is damaged; name another"):
         prepared(recipe, tmp_path)
 
 
@@ -303,6 +303,16 @@ with open({str(run.directory / ".lock")!r}, "w") as file:
             pretrain(run, 2, lambda *told: None)
         holder.stdin.close()
     assert not (run.directory / "checkpoints").exists()
+
+
+def test_checkpoints_that_nobody_claims_are_refused(tmp_path):
+    recipe = little.recipe("gpt2")
+    prepared(recipe, tmp_path)
+    (tmp_path / "run.json").unlink()
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(InputError, match=r"holds checkpoints, but no run\.json"):
+        prepared(recipe, tmp_path)
+    assert not (tmp_path / "run.json").exists()
 
 
 def test_a_directory_that_was_claimed_meanwhile_is_refused(tmp_path, monkeypatch):
