@@ -26,7 +26,7 @@ def word_vectors(
     """
     seen, compact = np.unique(tokens, return_inverse=True)
     information = _positive_information(_cooccurrences(compact, len(seen)))
-    left, values = _strongest(information, min(size, len(seen)))
+    left, values = _strongest(information, len(seen), min(size, len(seen)))
     # A singular vector's sign is chance.
     largest = np.abs(left).argmax(0)
     left = left * np.sign(left[largest, np.arange(len(values))])
@@ -37,14 +37,15 @@ def word_vectors(
 
 
 def _strongest(
-    matrix: scipy.sparse.csr_matrix, count: int
+    matrix: scipy.sparse.csr_matrix, rows: int, count: int
 ) -> tuple[Float[np.ndarray, "row count"], Float[np.ndarray, " count"]]:
     """Left singular vectors of the largest singular values, and these, ascending."""
-    if matrix.shape[0] <= DENSE:
+    if rows <= DENSE:
         left, values, _ = np.linalg.svd(matrix.toarray())
         return left[:, :count][:, ::-1], values[:count][::-1]
-    start = np.random.default_rng(0).standard_normal(matrix.shape[0])
+    start = np.random.default_rng(0).standard_normal(rows)
     left, values, _ = svds(matrix, k=count, v0=start)
+    assert left is not None  # since vectors are asked for
     return left, values
 
 

@@ -24,7 +24,7 @@ BAD = {
     "books elsewhere": (["--books=nowhere"], ["--books=nowhere: no such file"]),
     "no validation": (["--validation_books="], ["--validation_books is missing"]),
     "no work": (["--work="], ["--work is missing", "directory of the run"]),
-    "work is a file": (["--work=file.txt"], ["--work=file.txt: is a file; name"]),
+    "work is a file": (["--work=file.txt"], ["--work=", "file.txt is a file; name"]),
     "no export": (["--export="], ["--export is missing"]),
     "export exists": (["--export=file.txt"], ["--export=file.txt: exists already"]),
     "steps": (["--steps=-1"], ["--steps=-1", "non-negative"]),
