@@ -22,13 +22,11 @@ WORDS = {
 }
 WAVES = {
     "gpt2": neighbours.Waves(
-        words="wte/embedding",
         positions="wpe/embedding",
         attention=("h/attn/c_attn/kernel",),
         causal=True,
     ),
     "electra": neighbours.Waves(
-        words="embeddings/word/embedding",
         positions="embeddings/position/embedding",
         attention=("block/query/kernel", "block/key/kernel"),
         project="project/kernel",
@@ -59,7 +57,8 @@ def initial_params(
     if family.name == "t5":
         neighbours.by_biases(leaves, config)
     else:
-        neighbours.by_waves(leaves, WAVES[family.name], config)
+        words = WORDS[family.name]
+        neighbours.by_waves(leaves, words, WAVES[family.name], config)
     return trees.unflatten(leaves)
 
 

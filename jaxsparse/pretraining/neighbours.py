@@ -47,9 +47,9 @@ def by_biases(leaves: dict[str, Any], config: Any) -> None:
 
 @dataclass(frozen=True)
 class Waves:
-    """Where a family that learns its positions has what `by_waves` sets."""
+    """Where a family that learns its positions has what `by_waves` sets, but for its
+    words."""
 
-    words: str
     positions: str
     attention: tuple[
         str, ...
@@ -63,7 +63,9 @@ def wave_dimensions(size: int, config: Any) -> int:
     return min(config.hidden // config.heads, size // 3) // 2 * 2
 
 
-def by_waves(leaves: dict[str, Any], paths: Waves, config: Any) -> None:
+def by_waves(
+    leaves: dict[str, Any], words_path: str, paths: Waves, config: Any
+) -> None:
     """GPT-2 and ELECTRA, their first layer: by sinusoids (Vaswani et al. 2017, section
     3.5) in dimensions that words leave free at first. A rotation of them is a shift,
     and queries are rotated against keys.
@@ -71,14 +73,14 @@ def by_waves(leaves: dict[str, Any], paths: Waves, config: Any) -> None:
     The amplitudes are for embeddings that are words and positions alone. ELECTRA's
     token types come on top, so its heads start less sharp: at 0.4 on the neighbour.
     """
-    word = np.array(leaves[paths.words])
+    word = np.array(leaves[words_path])
     size, hidden = word.shape[1], config.hidden
     head_dim = hidden // config.heads
     dimensions = wave_dimensions(size, config)
     waves, words = dimensions // 2, size - dimensions
     rates = np.pi / 2 * 64.0 ** (-np.arange(waves) / waves)
     word[:, words:] = 0
-    leaves[paths.words] = jnp.asarray(word)
+    leaves[words_path] = jnp.asarray(word)
     angles = np.arange(config.positions)[:, None] * rates
     table = np.zeros((config.positions, size), np.float32)
     table[:, words:] = np.concatenate([np.sin(angles), np.cos(angles)], 1)

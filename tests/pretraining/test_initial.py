@@ -78,7 +78,7 @@ def test_a_head_of_the_first_layer_looks_at_one_neighbour(family):
     config, _, leaves = made(family)
     paths = WAVES[family]
     words = np.random.default_rng(0).integers(8, 100, LENGTH)
-    hidden = leaves[paths.words][words] + leaves[paths.positions][:LENGTH]
+    hidden = leaves[WORDS[family]][words] + leaves[paths.positions][:LENGTH]
     if family == "electra":
         hidden = normalised(hidden + leaves["embeddings/token_type/embedding"][0])
         hidden = hidden @ leaves[paths.project]
