@@ -1,5 +1,6 @@
 """Children's Book Test questions: from files or the hub to `Question` records."""
 
+from jaxsparse.cbt.baselines import chance, frequency_prior, most_frequent_option
 from jaxsparse.cbt.detokenize import STYLES, detokenize
 from jaxsparse.cbt.questions import (
     BLANK,
@@ -21,8 +22,11 @@ __all__ = [
     "Malformed",
     "Question",
     "Reading",
+    "chance",
     "check",
     "detokenize",
+    "frequency_prior",
+    "most_frequent_option",
     "read",
     "select",
 ]

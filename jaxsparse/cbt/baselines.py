@@ -1,0 +1,63 @@
+"""What choosing without a model gets right: the story's most frequent option, chance.
+
+Source: Hill et al. (2016), The Goldilocks Principle, https://arxiv.org/abs/1511.02301,
+"maximum frequency (context)".
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+import numpy as np
+from jaxtyping import Bool
+
+from jaxsparse.cbt.questions import Question
+
+
+def frequency_prior(questions: Sequence[Question]) -> Bool[np.ndarray, " question"]:
+    """Whether the most frequent option of each question is its answer."""
+    return np.array(
+        [
+            question.options[most_frequent_option(question)] == question.answer
+            for question in questions
+        ],
+        bool,
+    )
+
+
+def most_frequent_option(question: Question) -> int:
+    """The index of the option that the 20 sentences hold most often; first of equals.
+
+    Tokens stand between white space, as CBT's text has them, and their case is ignored.
+    An option of several tokens is counted as that run of tokens within one sentence.
+    """
+    options = [_tokens(option) for option in question.options]
+    lengths = {len(option) for option in options}
+    counts = Counter(
+        run
+        for sentence in question.context
+        for length in lengths
+        for run in _runs(_tokens(sentence), length)
+    )
+    return max(range(len(options)), key=lambda index: counts[options[index]])
+
+
+def chance(questions: Sequence[Question]) -> float:
+    """The accuracy, as a fraction, of choosing one of each question's options blindly.
+
+    An answer that stands among the options more than once is hit that much more often.
+
+    Raises:
+        ValueError: no questions.
+    """
+    if not questions:
+        raise ValueError("chance needs at least one question; got none")
+    return fmean(one.options.count(one.answer) / len(one.options) for one in questions)
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(text.casefold().split())
+
+
+def _runs(tokens: tuple[str, ...], length: int) -> Iterator[tuple[str, ...]]:
+    return zip(*(tokens[start:] for start in range(length)), strict=False)
