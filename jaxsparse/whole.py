@@ -1,12 +1,16 @@
 """Files and directories that are written whole or not at all: under another name first,
-then renamed."""
+then renamed; and directories that one process at a time writes to."""
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
+
+from jaxsparse.types import InputError
 
 
 @contextmanager
@@ -32,6 +36,45 @@ def whole_directory(directory: Path) -> Iterator[Path]:
         os.replace(partial, directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Keeps other processes from a directory; the lock goes with its process, however
+    that ends.
+
+    Raises:
+        InputError: another process holds it.
+    """
+    path = directory / ".lock"
+    with _lock(path) as file:
+        with suppress(OSError):  # who holds it is a courtesy, and the disk may be full
+            file.truncate(0)
+            os.write(file.fileno(), f"{os.getpid()}\n".encode())
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> TextIO:
+    while True:
+        file = path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                file.seek(0)
+                holder = file.read().strip()
+            raise InputError(
+                f"{path.parent}: another process{f' ({holder})' * bool(holder)} is "
+                "writing there; wait for it, or name another directory"
+            ) from None
+        # Its holder may have taken the file away since: then others would lock another.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()
 
 
 def umask() -> int:

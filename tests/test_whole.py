@@ -1,8 +1,12 @@
 """Files and directories that are there as a whole or not at all."""
 
+import os
+
 import pytest
 
-from jaxsparse.whole import whole_directory, whole_file
+from jaxsparse import whole
+from jaxsparse.types import InputError
+from jaxsparse.whole import held, whole_directory, whole_file
 
 
 def test_a_file_appears_when_all_of_it_is_written(tmp_path):
@@ -51,3 +55,36 @@ def test_nothing_stays_of_what_was_not_finished(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         stop_halfway(tmp_path / "made")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_is_held_by_one_and_let_go(tmp_path):
+    with held(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+        with pytest.raises(InputError, match="another process"), held(tmp_path):
+            pytest.fail("was held twice")
+    assert list(tmp_path.iterdir()) == []
+    with held(tmp_path):
+        pass
+
+
+def test_a_lock_that_was_left_behind_holds_nobody(tmp_path):
+    (tmp_path / ".lock").write_text("4194304999\n")  # of a process that was killed
+    with held(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_taken_away_between_opening_and_locking_is_not_ours(
+    tmp_path, monkeypatch
+):
+    """Its holder may let go, and a third process make a new one."""
+    flock = whole.fcntl.flock
+
+    def late(file, how):
+        monkeypatch.setattr(whole.fcntl, "flock", flock)
+        (tmp_path / ".lock").unlink()
+        (tmp_path / ".lock").touch()
+        flock(file, how)
+
+    monkeypatch.setattr(whole.fcntl, "flock", late)
+    with held(tmp_path), pytest.raises(InputError), held(tmp_path):
+        pytest.fail("was held twice")

@@ -2,12 +2,10 @@
 made of, so that a restart goes on with the same run or says that it cannot."""
 
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +35,7 @@ from jaxsparse.training import train
 from jaxsparse.types import InputError, Params
 from jaxsparse.weights import rules, writing
 from jaxsparse.weights.checkpoint import Checkpoints
-from jaxsparse.whole import whole_file
+from jaxsparse.whole import held, whole_file
 
 VALIDATION_ROWS = 32  # the same ones each time
 _VALIDATION_SEED = 2**32 - 1
@@ -201,7 +199,7 @@ def _claim(
     """Writes the tokenizer and then what the run is made of, unless both are there."""
     files = run.tokenizer_directory
     run.directory.mkdir(parents=True, exist_ok=True)
-    with _locked(run.directory):
+    with held(run.directory):
         # Again: another process may have begun a run since.
         begun = _is_begun(run.directory, made_of)
         if begun and (files / "tokenizer.json").is_file():
@@ -232,7 +230,7 @@ def pretrain(
     """
     params = initial_params(run.recipe.family, run.config, run.seed, run.corpus.tokens)
     with (
-        _locked(run.directory),
+        held(run.directory),
         Checkpoints(run.directory / "checkpoints") as checkpoints,
     ):
         return train(
@@ -244,20 +242,6 @@ def pretrain(
             checkpoint_every=checkpoint_every,
             after_step=after_step,
         )
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Holds the directory; a lock goes with its process, however that ends."""
-    with (directory / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{directory}: another process is training there; wait for it, or "
-                "name another directory"
-            ) from None
-        yield
 
 
 def export(run: Run, params: Params, directory: Path, dtype: str = "float16") -> None:

@@ -299,7 +299,7 @@ with open({str(run.directory / ".lock")!r}, "w") as file:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", script], **pipes) as holder:
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(InputError, match="another process is training there; wait"):
+        with pytest.raises(InputError, match="another process is writing there; wait"):
             pretrain(run, 2, lambda *told: None)
         holder.stdin.close()
     assert not (run.directory / "checkpoints").exists()

@@ -1,0 +1,312 @@
+"""What has been scored, kept in one SQLite file: no question is scored twice.
+
+A batch is one committed transaction, so that a run which is killed has lost the batch
+in flight and nothing else. An answer is found again by all that decides it: the content
+of weights and question, how the one was pruned and the other put (`Conditions`). Where
+it was scored decides nothing; `sessions` tell it of each answer.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from jaxsparse.types import InputError
+from jaxsparse.whole import held
+
+NAME = "journal.sqlite"
+FORMAT = 1  # raised when older programs could no longer read what newer ones write
+APPLICATION = int.from_bytes(b"jxsp")  # how SQLite files tell whose they are
+
+_TABLES = """
+CREATE TABLE conditions (
+    id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, content TEXT NOT NULL
+);
+CREATE TABLE sessions (id INTEGER PRIMARY KEY, made_by TEXT NOT NULL);
+CREATE TABLE answers (
+    conditions INTEGER NOT NULL REFERENCES conditions,
+    question TEXT NOT NULL,       -- digest of its content
+    scores BLOB NOT NULL,         -- float32, little-endian, one for each option
+    option_tokens BLOB NOT NULL,  -- int32, likewise
+    seconds REAL NOT NULL,        -- its share of its batch
+    session INTEGER NOT NULL REFERENCES sessions,
+    PRIMARY KEY (conditions, question)
+) WITHOUT ROWID;
+"""
+_REMEDY = "move it away, or name another directory with --out"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """All that decides what a model says to a question, but for the question.
+
+    Of a dense model, which no recipe made, `method` is "dense" and the rest None.
+    """
+
+    weights: str  # digest of the model's content
+    method: str
+    pattern: str | None
+    scope: str | None
+    prunable: str | None
+    sparsity: float
+    seed: int | None
+    calibration: str | None  # digest of the text
+    protocol: str
+    context: str
+    detokenize: str
+    dtype: str
+    revision: int  # of scoring
+
+    @property
+    def content(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model said to one question."""
+
+    scores: Float32[np.ndarray, " option"]  # nats, or probabilities
+    option_tokens: Int32[np.ndarray, " option"]
+    seconds: float
+
+
+class Journal:
+    """The answers so far, in a file or, without one, in memory.
+
+    Raises:
+        InputError: from any method, when the file cannot be read or written.
+    """
+
+    def __init__(
+        self, path: Path | None = None, made_by: Mapping[str, Any] | None = None
+    ):
+        self.path = path
+        self._made_by = json.dumps(made_by or {}, sort_keys=True)
+        self._session: int | None = None
+        self._read: Counter[int] = Counter()  # session -> its answers read
+        self._ids: dict[Conditions, int] = {}
+        self.recorded = 0
+        with self._explained():
+            self._file = sqlite3.connect(
+                path or ":memory:", timeout=60, isolation_level=None
+            )
+            try:
+                self._open()
+            except BaseException:
+                self._file.close()
+                raise
+
+    def _open(self) -> None:
+        """Makes the tables in a new file; refuses one that is not ours."""
+        rows = self._file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = {name for (name,) in rows}
+        (application,) = self._one("PRAGMA application_id")
+        (version,) = self._one("PRAGMA user_version")
+        if not tables and not application:
+            with self._transaction():
+                for statement in _TABLES.split(";"):
+                    self._file.execute(statement)
+                self._file.execute(f"PRAGMA application_id = {APPLICATION}")
+                self._file.execute(f"PRAGMA user_version = {FORMAT}")
+            return
+        if application != APPLICATION:
+            raise InputError(
+                f"{self.path} is an SQLite file of another program; {_REMEDY}"
+            )
+        if version > FORMAT:
+            raise InputError(
+                f"{self.path} was written by a newer jaxsparse (format {version}, this "
+                f"one reads up to {FORMAT}); update jaxsparse, or {_REMEDY}"
+            )
+        (verdict,) = self._one("PRAGMA quick_check(1)")
+        if verdict != "ok" or not tables >= {"conditions", "sessions", "answers"}:
+            raise sqlite3.DatabaseError(verdict if verdict != "ok" else "tables lack")
+
+    def close(self) -> None:
+        self._file.close()
+
+    def unknown(
+        self, conditions: Conditions, questions: Collection[str]
+    ) -> frozenset[str]:
+        """Those of the questions, by digest, that have no answer yet."""
+        with self._explained():
+            rows = self._file.execute(
+                "SELECT question FROM answers WHERE conditions = ?",
+                (self._find(conditions),),
+            )
+            return frozenset(questions) - {question for (question,) in rows}
+
+    def answers(self, conditions: Conditions) -> dict[str, Answer]:
+        """Every answer under these conditions, by the question's digest."""
+        answers = {}
+        with self._explained():
+            rows = self._file.execute(
+                "SELECT question, scores, option_tokens, seconds, session FROM answers "
+                "WHERE conditions = ?",
+                (self._find(conditions),),
+            )
+            for question, scores, tokens, seconds, session in rows:
+                answers[question] = Answer(
+                    np.frombuffer(scores, "<f4").astype(np.float32),
+                    np.frombuffer(tokens, "<i4").astype(np.int32),
+                    seconds,
+                )
+                self._read[session] += 1
+        return answers
+
+    def record(self, answers: Iterable[tuple[Conditions, str, Answer]]) -> None:
+        """Commits the answers of a batch, all or none. The first answer to a question
+        stays: one that is asked twice in a run has one answer."""
+        with self._explained(), self._transaction():
+            for conditions, question, answer in answers:
+                added = self._file.execute(
+                    "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        self._find_or_make(conditions),
+                        question,
+                        answer.scores.astype("<f4").tobytes(),
+                        answer.option_tokens.astype("<i4").tobytes(),
+                        answer.seconds,
+                        self._own_session(),
+                    ),
+                )
+                self.recorded += added.rowcount
+
+    @property
+    def answered(self) -> int:
+        """How many answers were read."""
+        return self._read.total()
+
+    def sources(self) -> list[dict[str, Any]]:
+        """Of all answers read so far: what made them, and how many each made."""
+        with self._explained():
+            rows = self._file.execute("SELECT id, made_by FROM sessions ORDER BY id")
+            return [
+                {**json.loads(made_by), "answers": self._read[session]}
+                for session, made_by in rows
+                if session in self._read
+            ]
+
+    def _find(self, conditions: Conditions) -> int | None:
+        """The row of these conditions, if there is one."""
+        if conditions not in self._ids:
+            row = self._file.execute(
+                "SELECT id FROM conditions WHERE digest = ?", (conditions.digest,)
+            ).fetchone()
+            if row is None:
+                return None
+            (self._ids[conditions],) = row
+        return self._ids[conditions]
+
+    def _find_or_make(self, conditions: Conditions) -> int:
+        found = self._find(conditions)
+        if found is None:
+            made = self._file.execute(
+                "INSERT INTO conditions (digest, content) VALUES (?, ?)",
+                (conditions.digest, conditions.content),
+            )
+            found = self._ids[conditions] = made.lastrowid or 0
+        return found
+
+    def _own_session(self) -> int:
+        if self._session is None:
+            made = self._file.execute(
+                "INSERT INTO sessions (made_by) VALUES (?)", (self._made_by,)
+            )
+            self._session = made.lastrowid or 0
+        return self._session
+
+    def _one(self, query: str) -> tuple:
+        return self._file.execute(query).fetchone()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._file.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._file.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # SQLite may have rolled back by itself
+                self._file.execute("ROLLBACK")
+            self._ids, self._session = {}, None  # rows that are gone again
+            raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """SQLite's errors in one line, with what to do."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            if code not in _EXPLANATIONS:
+                raise
+            said = " ".join(str(error).split())
+            raise InputError(
+                f"{self.path}: {_EXPLANATIONS[code].format(said)}"
+            ) from error
+
+
+_FULL = (
+    "{}: there is no room left for it, or a quota is reached; make room and repeat the "
+    "command, which goes on from the last batch that was committed"
+)
+_DAMAGED = f"damaged, or no SQLite file ({{}}); {_REMEDY}"
+_UNWRITABLE = "cannot be opened and written ({}); change its permissions, or name "
+_UNWRITABLE += "another directory with --out"
+_LOCKED = "{}: another program holds it; close that, and repeat the command"
+_EXPLANATIONS = {  # by SQLite's primary result code
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR: _FULL,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_READONLY: _UNWRITABLE,
+    sqlite3.SQLITE_CANTOPEN: _UNWRITABLE,
+    sqlite3.SQLITE_PERM: _UNWRITABLE,
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+}
+
+
+@contextmanager
+def opened(directory: Path, made_by: Mapping[str, Any]) -> Iterator[Journal]:
+    """The journal of a directory, which is made where need be and held meanwhile.
+
+    If that ends before anything is recorded, what was made is taken away again.
+
+    Raises:
+        InputError: another process holds the directory; the file is not ours to use.
+    """
+    parents = [directory, *directory.parents]
+    made = [parent for parent in parents if not parent.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / NAME
+    new = not path.exists() or path.stat().st_size == 0
+    try:
+        with held(directory):
+            recorded = 0
+            try:
+                with closing(Journal(path, made_by)) as journal:
+                    try:
+                        yield journal
+                    finally:
+                        recorded = journal.recorded
+            finally:
+                if new and not recorded:
+                    path.unlink(missing_ok=True)
+    finally:
+        with suppress(OSError):  # one that is not empty stays
+            for parent in made:
+                parent.rmdir()
