@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# ./run.sh [sweep] [flags] | prune [flags] | pretrain [flags] | build_cbt [flags] |
-#          random_checkpoint [flags] | benchmark [flags] | test [pytest arguments] | check
+# ./run.sh [sweep] [flags] | report [flags] | prune [flags] | pretrain [flags] |
+#          build_cbt [flags] | random_checkpoint [flags] | benchmark [flags] |
+#          test [pytest arguments] | check
 # Makes .venv once, installs the package there, and hands over.
 set -euo pipefail
 self=${BASH_SOURCE[0]}
@@ -44,10 +45,10 @@ install() {
   exec 9>&-
 }
 
-jobs="sweep, prune, pretrain, build_cbt, random_checkpoint, benchmark, test, check"
+jobs="sweep, report, prune, pretrain, build_cbt, random_checkpoint, benchmark, test, check"
 job=sweep
 case ${1-} in
-  sweep | prune | random_checkpoint | pretrain) job=$1; shift ;;
+  sweep | report | prune | random_checkpoint | pretrain) job=$1; shift ;;
   build_cbt) job=$1; shift; installed test || install books "$root[books]" ;;
   test | check)
     job=$1
@@ -62,7 +63,7 @@ case ${1-} in
     exec "$venv/bin/basedpyright"
     ;;
   benchmark) job=$1; shift; install test "$root[test]" ;;
-  finetune | report)
+  finetune)
     fail "$1 is not part of this version; there are $jobs" ;;
   -* | "") ;;
   *) fail "unknown job $1; there are $jobs" ;;

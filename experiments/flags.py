@@ -9,6 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
+import experiments.out  # noqa: F401 - it defines --out
 from jaxsparse import cbt, pruning, scoring
 from jaxsparse.model import DTYPES
 from jaxsparse.models import PRUNABLE
@@ -66,7 +67,6 @@ flags.DEFINE_integer(
     "batch_tokens", 0, "tokens in a batch; 0: what suits the device", lower_bound=0
 )
 flags.DEFINE_string("mesh", "", "devices; this version runs on one")
-flags.DEFINE_string("out", None, "directory of the results (default: results/…)")
 flags.DEFINE_integer(
     "seed", 0, "of methods that draw random numbers", lower_bound=0,
     upper_bound=2**63 - 1,

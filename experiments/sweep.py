@@ -9,16 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from experiments import command, flags, inputs, paths
-from experiments.progress import tracker
-from jaxsparse import report
+from experiments.progress import Shown
+from jaxsparse import journal, report
+from jaxsparse.journal import Journal
 from jaxsparse.model import Blueprint, load
 from jaxsparse.sweep import sweep
+from jaxsparse.types import InputError
 
 # Tokens of a batch: on a CPU more only take more memory, an accelerator wants many.
 BATCH_TOKENS = {"cpu": 4096}
@@ -32,15 +35,30 @@ def main() -> None:
     paths.check_writable("out", settings.out)
     report.check_replaceable(settings.out)
     given = inputs.read_inputs(settings)
-    made_by = provenance()
+    made_by = provenance(settings)
     start = time.time()
-    results = [
-        result
-        for blueprint in given.models
-        for result in results_of(blueprint, settings, given)
-    ]
-    run = {**facts(settings, given, results), **made_by, "seconds": time.time() - start}
-    report.write(settings.out, results, run)
+    with journal.opened(settings.out, made_by) as answers:
+        shown = Shown(len(given.models))
+        results = [
+            result
+            for blueprint in given.models
+            for result in results_of(blueprint, settings, given, answers, shown)
+        ]
+        shown.close()
+        run = {
+            **facts(settings, given, results),
+            **made_by,
+            "seconds": time.time() - start,
+            "answers": {"new": answers.recorded, "made_by": answers.sources()},
+        }
+        try:
+            report.write(settings.out, results, run)
+        except OSError as error:
+            raise InputError(
+                f"{settings.out}: results could not be written ({error.strerror}); "
+                f"the journal keeps all {answers.answered} answers: mend that and "
+                "repeat the command"
+            ) from error
     print(report.terminal(results))
     for note in notes(given):
         print(note)
@@ -48,9 +66,14 @@ def main() -> None:
 
 
 def results_of(
-    blueprint: Blueprint, settings: flags.Settings, given: inputs.Inputs
+    blueprint: Blueprint,
+    settings: flags.Settings,
+    given: inputs.Inputs,
+    answers: Journal,
+    shown: Shown,
 ) -> Iterator[report.Result]:
     """One model's points; its weights are gone before the next one's are loaded."""
+    shown.model(blueprint.name)
     model = load(blueprint, settings.dtype)
     points = sweep(
         model,
@@ -62,7 +85,8 @@ def results_of(
         detokenize=settings.detokenize,
         batch_tokens=batch_tokens(settings),
         levels_at_once=settings.levels_at_once,
-        track=tracker(blueprint.name),
+        journal=answers,
+        progress=shown,
     )
     for point in points:
         yield report.Result.of(model, point)
@@ -78,9 +102,8 @@ def facts(
     settings: flags.Settings, given: inputs.Inputs, results: Sequence[report.Result]
 ) -> dict[str, Any]:
     """What run.json says of the run: how to make it again, and what it was made of."""
-    digests = {result.model: result.digest for result in results}
+    digests = {result.asking.model: result.digest for result in results}
     return {
-        "command": f"./run.sh {shlex.join(sys.argv[1:])}".strip(),
         "notes": notes(given),
         "settings": {**flags.facts(settings), "batch_tokens": batch_tokens(settings)},
         "models": {
@@ -97,9 +120,13 @@ def facts(
     }
 
 
-def provenance() -> dict[str, Any]:
-    """What run.json says of the code and the machine."""
+def provenance(settings: flags.Settings) -> dict[str, Any]:
+    """Command, code and machine, as run.json and the journal have them."""
     return {
+        "command": f"./run.sh {shlex.join(sys.argv[1:])}".strip(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "batch_tokens": batch_tokens(settings),
+        "levels_at_once": settings.levels_at_once,
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": sys.version.split()[0],
         "devices": [str(device) for device in jax.devices()],

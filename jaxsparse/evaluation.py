@@ -1,8 +1,9 @@
-"""One model on all questions: scores on the device, accuracies on the host."""
+"""One model on all questions: scores on the device, kept in the journal; accuracies on
+the host."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -11,18 +12,26 @@ from jaxtyping import Bool, Float, Int
 
 from jaxsparse import scoring, stats, trees
 from jaxsparse.cbt import Question
+from jaxsparse.journal import Answer, Conditions, Journal
 from jaxsparse.model import Apply, Model
 from jaxsparse.types import Array, InputError, Params
 
 Leaves = Mapping[str, Array]  # path -> leaf
 
-# Told a stage and its number of questions, gives what to tell how many are done.
-Track = Callable[[str, int], Callable[[int], Any]]
 
+class Progress:
+    """Is told how far a model's evaluation is; this one tells nobody."""
 
-def untracked(stage: str, questions: int) -> Callable[[int], Any]:
-    """Tells nobody."""
-    return lambda done: None
+    def stage(
+        self, name: str, total: int = 0, known: int = 0, unit: str = "questions"
+    ) -> None:
+        """The next stage: so much of it, of which some is known already."""
+
+    def point(self, name: str) -> None:
+        """The point, or points, that are scored from now on."""
+
+    def done(self, number: int) -> None:
+        """So many more are done."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class Prepared:
     """All questions as one model reads them, and their batches."""
 
     asked: Asked
+    digests: tuple[str, ...]  # of the questions
     encoded: tuple[scoring.Encoded, ...]
     batches: tuple[scoring.Planned, ...]
 
@@ -59,10 +69,10 @@ def prepare(
     context: str = "full",
     detokenize: str = "ptb",
     batch_tokens: int,
-    track: Track = untracked,
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> Prepared:
     """Encodes every question, then plans the batches from the full list."""
-    done = track(f"{protocol}: reading", len(questions))
+    progress.stage(f"{protocol} · reading", len(questions))
     encoded = []
     for question in questions:
         encoded.append(
@@ -75,7 +85,7 @@ def prepare(
                 detokenize=detokenize,
             )
         )
-        done(1)
+        progress.done(1)
     batches = scoring.plan(encoded, batch_tokens)
     asked = Asked(
         questions=tuple(questions),
@@ -85,7 +95,8 @@ def prepare(
         option_tokens=tuple(one.option_tokens for one in encoded),
         truncated=np.array([one.dropped > 0 for one in encoded]),
     )
-    return Prepared(asked, tuple(encoded), batches)
+    digests = tuple(question.digest for question in questions)
+    return Prepared(asked, digests, tuple(encoded), batches)
 
 
 @dataclass
@@ -183,41 +194,70 @@ class Scores:
         )
 
 
-def score_all(
+def unknown(
+    journal: Journal, conditions: Conditions, prepared: Prepared
+) -> frozenset[int]:
+    """The numbers of the questions that have no answer yet."""
+    digests = journal.unknown(conditions, prepared.digests)
+    return frozenset(n for n, one in enumerate(prepared.digests) if one in digests)
+
+
+def score(
     scorer: Scorer,
     prepared: Prepared,
     model: Model,
-    levels: Leaves,
-    progress: Callable[[int], Any] = lambda questions: None,
-) -> list[Scores]:
-    """Scores every question at every given level.
+    leaves: Leaves,
+    levels: Sequence[Conditions],
+    questions: frozenset[int],
+    journal: Journal,
+    progress: Progress,
+) -> None:
+    """Scores the given questions at the given levels and records them, a batch in one
+    transaction.
+
+    Batches keep the shapes that were planned from all questions; of one that is known
+    in part, the rest is padding. So a run that goes on computes what it would have.
 
     Args:
-        progress: told the number of questions done, after each batch.
-
-    Returns:
-        one `Scores` for each level.
+        leaves: path -> pruned leaf; with several levels at once, stacked on axis 0,
+            which may be longer than `levels`.
     """
-    count = scorer.levels_at_once
-    questions = len(prepared.asked.questions)
-    options = prepared.batches[0].shape.options
-    scores = np.full((count, questions, options), np.nan, np.float32)
-    seconds = np.zeros(questions)
     for planned in prepared.batches:
+        members = tuple(n for n in planned.questions if n in questions)
+        if not members:
+            continue
         batch = scoring.batch(
-            prepared.encoded, planned, model.config, prepared.asked.protocol
+            prepared.encoded,
+            replace(planned, questions=members),
+            model.config,
+            prepared.asked.protocol,
         )
-        members = np.array(planned.questions)
-        batch_scores, elapsed = scorer.score(model.params, levels, batch)
-        scores[:, members] = batch_scores[:, : len(members)]
-        seconds[members] = elapsed / len(members) / count
-        progress(len(members))
-    if not np.isfinite(scores).all():
-        raise InputError(
-            f"--dtype={model.dtype}: {prepared.asked.protocol} scores of {model.name} "
-            "are not finite; try --dtype=float32, or leave the model out"
+        scores, elapsed = scorer.score(model.params, leaves, batch)
+        scores = scores[: len(levels), : len(members)]
+        if not np.isfinite(scores).all():
+            raise InputError(
+                f"--dtype={model.dtype}: {prepared.asked.protocol} scores of "
+                f"{model.name} are not finite; try --dtype=float32, or leave the model "
+                "out"
+            )
+        seconds = elapsed / len(members) / len(levels)
+        journal.record(
+            (conditions, prepared.digests[number], Answer(said, tokens, seconds))
+            for conditions, at_level in zip(levels, scores, strict=True)
+            for number, said in zip(members, at_level, strict=True)
+            for tokens in [np.array(prepared.encoded[number].option_tokens, np.int32)]
         )
-    return [Scores(level_scores, seconds) for level_scores in scores]
+        progress.done(len(members) * len(levels))
+
+
+def recall(journal: Journal, conditions: Conditions, prepared: Prepared) -> Scores:
+    """What the model said to every question, all of which must have been scored."""
+    answers = journal.answers(conditions)
+    found = [answers[digest] for digest in prepared.digests]
+    return Scores(
+        np.stack([answer.scores for answer in found]),
+        np.array([answer.seconds for answer in found]),
+    )
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
-"""Accuracy against sparsity as a picture: a panel a model, a band an interval."""
+"""Accuracy against sparsity as a picture: a panel a model, a band an interval; and the
+sparsity of layers as a map of heat."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -28,40 +31,97 @@ class Curve:
     high: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class HeatMap:
+    """One panel: the sparsity that was achieved in each layer, as fractions."""
+
+    panel: str
+    rows: tuple[str, ...]  # layers
+    columns: tuple[float, ...]  # sparsities requested
+    values: tuple[tuple[float, ...], ...]  # row, column
+
+
 def draw_accuracy(curves: Sequence[Curve], chance: float, title: str) -> Figure:
     """A figure with one panel for each `panel` of the curves, in their order."""
     panels = list(dict.fromkeys(curve.panel for curve in curves))
     labels = list(dict.fromkeys(curve.label for curve in curves))
-    columns = min(COLUMNS, len(panels))
-    rows = -(-len(panels) // columns)
-    width, height = PANEL_INCHES
-    figure = Figure((width * columns, height * rows + 0.9), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
-    for panel, axis in zip(panels, axes, strict=False):
+    figure, axes = _grid(len(panels), PANEL_INCHES[1], sharey=True)
+    for panel, axis in zip(panels, axes, strict=True):
         for curve in curves:
             if curve.panel == panel:
                 _draw_curve(axis, curve, labels.index(curve.label))
         _frame(axis, panel, chance)
-    for unused in list(axes)[len(panels) :]:
-        unused.set_axis_off()
-    first = figure.axes[0]
-    first.set_ylim(0, _top(curves))
+    axes[0].set_ylim(0, _top(curves))
     figure.supylabel("accuracy, %", fontsize="medium")
     figure.supxlabel("sparsity of the prunable weights", fontsize="medium")
     handles = {}
     for axis in figure.axes:
         handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    # A letter of 10 points is about 0.085 inches wide, the sign before it 0.6.
+    fit = figure.get_figwidth() / (0.6 + 0.085 * max(map(len, handles)))
     figure.legend(
-        handles.values(), handles.keys(), loc="outside upper center", ncols=4,
-        frameon=False, title=title,
+        handles.values(), handles.keys(), loc="outside upper center", frameon=False,
+        ncols=max(1, min(4, int(fit))), fontsize=10 * min(1, fit), title=title or None,
     )  # fmt: skip
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    # Without the date and the version: the same results make the same bytes.
-    figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
+def draw_layers(maps: Sequence[HeatMap], title: str) -> Figure:
+    """A figure with one panel for each map; their colours mean the same."""
+    most = max(len(one.rows) for one in maps)
+    figure, axes = _grid(len(maps), max(PANEL_INCHES[1], 0.22 * most + 1), sharey=False)
+    for one, axis in zip(maps, axes, strict=True):
+        percent = [[100 * value for value in row] for row in one.values]
+        axis.imshow(percent, cmap="viridis", vmin=0, vmax=100, aspect="auto")
+        for row, values in enumerate(percent):
+            for column, value in enumerate(values):
+                axis.text(
+                    column, row, f"{value:.1f}", ha="center", va="center",
+                    fontsize="x-small", color="white" if value < 60 else "black",
+                )  # fmt: skip
+        axis.set_title(one.panel, fontsize="medium", parse_math=False)
+        axis.set_xticks(range(len(one.columns)), [f"{s:g}" for s in one.columns])
+        axis.set_yticks(range(len(one.rows)), one.rows, fontsize="x-small")
+    figure.supxlabel("sparsity requested", fontsize="medium")
+    if title:
+        figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+def _grid(panels: int, height: float, sharey: bool) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, and no more."""
+    columns = min(COLUMNS, panels)
+    rows = -(-panels // columns)
+    size = (PANEL_INCHES[0] * columns, height * rows + 0.9)
+    figure = Figure(size, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = list(figure.subplots(rows, columns, sharey=sharey, squeeze=False).flat)
+    for unused in axes[panels:]:
+        unused.set_axis_off()
+    return figure, axes[:panels]
+
+
+# The same results make the same bytes: no date, no version, no random names.
+
+
+def save(figure: Figure, path: Path, kind: str = "png") -> None:
+    """Writes a picture; `kind` is png or svg, whatever the name of the file."""
+    if kind == "svg":
+        path.write_text(svg(figure), encoding="utf-8")
+    else:
+        figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
+
+
+def svg(figure: Figure) -> str:
+    """The picture as an SVG document; its text is text, in a font of the reader's."""
+    settings = {
+        "svg.hashsalt": "jaxsparse", "svg.fonttype": "none",
+        "font.family": "sans-serif",
+    }  # fmt: skip
+    text = io.StringIO()
+    with matplotlib.rc_context(settings):  # pyright: ignore[reportArgumentType]
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+    return text.getvalue()
 
 
 def _draw_curve(axis: Axes, curve: Curve, number: int) -> None:

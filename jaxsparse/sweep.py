@@ -6,28 +6,30 @@ at how many of them a weight is kept, and a level's masks are read off it on the
 Dense is scored once and is the point at sparsity 0 of every method.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from jaxsparse import pruning, trees
+from jaxsparse import pruning, scoring, trees
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import (
     Asked,
     Leaves,
     Prepared,
+    Progress,
     Scorer,
     Scores,
-    Track,
     prepare,
-    score_all,
-    untracked,
+    recall,
+    score,
+    unknown,
 )
+from jaxsparse.journal import Conditions, Journal
 from jaxsparse.model import Model, untie
 from jaxsparse.types import Array
 
@@ -46,6 +48,16 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class MatrixSparsity:
+    """What a point prunes of one matrix."""
+
+    path: str
+    layer: int
+    weights: int
+    pruned: int
+
+
+@dataclass(frozen=True)
 class Point:
     """One place on a curve, and what the model said there."""
 
@@ -56,6 +68,7 @@ class Point:
     asked: Asked
     scores: Scores
     dense: Scores
+    matrices: tuple[MatrixSparsity, ...] = ()  # the prunable ones
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,7 @@ class Pruned:
     sparsities: tuple[float, ...]  # ascending, all above 0
     survival: Mapping[str, np.ndarray]  # path -> how many of them each weight survives
     achieved: tuple[tuple[float, float], ...]  # of the prunable set, of all parameters
+    matrices: tuple[tuple[MatrixSparsity, ...], ...]  # at each of the sparsities
 
 
 def prune(model: Model, recipe: Recipe, sparsities: Sequence[float]) -> Pruned:
@@ -87,11 +101,24 @@ def prune(model: Model, recipe: Recipe, sparsities: Sequence[float]) -> Pruned:
         ]
         survival |= trees.flatten(pruning.survival(scores, levels))
     total = trees.size(model.params)
-    achieved = tuple(
-        pruning.achieved(trees.unflatten(survival), total, level)
-        for level in range(len(sparsities))
+    matrices = tuple(
+        tuple(_matrices(survival, level)) for level in range(len(sparsities))
     )
-    return Pruned(recipe, sparsities, survival, achieved)
+    achieved = tuple(_achieved(one, total) for one in matrices)
+    return Pruned(recipe, sparsities, survival, achieved, matrices)
+
+
+def _matrices(survival: dict[str, np.ndarray], level: int) -> Iterator[MatrixSparsity]:
+    for path, counts in pruning.kept(trees.unflatten(survival), level).items():
+        weights = survival[path].size // len(counts)
+        for layer, kept in enumerate(counts):
+            yield MatrixSparsity(path, layer, weights, weights - kept)
+
+
+def _achieved(matrices: Sequence[MatrixSparsity], total: int) -> tuple[float, float]:
+    """Of the prunable set, and of all parameters; quotients of exact integers."""
+    pruned = sum(one.pruned for one in matrices)
+    return pruned / sum(one.weights for one in matrices), pruned / total
 
 
 def pruned_leaves(leaves: Leaves, survival: Leaves, level: int) -> Leaves:
@@ -118,10 +145,17 @@ def for_recipes(model: Model, recipes: Sequence[Recipe]) -> Model:
 
 @dataclass(frozen=True)
 class _Level:
-    """One set of masks; level None is dense."""
+    """One set of masks; number None is dense."""
 
     pruned: Pruned
     number: int | None
+
+    @property
+    def name(self) -> str:
+        if self.number is None:
+            return "dense"
+        sparsity = self.pruned.sparsities[self.number]
+        return f"{self.pruned.recipe.method} {sparsity:g}"
 
     def leaves(self, model: Model) -> Leaves:
         flat = trees.flatten(model.params)
@@ -131,6 +165,26 @@ class _Level:
         if self.number is None:
             return dense
         return pruned_leaves(dense, self.pruned.survival, self.number)
+
+    def conditions(self, model: Model, asked: Asked) -> Conditions:
+        recipe, dense = self.pruned.recipe, self.number is None
+        return Conditions(
+            weights=model.digest,
+            method="dense" if dense else recipe.method,
+            pattern=None if dense else recipe.pattern,
+            scope=None if dense else recipe.scope,
+            prunable=None if dense else recipe.prunable,
+            sparsity=0.0
+            if self.number is None
+            else self.pruned.sparsities[self.number],
+            seed=None if dense else recipe.seed,
+            calibration=None,
+            protocol=asked.protocol,
+            context=asked.context,
+            detokenize=asked.detokenize,
+            dtype=model.dtype,
+            revision=scoring.REVISION,
+        )
 
 
 def sweep(
@@ -144,7 +198,8 @@ def sweep(
     detokenize: str = "ptb",
     batch_tokens: int = 4096,
     levels_at_once: int = 1,
-    track: Track = untracked,
+    journal: Journal | None = None,
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> Iterator[Point]:
     """Evaluates every point in one job, with one compilation for each shape.
 
@@ -154,16 +209,22 @@ def sweep(
         sparsities: fractions; 0 means dense, which is scored in any case.
         batch_tokens: rows x length that a batch may have.
         levels_at_once: sets of masks evaluated by one call; memory grows with them.
-        track: is told how far things are.
+        journal: where answers are looked up first and kept; without one, in memory.
+        progress: is told how far things are.
 
     Yields:
         the points of each protocol, recipe by recipe, sparsity ascending from dense.
     """
     if levels_at_once < 1:
         raise ValueError(f"levels_at_once is {levels_at_once}; at least 1")
+    journal = journal or Journal()
     recipes = [_recipe(method) for method in methods]
     model = for_recipes(model, recipes)
-    pruned = [prune(model, recipe, sparsities) for recipe in recipes]
+    pruned = []
+    for recipe in recipes:
+        if any(sparsities):
+            progress.stage(f"{recipe.method} · pruning")
+        pruned.append(prune(model, recipe, sparsities))
     levels = [_Level(pruned[0], None)] + [
         _Level(one, number) for one in pruned for number in range(len(one.sparsities))
     ]
@@ -178,13 +239,10 @@ def sweep(
             context=context,
             detokenize=detokenize,
             batch_tokens=batch_tokens,
-            track=track,
+            progress=progress,
         )
-        done = track(f"{protocol}: scoring", len(questions) * len(levels))
-        scores: list[Scores] = []
-        for chunk in _chunks(levels, scorer.levels_at_once):
-            scores += _score_chunk(scorer, prepared, model, chunk, done)
-        yield from _points(pruned, prepared.asked, scores)
+        _score_unknown(scorer, prepared, model, levels, journal, progress)
+        yield from _points(pruned, prepared, model, levels, journal)
 
 
 def _recipe(method: str | Recipe) -> Recipe:
@@ -193,26 +251,40 @@ def _recipe(method: str | Recipe) -> Recipe:
     return Recipe(method, pruning.resolve_scope(method, None))
 
 
-def _chunks(levels: list[_Level], size: int) -> Iterator[list[_Level]]:
-    for begin in range(0, len(levels), size):
-        yield levels[begin : begin + size]
-
-
-def _score_chunk(
+def _score_unknown(
     scorer: Scorer,
     prepared: Prepared,
     model: Model,
-    chunk: list[_Level],
-    done: Callable[[int], Any],
-) -> list[Scores]:
-    """Scores as many levels as go at once; their leaves live no longer than this."""
-    # The last chunk repeats its last level: one shape, one compilation.
-    filled = chunk + chunk[-1:] * (scorer.levels_at_once - len(chunk))
-    leaves = _stack([level.leaves(model) for level in filled])
-    scores = score_all(
-        scorer, prepared, model, leaves, lambda questions: done(questions * len(chunk))
-    )
-    return scores[: len(chunk)]
+    levels: Sequence[_Level],
+    journal: Journal,
+    progress: Progress,
+) -> None:
+    """Scores what the journal does not know; its leaves live no longer than a chunk."""
+    work = [
+        (level, unknown(journal, level.conditions(model, prepared.asked), prepared))
+        for level in levels
+    ]
+    total = len(prepared.asked.questions) * len(levels)
+    left = sum(len(questions) for _, questions in work)
+    protocol = prepared.asked.protocol
+    progress.stage(protocol, total, known=total - left, unit="answers")
+    for chunk, questions in _chunks(work, scorer.levels_at_once):
+        progress.point(", ".join(level.name for level in chunk))
+        # The last chunk repeats its last level: one shape, one compilation.
+        filled = chunk + chunk[-1:] * (scorer.levels_at_once - len(chunk))
+        leaves = _stack([level.leaves(model) for level in filled])
+        conditions = [level.conditions(model, prepared.asked) for level in chunk]
+        score(scorer, prepared, model, leaves, conditions, questions, journal, progress)
+
+
+def _chunks(
+    work: Sequence[tuple[_Level, frozenset[int]]], size: int
+) -> Iterator[tuple[list[_Level], frozenset[int]]]:
+    """Levels that go at once: neighbours that lack the same questions."""
+    for questions, group in itertools.groupby(work, key=lambda one: one[1]):
+        members = [level for level, _ in group]
+        for begin in range(0, len(members) if questions else 0, size):
+            yield members[begin : begin + size], questions
 
 
 def _stack(levels: Sequence[Leaves]) -> Leaves:
@@ -222,11 +294,23 @@ def _stack(levels: Sequence[Leaves]) -> Leaves:
 
 
 def _points(
-    pruned: Sequence[Pruned], asked: Asked, scores: Sequence[Scores]
+    pruned: Sequence[Pruned],
+    prepared: Prepared,
+    model: Model,
+    levels: Sequence[_Level],
+    journal: Journal,
 ) -> Iterator[Point]:
+    asked = prepared.asked
+    scores = [
+        recall(journal, level.conditions(model, asked), prepared) for level in levels
+    ]
     dense, *rest = scores
     remaining = iter(rest)
     for one in pruned:
         yield Point(one.recipe, 0.0, 0.0, 0.0, asked, dense, dense)
-        for sparsity, achieved in zip(one.sparsities, one.achieved, strict=True):
-            yield Point(one.recipe, sparsity, *achieved, asked, next(remaining), dense)
+        for sparsity, achieved, matrices in zip(
+            one.sparsities, one.achieved, one.matrices, strict=True
+        ):
+            yield Point(
+                one.recipe, sparsity, *achieved, asked, next(remaining), dense, matrices
+            )

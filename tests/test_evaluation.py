@@ -9,12 +9,17 @@ import pytest
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import (
     Asked,
+    Prepared,
+    Progress,
     Scorer,
     Scores,
     accuracies,
     prepare,
-    score_all,
+    recall,
+    score,
+    unknown,
 )
+from jaxsparse.journal import Conditions, Journal
 from jaxsparse.types import InputError
 from tests import tiny
 
@@ -154,6 +159,38 @@ class Stub(Scorer):
         return made, 12.0
 
 
+class Told(Progress):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.questions = []
+
+    def done(self, questions):
+        self.questions.append(questions)
+
+
+def conditions(sparsity):
+    return Conditions(
+        weights="w", method="magnitude", pattern="unstructured", scope="matrix",
+        prunable="blocks", sparsity=sparsity, seed=0, calibration=None,
+        protocol="cloze", context="query", detokenize="ptb", dtype="float32",
+        revision=1,
+    )  # fmt: skip
+
+
+LEVELS = [conditions(0.1), conditions(0.5), conditions(0.9)]
+EVERY = frozenset(range(3))
+
+
+def asked_again(
+    scorer, model, prepared: Prepared, journal, questions=EVERY, levels=None
+):
+    """Scores the questions and gives the scores at each level, and what was told."""
+    levels, told = levels or LEVELS[: scorer.levels_at_once], Told()
+    score(scorer, prepared, model, {}, levels, questions, journal, told)
+    return [recall(journal, level, prepared) for level in levels], told.questions
+
+
 @pytest.fixture(scope="module")
 def some(loaded):
     """Three questions in batches of two: the second batch is padded."""
@@ -165,29 +202,50 @@ def some(loaded):
 
 
 def test_every_question_gets_its_scores_and_its_share_of_the_seconds(some):
-    model, questions = some
-    assert [batch.questions for batch in questions.batches] == [(0, 1), (2,)]
-    stub, told = Stub(levels=3), []
-    levels = score_all(stub, questions, model, {}, told.append)
+    assert [batch.questions for batch in some[1].batches] == [(0, 1), (2,)]
+    stub = Stub(levels=3)
+    levels, told = asked_again(stub, *some, Journal())
     assert stub.sizes == [2, 2]
-    assert told == [2, 1]
+    assert told == [6, 3]
     for number, level in enumerate(levels):
         assert level.scores[:, 0].tolist() == [number, number + 1, number]
         # 12 seconds for three levels: of two questions first, then of one.
         assert level.seconds.tolist() == [2, 2, 4]
 
 
+def test_levels_that_only_fill_the_shape_are_not_kept_and_cost_nothing(some):
+    stub = Stub(levels=3)
+    (level,), told = asked_again(stub, *some, Journal(), levels=LEVELS[:1])
+    assert told == [2, 1]
+    assert level.seconds.tolist() == [6, 6, 12]
+
+
+def test_of_a_batch_known_in_part_the_rest_is_scored_in_the_same_shape(some):
+    model, prepared = some
+    journal, stub = Journal(), Stub(levels=1)
+    score(stub, prepared, model, {}, LEVELS[:1], frozenset({0}), journal, Told())
+    assert stub.sizes == [2]
+    left = unknown(journal, LEVELS[0], prepared)
+    assert left == {1, 2}
+    (level,), told = asked_again(stub, model, prepared, journal, left)
+    assert stub.sizes == [2, 2, 2]
+    assert told == [1, 1]
+    # Each stood first in its batch.
+    assert level.scores[:, 0].tolist() == [0, 0, 0]
+    assert unknown(journal, LEVELS[0], prepared) == frozenset()
+
+
 @pytest.mark.parametrize("worst", [np.nan, np.inf, -np.inf])
-def test_a_score_that_is_not_finite_is_refused_with_a_remedy(some, worst):
-    model, questions = some
+def test_a_score_that_is_not_finite_is_refused_with_a_remedy_and_not_kept(some, worst):
+    journal = Journal()
     with pytest.raises(InputError, match=r"--dtype=float32: .*gpt2.* not finite;"):
-        score_all(Stub(levels=2, worst=worst), questions, model, {})
+        asked_again(Stub(levels=2, worst=worst), *some, journal)
+    assert journal.recorded == 0
 
 
 def test_scorers_time_leaves_compilation_out(some):
-    model, questions = some
-    scorer = Scorer(model.apply)
-    (dense,) = score_all(scorer, questions, model, {})
+    scorer = Scorer(some[0].apply)
+    (dense,), _ = asked_again(scorer, *some, Journal())
     assert scorer.compilations == 1
     assert 0 < dense.seconds.sum() < scorer.compile_seconds
     assert dense.scores.dtype == np.float32

@@ -111,7 +111,7 @@ def test_an_unknown_job_is_one_line_and_status_2(copy, job):
     (line,) = ended.stderr.splitlines()
     assert line.startswith("error: ")
     assert f" {job};" in line or f" {job} is not part of this version;" in line
-    assert "sweep, prune" in line
+    assert "sweep, report, prune" in line
     assert copy.calls() == []
 
 

@@ -16,7 +16,8 @@ from transformers.pytorch_utils import Conv1D
 from jaxsparse import sweep as sweep_module
 from jaxsparse import trees
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import Scorer, prepare, score_levels
+from jaxsparse.evaluation import Progress, Scorer, prepare, score_levels
+from jaxsparse.journal import Journal
 from jaxsparse.model import load_model
 from jaxsparse.scoring import PROTOCOLS, batch
 from jaxsparse.sweep import Recipe, prune, sweep
@@ -171,20 +172,77 @@ def test_dense_is_scored_once_and_is_the_point_at_0_of_every_method(
     np.testing.assert_array_equal(scores_of(asked), scores_of(curve("gpt2")))
 
 
-def test_progress_reaches_every_question_at_every_level(loaded):
-    stages = []
+class Told(Progress):
+    """Keeps all that it is told."""
 
-    def track(stage, questions):
-        stages.append([stage, questions, 0])
+    def __init__(self):
+        self.told = []
 
-        def done(number):
-            stages[-1][2] += number
+    def stage(self, name, total=0, known=0, unit="questions"):
+        self.told.append((name, total, known))
 
-        return done
+    def point(self, name):
+        self.told.append(name)
 
-    list(sweep(loaded("gpt2"), QUESTIONS, [MAGNITUDE], (0.5, 0.9), levels_at_once=2,
-               track=track, **SHORT))  # fmt: skip
-    assert stages == [["cloze: reading", 2, 2], ["cloze: scoring", 6, 6]]
+    def done(self, questions):
+        self.told.append(questions)
+
+
+def test_progress_tells_stages_points_and_every_question_at_every_level(loaded):
+    journal, first = Journal(), Told()
+    how = {"levels_at_once": 2, "journal": journal, **SHORT}
+    list(sweep(loaded("gpt2"), QUESTIONS, [MAGNITUDE], (0.5,), progress=first, **how))
+    assert first.told == [
+        ("magnitude · pruning", 0, 0),
+        ("cloze · reading", 2, 0), 1, 1,
+        ("cloze", 4, 0), "dense, magnitude 0.5", 4,
+    ]  # fmt: skip
+    more = Told()
+    both = (0.5, 0.9)
+    list(sweep(loaded("gpt2"), QUESTIONS, [MAGNITUDE], both, progress=more, **how))
+    assert more.told[-3:] == [("cloze", 6, 4), "magnitude 0.9", 2]
+    none = Told()
+    list(sweep(loaded("gpt2"), QUESTIONS, [MAGNITUDE], (0.5,), progress=none, **how))
+    assert none.told[-1] == ("cloze", 4, 4)
+
+
+def test_levels_that_lack_other_questions_do_not_go_together(loaded):
+    """Dense and 0.5 lack the second question, 0.7 and 0.9 both."""
+    journal = Journal()
+    how = {"levels_at_once": 3, "journal": journal, **SHORT}
+    model = loaded("gpt2")
+    list(sweep(model, QUESTIONS[:1], [MAGNITUDE], (0.5,), **how))
+    told = Told()
+    points = sweep(model, QUESTIONS, [MAGNITUDE], (0.5, 0.7, 0.9), progress=told, **how)
+    scores = scores_of(points)
+    assert told.told[-5:] == [
+        ("cloze", 8, 2),
+        "dense, magnitude 0.5", 2,
+        "magnitude 0.7, magnitude 0.9", 4,
+    ]  # fmt: skip
+    alone = sweep(model, QUESTIONS, [MAGNITUDE], (0.5, 0.7, 0.9), **SHORT)
+    np.testing.assert_allclose(scores, scores_of(alone), rtol=1e-5)
+
+
+def test_dense_is_known_whatever_it_was_compared_with(loaded):
+    journal, told = Journal(), Told()
+    how = {"journal": journal, **SHORT}
+    list(sweep(loaded("gpt2"), QUESTIONS, [MAGNITUDE], (), **how))
+    list(sweep(loaded("gpt2"), QUESTIONS, [RANDOM], (), progress=told, **how))
+    assert told.told[-1] == ("cloze", 2, 2)
+
+
+def test_points_say_what_was_pruned_of_each_matrix(curve, loaded):
+    dense, half, _ = curve("gpt2")[:3]
+    assert dense.matrices == ()
+    paths = loaded("gpt2").prunable("blocks")
+    layers = loaded("gpt2").config.layers
+    named = [(one.path, one.layer) for one in half.matrices]
+    assert sorted(named) == sorted((path, n) for path in paths for n in range(layers))
+    flat = trees.flatten(loaded("gpt2").params)
+    for one in half.matrices:
+        assert one.weights == flat[one.path][one.layer].size
+        assert one.pruned == round(0.5 * one.weights)
 
 
 def test_a_method_by_name_is_pruned_in_its_own_scope(loaded, curve):

@@ -82,12 +82,17 @@ def achieved(survival: Tree, total: int, level: int = 0) -> tuple[float, float]:
     """
     leaves = [leaf for leaf in flatten(survival).values() if leaf is not None]
     prunable = sum(leaf.size for leaf in leaves)
-    kept = sum(
-        int(np.count_nonzero(matrix > level))
-        for leaf in leaves
-        for matrix in matrices(leaf)
-    )
-    return (prunable - kept) / prunable, (prunable - kept) / total
+    pruned = prunable - sum(map(sum, kept(survival, level).values()))
+    return pruned / prunable, pruned / total
+
+
+def kept(survival: Tree, level: int = 0) -> dict[str, tuple[int, ...]]:
+    """How many weights of each matrix are kept at one level, by path and layer."""
+    return {
+        path: tuple(int(np.count_nonzero(one > level)) for one in matrices(leaf))
+        for path, leaf in flatten(survival).items()
+        if leaf is not None
+    }
 
 
 def _select(mask: Any, leaf: Any) -> Any:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 PROTOCOLS = ("cloze", "append")
 
+# Raised with every change of the scores: a journal tells old ones from new ones by it.
+REVISION = 1
+
 
 @dataclass(frozen=True)
 class Way:
@@ -216,6 +219,7 @@ def _log_original(
 __all__ = [
     "CONTEXTS",
     "PROTOCOLS",
+    "REVISION",
     "Batch",
     "Encoded",
     "Planned",

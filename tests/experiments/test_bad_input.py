@@ -411,8 +411,7 @@ def test_a_fault_of_our_own_keeps_its_traceback(saved, monkeypatch):
         run(saved)
 
 
-@pytest.mark.usefixtures("untouched")
-def test_an_interrupt_writes_nothing_and_says_so(saved, monkeypatch):
+def test_an_interrupt_keeps_the_journal_alone_and_says_so(saved, place, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
@@ -420,3 +419,4 @@ def test_an_interrupt_writes_nothing_and_says_so(saved, monkeypatch):
     ended = run(saved)
     assert ended.status == 130
     assert ended.stderr.splitlines()[-1] == "interrupted"
+    assert [path.name for path in (place / "out").iterdir()] == ["journal.sqlite"]

@@ -1,0 +1,28 @@
+"""What a run leaves behind for people and for programs, and what several make together.
+
+results: a point of a curve; summary: what the statistics say; tables, text, pictures,
+page, explorer: the same for readers; files, reading: to disk and back; merge: several
+runs.
+"""
+
+from jaxsparse.report.explorer import MOST_QUESTIONS
+from jaxsparse.report.files import FILES, check_replaceable, write
+from jaxsparse.report.merge import MERGED_FILES, Merged, merge, write_merged
+from jaxsparse.report.reading import Run, read
+from jaxsparse.report.results import Result
+from jaxsparse.report.text import terminal
+
+__all__ = [
+    "FILES",
+    "MERGED_FILES",
+    "MOST_QUESTIONS",
+    "Merged",
+    "Result",
+    "Run",
+    "check_replaceable",
+    "merge",
+    "read",
+    "terminal",
+    "write",
+    "write_merged",
+]

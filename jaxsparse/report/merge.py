@@ -1,0 +1,156 @@
+"""Several runs in one report: the same questions, more curves."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from jaxsparse import plots
+from jaxsparse.report import explorer, pictures, text
+from jaxsparse.report.files import RESULT_COLUMNS, result_rows, write_csv
+from jaxsparse.report.reading import Run
+from jaxsparse.report.results import Result
+from jaxsparse.types import InputError
+from jaxsparse.whole import whole_file
+
+PICTURES = ("accuracy", "classes", "finetuned", "layers")
+MERGED_FILES = (
+    "report.md", "report.html", "results.csv",
+    *(f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Merged:
+    results: tuple[Result, ...]
+    notes: tuple[str, ...]  # what was renamed, or left out
+
+
+def merge(runs: Sequence[Run]) -> Merged:
+    """Puts the points of all runs side by side.
+
+    A model is told by its content: two of one name get their run's name, and a point
+    that several runs have is taken from the first.
+
+    Raises:
+        InputError: the runs asked different questions.
+    """
+    first, *others = runs
+    for other in others:
+        _check_same_questions(first, other)
+    names = _names(runs)
+    results: dict[tuple, Result] = {}
+    repeated = 0
+    for run in runs:
+        for result in run.results:
+            renamed = _ordered(
+                _renamed(result, names[run.directory, result.asking.model]),
+                first.results[0],
+            )
+            key = renamed.curve, renamed.sparsity
+            repeated += key in results
+            results.setdefault(key, renamed)
+    notes = [note for run in runs for note in run.facts["notes"]]
+    notes += [
+        f"{model} of {directory.name} is called {name} here: another run has another "
+        "model of that name"
+        for (directory, model), name in names.items()
+        if name != model
+    ]
+    if repeated:
+        notes.append(f"points in more than one run, taken from the first: {repeated}")
+    return Merged(_with_dense_first(results.values()), tuple(dict.fromkeys(notes)))
+
+
+def _check_same_questions(first: Run, other: Run) -> None:
+    one, two = ({q.digest for q in run.questions} for run in (first, other))
+    if one != two or len(first.questions) != len(other.questions):
+        raise InputError(
+            f"{first.directory} and {other.directory} asked different questions "
+            f"({len(first.questions)} and {len(other.questions)}, {len(one & two)} in "
+            "common); compare runs over the same --data, --split and --num_examples"
+        )
+
+
+def _names(runs: Sequence[Run]) -> dict[tuple[Path, str], str]:
+    """What each run's models are called in the report."""
+    names: dict[tuple[Path, str], str] = {}
+    owners: dict[str, str] = {}  # name -> digest
+    for run in runs:
+        for result in run.results:
+            model = name = result.asking.model
+            number = 1
+            while owners.setdefault(name, result.digest) != result.digest:
+                name = f"{model} ({run.directory.name}{f' {number}' * (number > 1)})"
+                number += 1
+            names[run.directory, model] = name
+    return names
+
+
+def _renamed(result: Result, name: str) -> Result:
+    asking = replace(result.asking, model=name)
+    return replace(result, curve=replace(result.curve, asking=asking))
+
+
+def _ordered(result: Result, like: Result) -> Result:
+    """The answers in the order in which another result has the questions."""
+    mine, theirs = (
+        np.argsort([q.digest for q in one.questions], kind="stable")
+        for one in (result, like)
+    )
+    order = np.empty(len(mine), int)
+    order[theirs] = mine
+    return replace(
+        result,
+        questions=like.questions,
+        option_tokens=result.option_tokens[order],
+        scores=result.scores[order],
+        correct=result.correct[order],
+    )
+
+
+def _with_dense_first(results) -> tuple[Result, ...]:
+    """Curve by curve, sparsity ascending."""
+    curves: dict = {}
+    for result in results:
+        curves.setdefault(result.asking, {}).setdefault(result.curve, []).append(result)
+    return tuple(
+        one
+        for of_asking in curves.values()
+        for members in of_asking.values()
+        for one in sorted(members, key=lambda result: result.sparsity)
+    )
+
+
+def write_merged(
+    out: Path, merged: Merged, command: str, runs: Sequence[Run], questions: int
+) -> tuple[str, ...]:
+    """Writes the files of a report into `out`; returns their names.
+
+    Args:
+        questions: how many the page's explorer holds; 0: all.
+    """
+    drawn = pictures.figures(merged.results)
+    commands = [command, *(str(run.facts["command"]) for run in runs)]
+    out.mkdir(parents=True, exist_ok=True)
+    names = [
+        name
+        for name in MERGED_FILES
+        if name.rpartition(".")[0] not in PICTURES or name.rpartition(".")[0] in drawn
+    ]
+    with ExitStack() as files:
+        to = {name: files.enter_context(whole_file(out / name)) for name in names}
+        write_csv(to["results.csv"], RESULT_COLUMNS, result_rows(merged.results))
+        shown = [f"{name}.png" for name in drawn]
+        run = {"command": command, "notes": merged.notes}
+        to["report.md"].write_text(
+            text.markdown(merged.results, run, shown), encoding="utf-8"
+        )
+        page = explorer.page(merged.results, commands, merged.notes, questions)
+        to["report.html"].write_text(page, encoding="utf-8")
+        for name, figure in drawn.items():
+            for kind in "png", "svg":
+                plots.save(figure, to[f"{name}.{kind}"], kind)
+    return tuple(names)

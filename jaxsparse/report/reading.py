@@ -1,0 +1,164 @@
+"""The results of an earlier run, from its files."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jaxsparse.cbt import Question
+from jaxsparse.evaluation import Accuracy
+from jaxsparse.report.files import LAYER_COLUMNS
+from jaxsparse.report.results import POOLED, RECIPE_COLUMNS, Asking, Curve, Result
+from jaxsparse.sweep import MatrixSparsity, Recipe
+from jaxsparse.types import InputError, brief
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the files of a run say."""
+
+    directory: Path
+    facts: Mapping[str, Any]  # run.json
+    results: tuple[Result, ...]
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        return self.results[0].questions
+
+
+def read(directory: Path) -> Run:
+    """The results of a run, from its files.
+
+    Raises:
+        InputError: there are none, or they are damaged or do not belong together.
+    """
+    if not directory.is_dir():
+        raise InputError(f"{directory}: no such directory; name that of a run")
+    needed = ("run.json", "results.csv", "predictions.parquet", "questions.parquet")
+    if lacking := [name for name in needed if not (directory / name).is_file()]:
+        remedy = "name the directory of a run"
+        if (directory / "journal.sqlite").exists():
+            remedy = "the run has not ended: repeat its command, which goes on"
+        raise InputError(f"{directory}: no results, {lacking[0]} is missing; {remedy}")
+    try:
+        facts = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+        questions = tuple(_questions(directory / "questions.parquet"))
+        results = tuple(_results(directory, facts, questions))
+    except (ValueError, KeyError, TypeError, IndexError, pa.ArrowException) as error:
+        raise InputError(
+            f"{directory}: its files are damaged, or of different runs "
+            f"({brief(error)}); repeat its command"
+        ) from error
+    if not results:
+        raise InputError(f"{directory}: results.csv is empty; repeat its command")
+    return Run(directory, facts, results)
+
+
+def _questions(path: Path) -> Iterator[Question]:
+    with path.open("rb") as file:
+        rows = pq.read_table(file).to_pylist()
+    for row in rows:
+        yield Question(
+            context=tuple(row["sentences"]),
+            query=row["question"],
+            options=tuple(row["options"]),
+            answer=row["answer"],
+            word_class=row["word_class"],
+            id=row["id"],
+            split=row["split"],
+        )
+
+
+def _results(
+    directory: Path, facts: Mapping[str, Any], questions: tuple[Question, ...]
+) -> Iterator[Result]:
+    """Point by point, in the order of the files: each has a row a question."""
+    layers = _layers(directory / "layers.csv")
+    with (directory / "predictions.parquet").open("rb") as file:
+        predictions = pq.read_table(file)
+    points = list(_points(directory / "results.csv"))
+    if predictions.num_rows != len(points) * len(questions):
+        raise ValueError(
+            f"{predictions.num_rows} predictions, {len(points)} points of "
+            f"{len(questions)} questions"
+        )
+    ids = [question.id for question in questions]
+    for number, (recipe, rows) in enumerate(points):
+        part = predictions.slice(number * len(questions), len(questions))
+        first = part.slice(0, 1).to_pylist()[0]
+        same = [name for name in _KEYS if str(first[name]) != recipe[name]]
+        if same or part["question_id"].to_pylist() != ids:
+            raise ValueError(f"point {number + 1} differs between its files")
+        yield Result(
+            curve=_curve(first),
+            digest=facts["models"][first["model"]]["digest"],
+            sparsity=first["sparsity"],
+            achieved_sparsity=first["achieved_sparsity"],
+            total_sparsity=first["total_sparsity"],
+            questions=questions,
+            option_tokens=_lists(part["option_tokens"], len(questions)),
+            scores=_lists(part["scores"], len(questions)),
+            correct=np.array(part["correct"].to_pylist(), bool),
+            accuracies=tuple(rows),
+            matrices=tuple(layers.get(_layer_key(recipe), ())),
+        )
+
+
+_KEYS = [name for name in RECIPE_COLUMNS if name not in ("word_class", "split")]
+
+
+def _lists(column: pa.ChunkedArray, rows: int) -> np.ndarray:
+    values = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(rows, -1)
+
+
+def _curve(row: Mapping[str, Any]) -> Curve:
+    asking = Asking(**{field.name: row[field.name] for field in fields(Asking)})
+    recipe = Recipe(**{field.name: row[field.name] for field in fields(Recipe)})
+    return Curve(asking, recipe, row["finetuned"])
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _points(path: Path) -> Iterator[tuple[dict[str, str], list[Accuracy]]]:
+    """The rows of results.csv, those of each point together: they end with `all`."""
+    members = []
+    for row in _rows(path):
+        members.append(_accuracy(row))
+        if row["word_class"] == POOLED:
+            yield row, members
+            members = []
+    if members:
+        raise ValueError(f"{path.name} ends in the middle of a point")
+
+
+def _accuracy(row: Mapping[str, str]) -> Accuracy:
+    types = get_type_hints(Accuracy)
+    del types["p_vs_dense"]
+    values = {name: of_type(row[name]) for name, of_type in types.items()}
+    p_value = row["p_vs_dense"]
+    return Accuracy(**values, p_vs_dense=float(p_value) if p_value else None)
+
+
+def _layers(path: Path) -> dict[tuple[str, ...], list[MatrixSparsity]]:
+    """The rows of layers.csv by their point; none where there is no such file."""
+    found: dict[tuple[str, ...], list[MatrixSparsity]] = {}
+    for row in _rows(path) if path.is_file() else ():
+        matrix = MatrixSparsity(
+            row["matrix"], int(row["layer"]), int(row["weights"]), int(row["pruned"])
+        )
+        found.setdefault(_layer_key(row), []).append(matrix)
+    return found
+
+
+def _layer_key(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in LAYER_COLUMNS[:8])

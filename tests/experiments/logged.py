@@ -1,0 +1,36 @@
+"""A sweep in a process of its own that tells what it scores; tests kill it."""
+
+import hashlib
+import os
+import sys
+
+import jax
+import numpy as np
+
+from experiments import sweep
+from jaxsparse import evaluation
+
+
+def run_logged(cwd: str, log: str, argv: tuple[str, ...]) -> None:
+    """A sweep in this process, with a line in the log for each batch before it is
+    scored: what is asked of which weights."""
+    os.chdir(cwd)
+    jax.config.update("jax_compilation_cache_dir", f"{cwd}/cache")
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    score = evaluation.Scorer.score
+
+    def logged(self, params, levels, batch):
+        content = hashlib.sha256(batch.protocol.encode())
+        for leaf in (*levels.values(), batch.terms.tokens, batch.terms.outputs):
+            content.update(np.asarray(leaf).tobytes())
+        with open(log, "a") as file:
+            file.write(f"{content.hexdigest()}\n")
+        return score(self, params, levels, batch)
+
+    evaluation.Scorer.score = logged
+    with open(f"{log}.out", "a") as out:
+        os.dup2(out.fileno(), 1)
+        os.dup2(out.fileno(), 2)
+    sys.argv = ["sweep.py", *argv]
+    sweep.command.run(sweep.main, "")

@@ -1,0 +1,317 @@
+"""Runs that end too early, and runs that ask for more: nothing is lost, nothing is
+scored twice, and the files come out the same."""
+
+import csv
+import json
+import multiprocessing
+import multiprocessing.forkserver as forkserver
+import os
+import random
+import signal
+import subprocess
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+
+from experiments import sweep
+from jaxsparse import evaluation
+from jaxsparse.journal import NAME
+from jaxsparse.whole import held
+from tests import tiny
+from tests.experiments import binary
+from tests.experiments.logged import run_logged
+
+TIMINGS = ("seconds", "questions_per_second")
+SWEEP = (
+    "--data=data", "--protocol=cloze,append",
+    "--method=magnitude,random", "--sparsities=0,0.5,0.9", "--context=query",
+    "--batch_tokens=130",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(saved, tmp_path_factory):
+    """Four questions of each class and two models, and a cache of compilations."""
+    directory = tmp_path_factory.mktemp("resume")
+    binary.write_directory(directory / "data", each=4)
+    for name, variant in ("gpt2", "gpt2"), ("electra", "electra-discriminator"):
+        os.symlink(saved(variant), directory / name)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """New processes in no time: imports are done, and nothing else."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([run_logged.__module__])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(binary.ROOT))  # or it would import nothing
+        forkserver.ensure_running()
+    return context
+
+
+def batches(log):
+    return Counter(log.read_text().split()) if log.exists() else Counter()
+
+
+def contents(out: Path) -> dict[str, object]:
+    """predictions.parquet byte for byte, results.csv but for the timings."""
+    with (out / "results.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    untimed = [
+        {name: value for name, value in row.items() if name not in TIMINGS}
+        for row in rows
+    ]
+    return {"predictions": (out / "predictions.parquet").read_bytes(), "rows": untimed}
+
+
+@pytest.mark.parametrize(
+    ("models", "kills"),
+    [(("gpt2",), 8), pytest.param(("gpt2", "electra"), 60, marks=pytest.mark.slow)],
+)
+def test_killed_at_any_moment_and_repeated_it_ends_as_if_never_killed(
+    place, processes, models, kills
+):
+    """Each kill comes some batches further on, at a random moment of the next one."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")  # shown when the test fails
+    moments = random.Random(seed)
+
+    def start(name):
+        log = place / f"{name}-{kills}.log"
+        flags = (*SWEEP, f"--model={','.join(models)}", f"--out={name}-{kills}")
+        process = processes.Process(
+            target=run_logged, args=(str(place), str(log), flags)
+        )
+        process.start()
+        return process, log, place / f"{name}-{kills}"
+
+    process, log, whole = start("whole")
+    process.join()
+    expected = batches(log)
+    assert set(expected.values()) == {1}
+
+    killed = 0
+    for _ in range(kills):
+        process, log, out = start("killed")
+        target = batches(log).total()
+        target += moments.randrange(1 + 2 * expected.total() // (kills + 2))
+        while process.is_alive() and batches(log).total() < target:
+            process.join(0.002)
+        process.join(moments.random() * 0.03)
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+    process, *_ = start("killed")
+    process.join()
+    assert process.exitcode == 0, log.with_name(f"{log.name}.out").read_text()
+    assert killed > kills // 2
+
+    assert contents(out) == contents(whole)
+    scored = batches(log)
+    assert scored.keys() == expected.keys()
+    # At most the batch in flight is scored again after each kill.
+    assert scored.total() - expected.total() <= killed
+    made_by = json.loads((out / "run.json").read_text())["answers"]["made_by"]
+    points = len(models) * 2 * (1 + 2 * 2)
+    assert sum(session["answers"] for session in made_by) == points * 16
+    assert len(made_by) > 1
+    assert {path.name for path in out.iterdir()} == {
+        path.name for path in whole.iterdir()
+    }
+
+
+# Asking for more
+
+
+@pytest.fixture
+def counted(monkeypatch, place):
+    """The number of questions times levels that are scored."""
+    monkeypatch.chdir(place)
+    scored = []
+    record = evaluation.Journal.record
+
+    def counting(self, answers):
+        answers = list(answers)
+        scored.append(len(answers))
+        record(self, answers)
+
+    monkeypatch.setattr(evaluation.Journal, "record", counting)
+
+    def run(*argv):
+        scored.clear()
+        ended = binary.run(sweep, *argv)
+        assert ended.status == 0, ended.stderr
+        return sum(scored)
+
+    return run
+
+
+def scores_of(out):
+    rows = pyarrow.parquet.read_table(out / "predictions.parquet").to_pylist()
+    names = ("model", "protocol", "method", "sparsity", "question_id")
+    return {tuple(row[name] for name in names): row["scores"] for row in rows}
+
+
+def test_only_what_is_new_is_scored(counted, place, tmp_path):
+    base = ("--data=data", "--context=query", f"--out={tmp_path / 'out'}")
+    first = (*base, "--model=gpt2", "--num_examples=8")
+    assert counted(*first, "--sparsities=0.5") == 2 * 8  # dense comes with it
+    before = scores_of(tmp_path / "out")
+    assert counted(*first, "--sparsities=0.5") == 0
+    assert scores_of(tmp_path / "out") == before
+    assert counted(*first, "--sparsities=0.5,0.9") == 8
+    assert counted(*first, "--sparsities=0.9,0.5,0.7", "--method=random") == 3 * 8
+    assert counted(*first, "--sparsities=0.5", "--method=magnitude,random") == 0
+    assert counted(*first, "--sparsities=0.5", "--protocol=append") == 2 * 8
+    more = (*base, "--model=gpt2", "--sparsities=0.5,0.9")
+    assert counted(*more, "--num_examples=12") == 3 * 4
+    known = scores_of(tmp_path / "out")
+    assert all(known[key] == scores for key, scores in before.items())
+    assert counted(*more, "--num_examples=8", "--levels_at_once=2") == 0
+    assert counted(*more, "--num_examples=16", "--levels_at_once=2") == 3 * 4
+    assert counted(*more, "--num_examples=8", "--seed=1") == 2 * 8
+    assert counted(*more, "--num_examples=8", "--model=gpt2,electra") == 3 * 8
+
+
+def test_questions_are_told_by_their_content_not_by_their_place(counted, tmp_path):
+    base = ("--model=gpt2", "--context=query", "--sparsities=0", f"--out={tmp_path}/o")
+    binary.write_items(tmp_path / "cbtest_CN_test.txt", [binary.item(2)])
+    assert counted(*base, f"--data={tmp_path}/cbtest_CN_test.txt") == 1
+    items = [binary.item(5), binary.item(2)]
+    binary.write_items(tmp_path / "cbtest_CN_test.txt", items)
+    assert counted(*base, f"--data={tmp_path}/cbtest_CN_test.txt") == 1
+    # One that is there twice has one answer, whether it is scored now or was before.
+    binary.write_items(tmp_path / "cbtest_CN_test.txt", [binary.item(8)] * 2)
+    counted(*base, f"--data={tmp_path}/cbtest_CN_test.txt")
+    first, second = scores_of(tmp_path / "o").values()
+    assert first == second
+    assert counted(*base, f"--data={tmp_path}/cbtest_CN_test.txt") == 0
+
+
+def test_other_weights_of_the_same_name_are_scored_anew(counted, tmp_path):
+    tiny.save("gpt2", tmp_path / "model", seed=1)
+    base = (
+        "--data=data", f"--model={tmp_path}/model", "--context=query",
+        "--sparsities=0", "--num_examples=4", f"--out={tmp_path}/o",
+    )  # fmt: skip
+    assert counted(*base) == 4
+    assert counted(*base) == 0
+    before = scores_of(tmp_path / "o")
+    for path in (tmp_path / "model").iterdir():
+        path.unlink()
+    tiny.save("gpt2", tmp_path / "model", seed=2)
+    assert counted(*base) == 4
+    assert scores_of(tmp_path / "o") != before
+
+
+# Bad places
+
+
+def refused(*argv):
+    ended = binary.run(sweep, *argv)
+    assert ended.status == 2
+    *progress, error = ended.stderr.splitlines()
+    assert all(line.startswith("[1/1] gpt2") for line in progress)
+    assert ended.stdout == ""
+    return error
+
+
+SMALL = (
+    "--data=data", "--model=gpt2", "--context=query", "--sparsities=0,0.5",
+    "--batch_tokens=64",
+)  # fmt: skip
+
+
+def test_a_directory_that_another_process_holds_is_refused(place, monkeypatch):
+    monkeypatch.chdir(place)
+    with held_directory(place / "busy"):
+        error = refused(*SMALL, "--out=busy")
+    assert f"busy: another process ({os.getpid()}) is writing there; wait" in error
+    assert list((place / "busy").iterdir()) == []
+
+
+def held_directory(path):
+    path.mkdir()
+    return held(path)
+
+
+def test_a_journal_that_cannot_be_used_stops_the_run_before_weights(place, monkeypatch):
+    monkeypatch.chdir(place)
+    (place / "bad").mkdir()
+    (place / "bad" / NAME).write_text("no journal\n" * 99)
+    ended = binary.run(sweep, *SMALL, "--out=bad")
+    assert ended.status == 2
+    (line,) = ended.stderr.splitlines()
+    assert "journal.sqlite: damaged, or no SQLite file" in line
+    assert [path.name for path in (place / "bad").iterdir()] == [NAME]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own, and what fills it to the last byte."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no right to mount a small disk: {done.stderr.strip()}")
+
+    def fill():
+        with suppress(OSError), (disk / "ballast").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(512))
+
+    yield disk, fill
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_loses_nothing_and_the_same_command_goes_on(
+    counted, small_disk, place, monkeypatch
+):
+    disk, fill = small_disk
+    flags = (*SMALL, f"--out={disk / 'out'}")
+    with monkeypatch.context() as patch:
+        record = evaluation.Journal.record
+
+        def filling(self, answers):
+            if self.recorded == 20:
+                fill()
+            record(self, answers)
+
+        patch.setattr(evaluation.Journal, "record", filling)
+        error = refused(*flags)
+    assert f"{disk / 'out' / NAME}: " in error
+    assert "there is no room left for it" in error
+    assert {path.name for path in (disk / "out").iterdir()} == {NAME}
+    (disk / "ballast").unlink()
+    assert counted(*flags) == 2 * 16 - 20
+    assert counted(*SMALL, "--out=roomy") == 2 * 16
+    assert contents(disk / "out") == contents(place / "roomy")
+
+
+def test_a_disk_too_full_for_the_results_keeps_the_journal(
+    counted, small_disk, monkeypatch
+):
+    disk, fill = small_disk
+    flags = (*SMALL, f"--out={disk / 'out'}")
+    with monkeypatch.context() as patch:
+        write = sweep.report.write
+        patch.setattr(sweep.report, "write", lambda *args: (fill(), write(*args)))
+        error = refused(*flags)
+    assert "results could not be written (No space left on device)" in error
+    assert "the journal keeps all 32 answers: mend that and repeat the command" in error
+    assert {path.name for path in (disk / "out").iterdir()} == {NAME}
+    (disk / "ballast").unlink()
+    assert counted(*flags) == 0
+
+
+def test_a_disk_that_is_full_from_the_start_is_said(small_disk, place, monkeypatch):
+    monkeypatch.chdir(place)
+    disk, fill = small_disk
+    fill()
+    assert "there is no room left for it" in refused(*SMALL, f"--out={disk / 'out'}")
+    assert [path.name for path in disk.iterdir()] == ["ballast"]

@@ -1,0 +1,94 @@
+"""Results that were never scored, for the tests of reports."""
+
+import dataclasses
+
+import numpy as np
+
+from jaxsparse.cbt import WORD_CLASSES, Question
+from jaxsparse.evaluation import Asked, Scores, accuracies
+from jaxsparse.report.results import Asking, Curve, Result
+from jaxsparse.sweep import MatrixSparsity, Recipe
+
+OPTIONS = ("the", "of", "and", "to", "a", "in", "b|c", 'd"e', "f,g", "Zoë")
+RUN = {
+    "command": "./run.sh --model=one",
+    "notes": ["3 malformed questions left out"],
+    "models": {"one": {"digest": "0123"}},
+}
+
+
+def question(number, word_class):
+    name = f"{word_class}-test-{number}"
+    story = (*("Hush !",) * 18, f"It is {number} in {word_class} .", "THE end of the .")
+    return Question(story, "A XXXXX .", OPTIONS, "Zoë", word_class, id=name)
+
+
+QUESTIONS = tuple(question(1 + n // 4, WORD_CLASSES[n % 4]) for n in range(8))
+MATRICES = tuple(
+    MatrixSparsity(path, layer, 100, 40 + 10 * layer)
+    for path in ("h/attn/c_attn", "h/mlp/c_fc")
+    for layer in range(2)
+)
+
+
+def scores(correct, questions=8):
+    """The first so many questions right."""
+    table = -np.arange(10 * questions, dtype=np.float32).reshape(questions, 10) / 3
+    table[:correct, 9] = 1
+    return Scores(table, np.arange(1, questions + 1) / 4)
+
+
+def curve(
+    correct, model="one", method="magnitude", protocol="cloze", *,
+    questions=QUESTIONS, digest="0123", finetuned=False, scope="matrix", context="full",
+):  # fmt: skip
+    """The points of one curve: sparsity -> how many of the first answers are right.
+
+    What is not fine-tuned begins at 0, dense.
+    """
+    asked = Asked(
+        questions, protocol, context, "ptb",
+        option_tokens=(tuple(range(1, 11)),) * len(questions),
+        truncated=np.arange(len(questions)) % 2 == 1,
+    )  # fmt: skip
+    asking = Asking(model, "gpt2", "bfloat16", protocol, context, "ptb")
+    dense = scores(correct[min(correct)], len(questions))
+    for sparsity, right in correct.items():
+        point = dense if sparsity == 0 else scores(right, len(questions))
+        yield Result(
+            curve=Curve(asking, Recipe(method, scope, seed=7), finetuned),
+            digest=digest,
+            sparsity=sparsity,
+            achieved_sparsity=max(0.0, sparsity - 0.01) if sparsity else 0.0,
+            total_sparsity=0.62 * sparsity,
+            questions=questions,
+            option_tokens=np.array(asked.option_tokens, np.int32),
+            scores=point.scores,
+            correct=point.correct(questions),
+            accuracies=tuple(accuracies(asked, point, dense)),
+            matrices=MATRICES if sparsity else (),
+        )
+
+
+def results_of(model="one", methods=("magnitude",), protocols=("cloze",)):
+    """Points at 0 and 0.5 with 3 and 6 answers of 8 right."""
+    for protocol in protocols:
+        for method in methods:
+            yield from curve({0.0: 3, 0.5: 6}, model, method, protocol)
+
+
+def many():
+    """Two models and two methods under two protocols."""
+    for model in ("gpt2-medium", "electra-large-discriminator"):
+        methods, protocols = ("magnitude", "random"), ("cloze", "append")
+        yield from results_of(model, methods, protocols)
+
+
+def questions_of(each, splits=("test",)):
+    """So many questions of each class and split, no two the same."""
+    return tuple(
+        dataclasses.replace(question(number, word_class), split=split)
+        for split in splits
+        for number in range(1, each + 1)
+        for word_class in WORD_CLASSES
+    )

@@ -1,0 +1,257 @@
+"""The files a run leaves, column by column, and read again."""
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from jaxsparse import cbt, report
+from jaxsparse.cbt import WORD_CLASSES
+from jaxsparse.report import text
+from jaxsparse.types import InputError
+from tests.report.made import (
+    MATRICES,
+    OPTIONS,
+    QUESTIONS,
+    RUN,
+    curve,
+    results_of,
+    scores,
+)
+
+# DESIGN section 9, word for word.
+RESULT_COLUMNS = """
+model, family, protocol, context, detokenize, method, pattern, scope, prunable, dtype,
+seed, sparsity, achieved_sparsity, total_sparsity, finetuned, word_class, split,
+questions, correct, accuracy, ci_low, ci_high, dense_accuracy, p_vs_dense, truncated,
+ties, seconds, questions_per_second
+""".replace(",", " ").split()
+FILES = [
+    "accuracy.png", "layers.csv", "predictions.parquet", "questions.parquet",
+    "report.html", "report.md", "results.csv", "run.json",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    out = tmp_path_factory.mktemp("results") / "deep" / "out"
+    report.write(out, list(results_of(methods=("magnitude", "random"))), RUN)
+    return out
+
+
+def read_csv(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_files_are_there_and_nothing_else(written):
+    assert sorted(path.name for path in written.iterdir()) == FILES
+
+
+def test_results_have_designs_columns_in_order(written):
+    header, *_ = written.joinpath("results.csv").read_text().splitlines()
+    assert header.split(",") == RESULT_COLUMNS
+
+
+def test_results_are_a_row_per_class_and_one_for_all(written):
+    rows = read_csv(written / "results.csv")
+    expected = [
+        (method, sparsity, word_class)
+        for method in ("magnitude", "random")
+        for sparsity in ("0.0", "0.5")
+        for word_class in (*WORD_CLASSES, "all")
+    ]
+    keys = ("method", "sparsity", "word_class")
+    assert [tuple(row[key] for key in keys) for row in rows] == expected
+
+
+def test_results_are_fractions_and_p_is_empty_for_dense(written):
+    dense, pruned = read_csv(written / "results.csv")[4:10:5]
+    recipe = {
+        "model": "one", "family": "gpt2", "protocol": "cloze", "context": "full",
+        "detokenize": "ptb", "method": "magnitude", "pattern": "unstructured",
+        "scope": "matrix", "prunable": "blocks", "dtype": "bfloat16", "seed": "7",
+        "finetuned": "False", "word_class": "all", "split": "test", "questions": "8",
+        "dense_accuracy": "0.375", "truncated": "4", "ties": "0", "seconds": "9.0",
+    }  # fmt: skip
+    for row in dense, pruned:
+        assert recipe.items() <= row.items()
+        assert float(row["questions_per_second"]) == pytest.approx(8 / 9)
+    assert (dense["accuracy"], pruned["accuracy"]) == ("0.375", "0.75")
+    assert (dense["correct"], pruned["correct"]) == ("3", "6")
+    assert (dense["p_vs_dense"], pruned["p_vs_dense"]) == ("", "0.25")
+    stated = [f"{name}sparsity" for name in ("", "achieved_", "total_")]
+    assert [dense[name] for name in stated] == ["0.0"] * 3
+    assert [pruned[name] for name in stated] == ["0.5", "0.49", "0.31"]
+    for row in dense, pruned:
+        assert 0 < float(row["ci_low"]) < float(row["accuracy"])
+        assert float(row["accuracy"]) < float(row["ci_high"]) < 1
+
+
+def test_predictions_have_designs_columns_and_types(written):
+    table = pa.parquet.read_table(written / "predictions.parquet")
+    types = {field.name: str(field.type) for field in table.schema}
+    recipe = RESULT_COLUMNS[:17]
+    own = [
+        "question_id", "answer", "options", "scores", "option_tokens", "predicted",
+        "correct",
+    ]  # fmt: skip
+    assert list(types) == recipe + own
+    assert {types[name] for name in ("sparsity", "achieved_sparsity")} == {"double"}
+    assert types["seed"] == "int64"
+    assert (types["finetuned"], types["correct"]) == ("bool", "bool")
+    lists = {
+        "options": pa.string(),
+        "scores": pa.float32(),
+        "option_tokens": pa.int32(),
+    }
+    for name, of in lists.items():
+        assert table.schema.field(name).type.value_type == of
+    assert types["predicted"] == "int32"
+    texts = set(recipe) - {"seed", "finetuned"} - {n for n in recipe if "spars" in n}
+    assert {types[name] for name in texts} == {"string"}
+
+
+def test_predictions_are_a_row_per_question_and_point(written):
+    rows = pa.parquet.read_table(written / "predictions.parquet").to_pylist()
+    assert len(rows) == 2 * 2 * 8
+    assert [row["question_id"] for row in rows[:8]] == [q.id for q in QUESTIONS]
+    assert [row["word_class"] for row in rows[:4]] == list(WORD_CLASSES)
+    assert [row["sparsity"] for row in rows] == ([0.0] * 8 + [0.5] * 8) * 2
+    for row in rows:
+        assert row["options"] == list(OPTIONS)
+        assert row["option_tokens"] == list(range(1, 11))
+        assert row["predicted"] == int(np.argmax(row["scores"]))
+        assert row["correct"] == (row["options"][row["predicted"]] == row["answer"])
+        assert row["finetuned"] is False
+    np.testing.assert_array_equal([row["scores"] for row in rows[:8]], scores(3).scores)
+
+
+def test_run_json_is_what_was_given(written):
+    assert json.loads((written / "run.json").read_text(encoding="utf-8")) == RUN
+
+
+def test_several_splits_are_named_together():
+    other = [dataclasses.replace(one, split="validation") for one in QUESTIONS[4:]]
+    asked = (*QUESTIONS[:4], *other)
+    both, _ = curve({0.0: 3, 0.5: 6}, questions=asked)
+    assert both.split == "test+validation"
+
+
+def test_layers_are_a_row_for_each_matrix_and_point_whatever_the_protocol(tmp_path):
+    results = list(results_of(methods=("magnitude", "random"), protocols=("a", "b")))
+    report.files.write_csv(
+        tmp_path / "layers.csv",
+        report.files.LAYER_COLUMNS,
+        report.files.layer_rows(results),
+    )
+    rows = read_csv(tmp_path / "layers.csv")
+    assert len(rows) == 2 * len(MATRICES)  # dense prunes nothing
+    names = ("method", "sparsity", "matrix", "layer", "weights", "pruned")
+    assert [rows[1][name] for name in names] == [
+        "magnitude", "0.5", "h/attn/c_attn", "1", "100", "50",
+    ]  # fmt: skip
+
+
+def test_questions_can_be_asked_again(written):
+    reading = cbt.read(str(written / "questions.parquet"), None, None)
+    assert not reading.malformed
+    assert [one.digest for one in reading.questions] == [q.digest for q in QUESTIONS]
+    assert [one.word_class for one in reading.questions] == [*WORD_CLASSES] * 2
+
+
+# Read again
+
+
+def test_what_is_read_is_what_was_written(written):
+    run = report.read(written)
+    expected = list(results_of(methods=("magnitude", "random")))
+    assert run.facts == RUN
+    assert len(run.results) == len(expected) == 4
+    for result, other in zip(run.results, expected, strict=True):
+        for field in dataclasses.fields(result):
+            mine, theirs = getattr(result, field.name), getattr(other, field.name)
+            if isinstance(mine, np.ndarray):
+                np.testing.assert_array_equal(mine, theirs)
+            else:
+                assert mine == theirs, field.name
+    assert [one.digest for one in run.questions] == [one.digest for one in QUESTIONS]
+
+
+def gone(path):
+    path.unlink()
+
+
+def emptied(path):
+    path.write_text("")
+
+
+def cut(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def drop_a_row(path):
+    path.write_text(path.read_text().rsplit("\n", 2)[0] + "\n")
+
+
+def of_another_run(path):
+    report.write(path.parent / "other", list(results_of(protocols=("append",))), RUN)
+    (path.parent / "other" / path.name).replace(path)
+
+
+def without_results(path):
+    path.unlink()
+    (path.parent / "journal.sqlite").touch()
+
+
+BAD_RUNS = {
+    "no results": ("results.csv", gone, "is missing; name"),
+    "not ended": ("run.json", without_results, "not ended: repeat its command"),
+    "no questions": ("questions.parquet", gone, "questions.parquet is missing"),
+    "cut parquet": ("predictions.parquet", cut, "damaged, or of different runs"),
+    "cut table": ("results.csv", cut, "damaged, or of different runs"),
+    "a row less": ("results.csv", drop_a_row, "ends in the middle of a point"),
+    "cut facts": ("run.json", cut, "damaged, or of different runs"),
+    "other facts": ("run.json", lambda path: path.write_text("[1]"), "damaged"),
+    "of another run": ("results.csv", of_another_run, "2 points of 8 questions"),
+    "empty table": ("results.csv", emptied, "damaged"),
+    "empty file": ("questions.parquet", emptied, "damaged"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_RUNS)
+def test_a_run_that_cannot_be_read_is_refused_by_name(written, tmp_path, name):
+    file, damage, message = BAD_RUNS[name]
+    directory = tmp_path / "run"
+    shutil.copytree(written, directory)
+    damage(directory / file)
+    with pytest.raises(InputError, match=message) as caught:
+        report.read(directory)
+    assert str(caught.value).startswith(f"{directory}: ")
+
+
+def test_no_directory_is_no_run(tmp_path):
+    with pytest.raises(InputError, match="no such directory; name that of a run"):
+        report.read(tmp_path / "none")
+
+
+# Whole or not at all
+
+
+def test_a_run_that_cannot_be_written_leaves_every_old_file(tmp_path, monkeypatch):
+    report.write(tmp_path, list(results_of("old")), RUN)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(text, "markdown", fail)
+    with pytest.raises(OSError, match="No space"):
+        report.write(tmp_path, list(results_of("new")), RUN)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

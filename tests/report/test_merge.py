@@ -1,0 +1,161 @@
+"""Several runs in one report: same questions, whose models, and files whole or not."""
+
+import csv
+import dataclasses
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxsparse import plots, report
+from jaxsparse.report.reading import Run
+from jaxsparse.types import InputError
+from tests.report.made import QUESTIONS, curve, questions_of
+
+PICTURES = {"accuracy.png", "accuracy.svg", "classes.png", "classes.svg"}
+
+
+def run(name, *curves, notes=()):
+    results = tuple(result for one in curves for result in one)
+    facts = {"command": f"./run.sh --out={name}", "notes": list(notes)}
+    return Run(Path("runs") / name, facts, results)
+
+
+def keys(merged):
+    return [
+        (
+            one.asking.model, one.asking.protocol, one.curve.recipe.method,
+            one.curve.finetuned, one.sparsity, one.pooled.correct,
+        )
+        for one in merged.results
+    ]  # fmt: skip
+
+
+def test_points_of_one_curve_come_together_in_order():
+    merged = report.merge(
+        [
+            run("a", curve({0.0: 5, 0.9: 2}), notes=["one left out"]),
+            run("b", curve({0.0: 5, 0.5: 4, 0.99: 1})),
+            run("c", curve({0.0: 5, 0.5: 3}, method="random")),
+            run("d", curve({0.0: 5, 0.5: 5}, finetuned=True)),
+        ]
+    )
+    assert keys(merged) == [
+        ("one", "cloze", "magnitude", False, 0.0, 5),
+        ("one", "cloze", "magnitude", False, 0.5, 4),
+        ("one", "cloze", "magnitude", False, 0.9, 2),
+        ("one", "cloze", "magnitude", False, 0.99, 1),
+        ("one", "cloze", "random", False, 0.0, 5),
+        ("one", "cloze", "random", False, 0.5, 3),
+        ("one", "cloze", "magnitude", True, 0.0, 5),
+        ("one", "cloze", "magnitude", True, 0.5, 5),
+    ]
+    assert merged.notes == (
+        "one left out", "points in more than one run, taken from the first: 1",
+    )  # fmt: skip
+
+
+def test_models_are_told_by_their_content():
+    merged = report.merge(
+        [
+            run("a", curve({0.0: 5})),
+            run("b", curve({0.0: 4}, digest="4567"), curve({0.0: 3}, model="two")),
+            run("c", curve({0.0: 4, 0.5: 2}, digest="4567")),
+            run("d", curve({0.0: 1}, digest="89ab")),
+        ]
+    )
+    assert [(key[0], key[4], key[5]) for key in keys(merged)] == [
+        ("one", 0, 5), ("one (b)", 0, 4), ("two", 0, 3), ("one (c)", 0, 4),
+        ("one (c)", 0.5, 2), ("one (d)", 0, 1),
+    ]  # fmt: skip
+    assert merged.notes[0].startswith("one of b is called one (b) here: another run")
+
+
+def test_answers_are_put_in_the_order_of_the_first_runs_questions():
+    first = run("a", curve({0.0: 5}))
+    (result,) = curve({0.0: 3}, protocol="append")
+    order = np.array([3, 0, 7, 1, 2, 6, 5, 4])
+    mixed = dataclasses.replace(
+        result,
+        questions=tuple(QUESTIONS[number] for number in order),
+        scores=result.scores[order],
+        correct=result.correct[order],
+        option_tokens=result.option_tokens[order],
+    )
+    _, again = report.merge([first, run("b", [mixed])]).results
+    assert again.questions == QUESTIONS
+    np.testing.assert_array_equal(again.scores, result.scores)
+    np.testing.assert_array_equal(again.correct, result.correct)
+
+
+def test_runs_over_different_questions_are_not_compared():
+    other = run("b", curve({0.0: 3}, questions=questions_of(3)))
+    with pytest.raises(InputError, match=r"runs/a and runs/b asked different"):
+        report.merge([run("a", curve({0.0: 3})), other])
+    with pytest.raises(InputError, match=r"\(8 and 12, 8 in common\); compare runs"):
+        report.merge([run("a", curve({0.0: 3})), other])
+    changed = [*QUESTIONS[:-1], dataclasses.replace(QUESTIONS[-1], query="B XXXXX .")]
+    other = run("b", curve({0.0: 3}, questions=tuple(changed)))
+    with pytest.raises(InputError, match=r"\(8 and 8, 7 in common\)"):
+        report.merge([run("a", curve({0.0: 3})), other])
+
+
+@pytest.fixture
+def written(tmp_path):
+    runs = [
+        run("a", curve({0.0: 6, 0.5: 4, 0.9: 1}), curve({0.0: 5}, protocol="append")),
+        run("b", curve({0.5: 5, 0.9: 3}, finetuned=True)),
+    ]
+    out = tmp_path / "out"
+    merged = report.merge(runs)
+    names = report.write_merged(out, merged, "./run.sh report --runs=a,b", runs, 0)
+    assert {path.name for path in out.iterdir()} == set(names)
+    return out, merged, runs
+
+
+def test_every_file_of_a_report_is_there_and_says_the_same(written):
+    out, merged, _ = written
+    assert {path.name for path in out.iterdir()} == set(report.MERGED_FILES)
+    with (out / "results.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["word_class"] == "all"]
+    assert [float(row["accuracy"]) for row in rows] == [
+        result.pooled.accuracy for result in merged.results
+    ]
+    text = (out / "report.md").read_text()
+    for name in "accuracy", "classes", "finetuned", "layers":
+        assert f"]({name}.png)" in text
+        picture = ElementTree.parse(out / f"{name}.svg").getroot()
+        assert picture.tag.endswith("svg")
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    page = (out / "report.html").read_text()
+    for command in "./run.sh report --runs=a,b", "./run.sh --out=a", "./run.sh --out=b":
+        assert command in text or command in page
+    assert "one-shot" in (out / "finetuned.svg").read_text()
+
+
+def test_the_same_runs_make_the_same_bytes(written, tmp_path):
+    out, merged, runs = written
+    again = tmp_path / "again"
+    report.write_merged(again, merged, "./run.sh report --runs=a,b", runs, 0)
+    for path in out.iterdir():
+        assert (again / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_what_is_not_there_is_not_drawn(tmp_path):
+    runs = [run("a", curve({0.0: 6}))]
+    names = report.write_merged(tmp_path, report.merge(runs), "command", runs, 0)
+    assert set(names) == PICTURES | {"report.md", "report.html", "results.csv"}
+
+
+def test_a_report_that_cannot_be_written_leaves_the_old_one(written, monkeypatch):
+    out, merged, runs = written
+    before = {path: path.read_bytes() for path in out.iterdir()}
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plots, "save", fail)
+    with pytest.raises(OSError, match="No space"):
+        report.write_merged(out, merged, "another command", runs, 0)
+    assert {path: path.read_bytes() for path in out.iterdir()} == before

@@ -1,0 +1,137 @@
+"""What the statistics say of a table: who is compared with whom, corrected for what."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from jaxsparse import stats
+from jaxsparse.cbt import Question
+from jaxsparse.report.results import by_asking
+from jaxsparse.report.summary import baselines, summarise
+from tests.report.made import OPTIONS, curve, questions_of
+
+QUESTIONS = questions_of(10)  # 40, the first of them right
+
+
+def summary_of(*curves):
+    (one,) = [
+        summarise(asking, results)
+        for asking, results in by_asking([result for one in curves for result in one])
+    ]
+    return one
+
+
+def points(correct, **how):
+    return curve(correct, questions=QUESTIONS, **how)
+
+
+def test_every_point_is_compared_with_dense_on_the_same_questions():
+    summary = summary_of(points({0.0: 30, 0.5: 24, 0.9: 10}))
+    dense, *pruned = summary.rows
+    assert dense.versus_dense is None
+    right = np.arange(40)
+    for row, correct in zip(pruned, (24, 10), strict=True):
+        compared = row.versus_dense
+        assert compared.p == stats.mcnemar(right < correct, right < 30)
+        assert compared.changed == (30 - correct) / 40
+        assert compared.difference.value == (correct - 30) / 40
+        low, high = compared.difference.low, compared.difference.high
+        assert low < (correct - 30) / 40 < high <= 0
+    p_values = [row.versus_dense.p for row in pruned]
+    adjusted = [row.versus_dense.adjusted for row in pruned]
+    assert adjusted == list(stats.holm(p_values))
+
+
+def test_holms_correction_is_over_all_methods_of_a_table_and_dense_is_there_once():
+    summary = summary_of(
+        points({0.0: 30, 0.5: 24}), points({0.0: 30, 0.5: 10}, method="random")
+    )
+    assert [row.result.sparsity for row in summary.rows] == [0, 0.5, 0.5]
+    p_values = [row.versus_dense.p for row in summary.rows[1:]]
+    adjusted = [row.versus_dense.adjusted for row in summary.rows[1:]]
+    assert adjusted == list(stats.holm(p_values))
+    assert adjusted[0] == max(p_values[0], 2 * p_values[1])
+
+
+def test_the_mean_over_classes_weighs_classes_the_same():
+    one = [question for question in QUESTIONS if question.word_class == "CN"]
+    other = [question for question in QUESTIONS if question.word_class == "P"]
+    few = (*one[:10], *other[:2])
+    (row,) = summary_of(curve({0.0: 11}, questions=few)).rows
+    assert row.class_mean.value == (10 / 10 + 1 / 2) / 2
+    assert row.class_mean.low < row.class_mean.value < row.class_mean.high
+    assert row.result.pooled.accuracy == 11 / 12
+
+
+def test_what_is_kept_for_free_and_where_half_is_gone():
+    shown = points({0.0: 36, 0.1: 37, 0.5: 34, 0.9: 18, 0.99: 4})
+    other = points({0.0: 36, 0.5: 30, 0.99: 35}, method="random")
+    magnitude, random = summary_of(shown, other).kept
+    assert (magnitude.curve.recipe.method, random.curve.recipe.method) == (
+        "magnitude", "random",
+    )  # fmt: skip
+    assert magnitude.above_chance
+    assert (magnitude.free, magnitude.largest) == (0.5, 0.99)
+    # Half-way between chance, 4 of 40, and dense: 20 of 40, less than the 18 at 0.9.
+    assert magnitude.half == pytest.approx(0.5 + 0.4 * (34 - 20) / (34 - 18))
+    assert random.half is None
+    assert random.free == 0.99  # six lost of 40: not significant after correction
+
+
+def test_a_significant_gain_is_no_loss():
+    (kept,) = summary_of(points({0.0: 10, 0.5: 30})).kept
+    assert kept.free == 0.5
+
+
+def test_where_dense_is_at_chance_nothing_can_be_lost():
+    (kept,) = summary_of(points({0.0: 5, 0.5: 1})).kept
+    assert not kept.above_chance
+    (kept,) = summary_of(points({0.0: 12, 0.5: 1})).kept
+    assert kept.above_chance
+
+
+def test_fine_tuned_points_are_compared_with_the_one_shot_dense_model():
+    tuned = points({0.0: 38, 0.5: 35}, finetuned=True)
+    summary = summary_of(points({0.0: 30, 0.5: 10}), tuned)
+    shown = [(one.result.curve.finetuned, one.result.sparsity) for one in summary.rows]
+    assert shown == [(False, 0), (False, 0.5), (True, 0), (True, 0.5)]
+    differences = [one.versus_dense.difference.value for one in summary.rows[1:]]
+    assert differences == [-20 / 40, 8 / 40, 5 / 40]
+    one_shot, finetuned = summary.kept
+    assert (one_shot.free, finetuned.free) == (0, 0.5)
+
+
+def test_what_so_many_questions_can_tell():
+    summary = summary_of(points({0.0: 30, 0.5: 24, 0.9: 10}))
+    assert summary.fewest == 6 / 40
+    assert summary.changed == pytest.approx((6 + 20) / 2 / 40)
+    assert summary.detectable == stats.detectable_difference(40, summary.changed)
+    alone = summary_of(points({0.0: 30}))
+    assert (alone.changed, alone.kept) == (0, ())
+    assert alone.rows[0].versus_dense is None
+
+
+def test_baselines_by_class_and_pooled():
+    story = ("A cat saw the cat .",) + ("Hush !",) * 19
+    options = ("cat", "dog", *"abcdefgh")
+
+    def one(number, word_class, answer, options=options):
+        query = "The XXXXX ran ."
+        return Question(story, query, options, answer, word_class, id=str(number))
+
+    twice = ("dog", "dog", *options[:8])
+    asked = (one(1, "CN", "cat"), one(2, "NE", "dog"), one(3, "CN", "dog", twice))
+    prior, chance = baselines(asked)
+    assert (prior.name, chance.name) == ("most frequent", "chance")
+    assert prior.accuracy == {"CN": 1 / 2, "NE": 0, "all": 1 / 3}
+    # The third holds its answer three times among the ten.
+    assert chance.accuracy == pytest.approx({"CN": 0.2, "NE": 0.1, "all": 0.5 / 3})
+    assert prior.questions == {"CN": 2, "NE": 1, "all": 3}
+
+
+def test_results_of_one_table_share_model_and_way_of_asking():
+    results = [*points({0.0: 3}), *points({0.0: 3}, context="query")]
+    assert len(list(by_asking(results))) == 2
+    assert dataclasses.replace(results[0].asking, context="query") == results[1].asking
+    assert OPTIONS[9] == "Zoë"
