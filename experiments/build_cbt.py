@@ -151,8 +151,8 @@ def explain(skipped: build.Skipped) -> list[str]:
         for name, count in sorted(skipped.too_few_options.items())
     ]
     lines += [
-        f"{name}: {count} sentences skipped, nothing to blank, too short, or with | or "
-        f"{BLANK}."
+        f"{name}: {count} sentences skipped, nothing to blank that the story holds "
+        f"too, too short, or with | or {BLANK}."
         for name, count in sorted(skipped.nothing_to_blank.items())
     ]
     return lines

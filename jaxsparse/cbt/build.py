@@ -1,9 +1,13 @@
 """Questions from any book, by the recipe of the Children's Book Test.
 
-21 consecutive sentences; in the 21st one word is blanked; ten options of its class, the
-answer among them, the others from the same 21 sentences, or from the rest of the book
-where those hold too few. What is drawn depends on the seed, the book, the sentence and
-the class alone.
+21 consecutive sentences; in the 21st one word is blanked that the twenty before it, the
+story, hold too; ten options of its class, the answer among them, the others from the
+story, or from the rest of the book where it holds too few. What is drawn depends on the
+seed, the book, the sentence and the class alone.
+
+That the story holds the answer is how the published questions are (all options of the
+sixteen at hand stand in their stories), and it matters: where it need not, the option
+that the story lacks is right more often than not, and nobody has to read.
 
 Differences from Hill et al. (2016), who used Stanford CoreNLP: words are tagged by
 HanTa, names are found by how a book writes them, and only lower-case words are blanked
@@ -198,7 +202,12 @@ def _question(
 ) -> Built | None:
     query = words.sentences[sentence]
     story = words.sentences[sentence - SENTENCES : sentence]
-    places = words.by_class[word_class][sentence]
+    told = {token.lower() for tokens in story for token in tokens}
+    places = {
+        token: word
+        for token, word in words.by_class[word_class][sentence].items()
+        if word.lower() in told
+    }
     if (
         not places
         or len(query) < SHORTEST_QUERY
@@ -209,7 +218,7 @@ def _question(
     generator = _generator(seed, words.book, word_class, sentence)
     token = int(generator.choice(sorted(places)))
     answer = places[token]
-    near = words.distinct(word_class, sentence - SENTENCES, sentence + 1)
+    near = words.distinct(word_class, sentence - SENTENCES, sentence)
     others = _draw(near, [answer], generator)
     if len(others) < OPTIONS - 1:
         far = words.distinct(word_class, 0, len(words.sentences))

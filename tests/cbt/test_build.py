@@ -111,7 +111,9 @@ def test_every_question_follows_the_recipe(book, word_class, seed):
         assert options == tuple(sorted(options))
         assert answer in options
         assert set(options) <= set(of_class(words, word_class, 0, None))
-        near = lower(of_class(words, word_class, at - 20, at + 1))
+        story = [token for tokens in words.sentences[at - 20 : at] for token in tokens]
+        assert answer.lower() in lower(story)
+        near = lower(of_class(words, word_class, at - 20, at)) | {answer.lower()}
         if len(near) >= 10:
             assert lower(options) <= near
         else:
@@ -211,6 +213,14 @@ def test_every_word_of_the_class_may_be_blanked():
     assert blanked == {1, 4, 7, 10}
 
 
+def test_only_what_the_story_holds_is_blanked_in_whatever_case(monkeypatch):
+    monkeypatch.setitem(TAGS, "zither", "NN1")
+    story = [line.replace("lamp", "mill").replace("kite", "Kite") for line in BOOK[:20]]
+    words = words_of(*story, "A lamp, a zither, a kite and an egg.")
+    blanked = {built(words, "CN", seed=seed)[0][0].answer for seed in range(40)}
+    assert blanked == {"kite", "egg"}
+
+
 @pytest.mark.parametrize(("nouns", "made"), [(9, 0), (10, 1)])
 def test_a_class_needs_ten_words_in_the_book(nouns, made):
     stories = [f"Then the {noun} came by again." for noun in NOUNS[:nouns]]
@@ -230,7 +240,7 @@ def test_two_spellings_of_a_word_are_one_option(others, made):
 
 def test_what_the_story_lacks_comes_from_the_book():
     far = [f"Then the {noun} came by again." for noun in NOUNS[4:]]
-    near = ["A cart, a barn and a door came by."] * 20
+    near = ["A cart, a barn, an apple and a door came by."] * 20
     words = words_of(*near, "So the apple came by again.", *far)
     first = next(q for q in built(words, "CN")[0] if q.sentence == 20)
     assert {"apple", "barn", "cart", "door"} < set(first.options) < set(NOUNS)
