@@ -41,7 +41,7 @@ def whole_directory(directory: Path) -> Iterator[Path]:
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
     """Keeps other processes from a directory; the lock goes with its process, however
-    that ends.
+    that ends. What a process that was killed had half-written is taken away.
 
     Raises:
         InputError: another process holds it.
@@ -51,6 +51,8 @@ def held(directory: Path) -> Iterator[None]:
         with suppress(OSError):  # who holds it is a courtesy, and the disk may be full
             file.truncate(0)
             os.write(file.fileno(), f"{os.getpid()}\n".encode())
+        for partial in directory.glob(".*.partial"):
+            partial.unlink(missing_ok=True)
         try:
             yield
         finally:

@@ -69,8 +69,11 @@ def test_a_directory_is_held_by_one_and_let_go(tmp_path):
 
 def test_a_lock_that_was_left_behind_holds_nobody(tmp_path):
     (tmp_path / ".lock").write_text("4194304999\n")  # of a process that was killed
+    (tmp_path / ".report.md.4194304999.partial").touch()
+    (tmp_path / "mine.partial").touch()
     with held(tmp_path):
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.partial"]
 
 
 def test_a_lock_taken_away_between_opening_and_locking_is_not_ours(

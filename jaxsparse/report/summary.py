@@ -66,7 +66,7 @@ class Baseline:
 
     name: str
     accuracy: dict[str, float]
-    questions: dict[str, int]
+    interval: Interval | None  # Wilson, pooled; None where nothing was counted
 
 
 @dataclass(frozen=True)
@@ -150,12 +150,13 @@ def baselines(questions: Sequence[Question]) -> tuple[Baseline, ...]:
     """The most frequent option of the story, and chance."""
     frequent = cbt.frequency_prior(questions)
     classes = np.array([question.word_class for question in questions])
-    prior, chance, counts = {}, {}, {}
+    prior, chance = {}, {}
     for word_class in (*dict.fromkeys(classes.tolist()), POOLED):
         chosen = np.flatnonzero((classes == word_class) | (word_class == POOLED))
-        counts[word_class] = len(chosen)
         prior[word_class] = float(frequent[chosen].mean())
         chance[word_class] = cbt.chance([questions[n] for n in chosen.tolist()])
+    low, high = stats.wilson(int(frequent.sum()), len(questions))
     return (
-        Baseline("most frequent", prior, counts), Baseline("chance", chance, counts),
-    )  # fmt: skip
+        Baseline("most frequent", prior, Interval(prior[POOLED], low, high)),
+        Baseline("chance", chance, None),
+    )

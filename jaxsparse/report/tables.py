@@ -181,11 +181,10 @@ def _method(result: Result, labels: Labels) -> str:
 
 
 def _baseline_row(baseline: Baseline, columns: Sequence[Column]) -> tuple[str, ...]:
-    accuracy = baseline.accuracy
-    return (
-        baseline.name,
-        *(_percent(accuracy[n]) if n in accuracy else "" for n, _ in columns[1:]),
-    )
+    cells = {name: _percent(value) for name, value in baseline.accuracy.items()}
+    if baseline.interval:
+        cells["95 % CI"] = _interval(baseline.interval)
+    return (baseline.name, *(cells.get(name, "") for name, _ in columns[1:]))
 
 
 def _notes(first: Result, summary: Summary, labels: Labels) -> Iterator[str]:

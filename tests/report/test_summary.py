@@ -127,7 +127,8 @@ def test_baselines_by_class_and_pooled():
     assert prior.accuracy == {"CN": 1 / 2, "NE": 0, "all": 1 / 3}
     # The third holds its answer three times among the ten.
     assert chance.accuracy == pytest.approx({"CN": 0.2, "NE": 0.1, "all": 0.5 / 3})
-    assert prior.questions == {"CN": 2, "NE": 1, "all": 3}
+    assert (prior.interval.low, prior.interval.high) == stats.wilson(1, 3)
+    assert chance.interval is None
 
 
 def test_results_of_one_table_share_model_and_way_of_asking():
