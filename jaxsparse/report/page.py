@@ -185,7 +185,7 @@ def _held(held: int, asked: int) -> str:
         return f"All {asked:,} questions of the run are in this file."
     return (
         f"{held:,} of {asked:,} questions are in this file; the tables and the plots "
-        f"count all {asked:,}, and predictions.parquet has the scores of all."
+        f"count all {asked:,}, and the run's predictions.parquet has all scores."
     )
 
 
@@ -204,7 +204,8 @@ def _curve(curve: PageCurve) -> dict[str, Any]:
     points = [
         {
             "sparsity": point.sparsity,
-            "accuracy": point.accuracy,
+            # As text, since JavaScript rounds halves otherwise than the tables do.
+            "accuracy": f"{100 * point.accuracy:.1f} %",
             "predicted": list(point.predicted),
             "scores": [[rounded(score) for score in row] for row in point.scores],
         }

@@ -21,7 +21,7 @@ def open_browser() -> Iterator["Browser"]:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     chromedriver = shutil.which("chromedriver")
     if not (chromium and chromedriver):
-        pytest.skip("no browser: neither chromium nor chromedriver may be missing")
+        pytest.skip("no browser: chromium and chromedriver are not both installed")
     webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium

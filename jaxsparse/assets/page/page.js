@@ -67,7 +67,7 @@ function renderControls() {
   choose("label", ofModel.map((number) => [number, curves[number].label]), state.curve);
   const labelled = points.map((one, number) => [
     number,
-    `${one.sparsity}${one.sparsity ? "" : " (dense)"}: ${percent(one.accuracy)}`,
+    `${one.sparsity}${one.sparsity ? "" : " (dense)"}: ${one.accuracy}`,
   ]);
   choose("sparsity", labelled, state.point);
   const classes = wordClasses.map((name) => [
@@ -196,7 +196,7 @@ function matrixHead({ sparsity, accuracy }, column) {
   const pressed = column === state.point;
   const text = sparsity ? String(sparsity) : "dense";
   const button = element("button", { type: "button", "aria-pressed": pressed }, text);
-  button.append(element("small", {}, percent(accuracy)));
+  button.append(element("small", {}, accuracy));
   button.addEventListener("click", () => change({ point: column }));
   return element("th", { scope: "col", class: selected(column) }, button);
 }
