@@ -5,6 +5,7 @@ Bad input ends in one line on stderr and exit status 2, with a traceback before 
 its traceback.
 """
 
+import io
 import logging as logging_of_python
 import os
 import signal
@@ -31,6 +32,9 @@ def run(main: Callable[[], None], description: str) -> None:
             print(_help(program, description), flush=True)
             sys.exit(0)
         _parse(sys.argv)
+        for stream in sys.stdout, sys.stderr:
+            if isinstance(stream, io.TextIOWrapper):  # where it knows no dash or dot
+                stream.reconfigure(errors="replace")
         quiet_libraries()
         main()
     except BrokenPipeError:  # whoever read our output has seen enough

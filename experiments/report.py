@@ -19,7 +19,7 @@ FLAGS = absl_flags.FLAGS
 
 absl_flags.DEFINE_list("runs", [], "directories of runs that asked the same questions")
 absl_flags.DEFINE_integer(
-    "questions", report.MOST_QUESTIONS,
+    "explorer_questions", report.MOST_QUESTIONS,
     "how many report.html holds for looking at, even over the classes; 0: all",
     lower_bound=0,
 )  # fmt: skip
@@ -31,13 +31,14 @@ def main() -> None:
     report.check_replaceable(out, report.MERGED_FILES)
     runs = [report.read(directory) for directory in directories]
     merged = report.merge(runs)
-    written = report.write_merged(
-        out,
-        merged,
-        f"./run.sh report {shlex.join(sys.argv[1:])}",
-        runs,
-        FLAGS.questions,
-    )
+    said = f"./run.sh report {shlex.join(sys.argv[1:])}"
+    try:
+        written = report.write_merged(out, merged, said, runs, FLAGS.explorer_questions)
+    except OSError as error:
+        raise InputError(
+            f"{out}: the report could not be written ({error.strerror}); mend that, or "
+            "name another directory with --out"
+        ) from error
     print(report.terminal(merged.results))
     for note in merged.notes:
         print(note)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,17 +35,16 @@ def main() -> None:
     settings = flags.settings_from_flags()
     paths.check_writable("out", settings.out)
     report.check_replaceable(settings.out)
-    given = inputs.read_inputs(settings)
     made_by = provenance(settings)
     start = time.time()
     with journal.opened(settings.out, made_by) as answers:
-        shown = Shown(len(given.models))
-        results = [
-            result
-            for blueprint in given.models
-            for result in results_of(blueprint, settings, given, answers, shown)
-        ]
-        shown.close()
+        given = inputs.read_inputs(settings)
+        with closing(Shown(len(given.models))) as shown:
+            results = [
+                result
+                for blueprint in given.models
+                for result in results_of(blueprint, settings, given, answers, shown)
+            ]
         run = {
             **facts(settings, given, results),
             **made_by,

@@ -1,8 +1,7 @@
-"""One model on all questions: scores on the device, kept in the journal; accuracies on
-the host."""
+"""One model on all questions: scores on the device, kept in the journal."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxsparse import scoring, stats, trees
+from jaxsparse import scoring, trees
 from jaxsparse.cbt import Question
 from jaxsparse.journal import Answer, Conditions, Journal
 from jaxsparse.model import Apply, Model
@@ -197,15 +196,18 @@ class Scores:
 def unknown(
     journal: Journal, conditions: Conditions, prepared: Prepared
 ) -> frozenset[int]:
-    """The numbers of the questions that have no answer yet."""
+    """The numbers of the questions that have no answer yet; of questions that are the
+    same the first."""
     digests = journal.unknown(conditions, prepared.digests)
-    return frozenset(n for n, one in enumerate(prepared.digests) if one in digests)
+    first = {one: n for n, one in reversed(list(enumerate(prepared.digests)))}
+    return frozenset(first[one] for one in digests)
 
 
 def score(
     scorer: Scorer,
     prepared: Prepared,
     model: Model,
+    *,
     leaves: Leaves,
     levels: Sequence[Conditions],
     questions: frozenset[int],
@@ -221,6 +223,10 @@ def score(
     Args:
         leaves: path -> pruned leaf; with several levels at once, stacked on axis 0,
             which may be longer than `levels`.
+        questions: their numbers.
+
+    Raises:
+        InputError: a score is not finite, or the journal cannot be written.
     """
     for planned in prepared.batches:
         members = tuple(n for n in planned.questions if n in questions)
@@ -251,58 +257,14 @@ def score(
 
 
 def recall(journal: Journal, conditions: Conditions, prepared: Prepared) -> Scores:
-    """What the model said to every question, all of which must have been scored."""
-    answers = journal.answers(conditions)
+    """What the model said to every question.
+
+    Raises:
+        KeyError: one has not been scored.
+    """
+    answers = journal.answers(conditions, prepared.digests)
     found = [answers[digest] for digest in prepared.digests]
     return Scores(
         np.stack([answer.scores for answer in found]),
         np.array([answer.seconds for answer in found]),
     )
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """The answers to the questions of one word class, or of all, at one point."""
-
-    word_class: str
-    questions: int
-    correct: int
-    accuracy: float  # fraction
-    ci_low: float  # Wilson, 95 %
-    ci_high: float
-    dense_accuracy: float
-    p_vs_dense: float | None  # exact McNemar; None for dense itself
-    truncated: int
-    ties: int
-    seconds: float
-    questions_per_second: float
-
-
-def accuracies(asked: Asked, point: Scores, dense: Scores) -> Iterator[Accuracy]:
-    """One row for each word class present, and one, `all`, for all pooled."""
-    questions = asked.questions
-    correct, dense_correct = point.correct(questions), dense.correct(questions)
-    classes = np.array([question.word_class for question in questions])
-    for word_class in (*dict.fromkeys(classes.tolist()), "all"):
-        chosen = np.full(len(questions), True)
-        if word_class != "all":
-            chosen = classes == word_class
-        total, right = int(chosen.sum()), int(correct[chosen].sum())
-        low, high = stats.wilson(right, total)
-        seconds = float(point.seconds[chosen].sum())
-        yield Accuracy(
-            word_class=word_class,
-            questions=total,
-            correct=right,
-            accuracy=right / total,
-            ci_low=low,
-            ci_high=high,
-            dense_accuracy=float(dense_correct[chosen].mean()),
-            p_vs_dense=None
-            if point is dense
-            else stats.mcnemar(correct[chosen], dense_correct[chosen]),
-            truncated=int(asked.truncated[chosen].sum()),
-            ties=int(point.tied[chosen].sum()),
-            seconds=seconds,
-            questions_per_second=total / seconds,
-        )

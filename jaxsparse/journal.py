@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from jaxsparse.types import InputError
-from jaxsparse.whole import held
+from jaxsparse.whole import held, made
 
 NAME = "journal.sqlite"
 FORMAT = 1  # raised when older programs could no longer read what newer ones write
@@ -63,7 +63,8 @@ class Conditions:
     context: str
     detokenize: str
     dtype: str
-    revision: int  # of scoring
+    scoring_revision: int
+    pruning_revision: int | None
 
     @property
     def content(self) -> str:
@@ -132,8 +133,10 @@ class Journal:
                 f"one reads up to {FORMAT}); update jaxsparse, or {_REMEDY}"
             )
         (verdict,) = self._one("PRAGMA quick_check(1)")
-        if verdict != "ok" or not tables >= {"conditions", "sessions", "answers"}:
-            raise sqlite3.DatabaseError(verdict if verdict != "ok" else "tables lack")
+        if lacking := {"conditions", "sessions", "answers"} - tables:
+            verdict = f"no table {', '.join(sorted(lacking))}"
+        if verdict != "ok":
+            raise InputError(f"{self.path}: {_DAMAGED.format(_in_one_line(verdict))}")
 
     def close(self) -> None:
         self._file.close()
@@ -149,9 +152,11 @@ class Journal:
             )
             return frozenset(questions) - {question for (question,) in rows}
 
-    def answers(self, conditions: Conditions) -> dict[str, Answer]:
-        """Every answer under these conditions, by the question's digest."""
-        answers = {}
+    def answers(
+        self, conditions: Conditions, questions: Collection[str]
+    ) -> dict[str, Answer]:
+        """The answers to those of the questions that have one, by their digests."""
+        asked, answers = frozenset(questions), {}
         with self._explained():
             rows = self._file.execute(
                 "SELECT question, scores, option_tokens, seconds, session FROM answers "
@@ -159,6 +164,8 @@ class Journal:
                 (self._find(conditions),),
             )
             for question, scores, tokens, seconds, session in rows:
+                if question not in asked:
+                    continue
                 answers[question] = Answer(
                     np.frombuffer(scores, "<f4").astype(np.float32),
                     np.frombuffer(tokens, "<i4").astype(np.int32),
@@ -250,26 +257,26 @@ class Journal:
         try:
             yield
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
             if code not in _EXPLANATIONS:
                 raise
-            said = " ".join(str(error).split())
-            raise InputError(
-                f"{self.path}: {_EXPLANATIONS[code].format(said)}"
-            ) from error
+            said = _EXPLANATIONS[code].format(_in_one_line(error))
+            raise InputError(f"{self.path}: {said}") from error
 
 
-_FULL = (
-    "{}: there is no room left for it, or a quota is reached; make room and repeat the "
-    "command, which goes on from the last batch that was committed"
-)
+def _in_one_line(said: object) -> str:
+    return " ".join(str(said).split())
+
+
+_GOES_ON = "repeat the command, which goes on from the last batch that was committed"
+_FULL = f"{{}}: there is no room left for it; make room and {_GOES_ON}"
+_FAILED = f"{{}}: a quota is reached, or the disk fails; mend that and {_GOES_ON}"
 _DAMAGED = f"damaged, or no SQLite file ({{}}); {_REMEDY}"
-_UNWRITABLE = "cannot be opened and written ({}); change its permissions, or name "
-_UNWRITABLE += "another directory with --out"
+_UNWRITABLE = f"cannot be opened and written ({{}}); {_REMEDY}"
 _LOCKED = "{}: another program holds it; close that, and repeat the command"
 _EXPLANATIONS = {  # by SQLite's primary result code
     sqlite3.SQLITE_FULL: _FULL,
-    sqlite3.SQLITE_IOERR: _FULL,
+    sqlite3.SQLITE_IOERR: _FAILED,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_READONLY: _UNWRITABLE,
@@ -289,24 +296,16 @@ def opened(directory: Path, made_by: Mapping[str, Any]) -> Iterator[Journal]:
     Raises:
         InputError: another process holds the directory; the file is not ours to use.
     """
-    parents = [directory, *directory.parents]
-    made = [parent for parent in parents if not parent.exists()]
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / NAME
-    new = not path.exists() or path.stat().st_size == 0
-    try:
-        with held(directory):
-            recorded = 0
-            try:
-                with closing(Journal(path, made_by)) as journal:
-                    try:
-                        yield journal
-                    finally:
-                        recorded = journal.recorded
-            finally:
-                if new and not recorded:
-                    path.unlink(missing_ok=True)
-    finally:
-        with suppress(OSError):  # one that is not empty stays
-            for parent in made:
-                parent.rmdir()
+    with made(directory), held(directory):
+        new = not path.exists() or path.stat().st_size == 0
+        recorded = 0
+        try:
+            with closing(Journal(path, made_by)) as journal:
+                try:
+                    yield journal
+                finally:
+                    recorded = journal.recorded
+        finally:
+            if new and not recorded:
+                path.unlink(missing_ok=True)

@@ -46,7 +46,7 @@ def mcnemar(
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """The p-values of one table, adjusted for their number; in the order given.
 
-    Those at most alpha are significant with a chance of at most alpha that any of them
+    Those below alpha are significant, with a chance of at most alpha that any of them
     is a false alarm.
 
     Raises:

@@ -183,7 +183,8 @@ class _Level:
             context=asked.context,
             detokenize=asked.detokenize,
             dtype=model.dtype,
-            revision=scoring.REVISION,
+            scoring_revision=scoring.REVISION,
+            pruning_revision=None if dense else pruning.REVISION,
         )
 
 
@@ -269,12 +270,21 @@ def _score_unknown(
     protocol = prepared.asked.protocol
     progress.stage(protocol, total, known=total - left, unit="answers")
     for chunk, questions in _chunks(work, scorer.levels_at_once):
-        progress.point(", ".join(level.name for level in chunk))
+        progress.point(" … ".join(dict.fromkeys([chunk[0].name, chunk[-1].name])))
         # The last chunk repeats its last level: one shape, one compilation.
         filled = chunk + chunk[-1:] * (scorer.levels_at_once - len(chunk))
         leaves = _stack([level.leaves(model) for level in filled])
         conditions = [level.conditions(model, prepared.asked) for level in chunk]
-        score(scorer, prepared, model, leaves, conditions, questions, journal, progress)
+        score(
+            scorer,
+            prepared,
+            model,
+            leaves=leaves,
+            levels=conditions,
+            questions=questions,
+            journal=journal,
+            progress=progress,
+        )
 
 
 def _chunks(

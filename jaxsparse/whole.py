@@ -39,6 +39,21 @@ def whole_directory(directory: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def made(directory: Path) -> Iterator[None]:
+    """Makes a directory and its parents; those that are empty in the end go again."""
+    lacking = [
+        path for path in (directory, *directory.parents) if not os.path.lexists(path)
+    ]
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it is not empty
+            for path in lacking:
+                path.rmdir()
+
+
+@contextmanager
 def held(directory: Path) -> Iterator[None]:
     """Keeps other processes from a directory; the lock goes with its process, however
     that ends. What a process that was killed had half-written is taken away.
@@ -71,6 +86,12 @@ def _lock(path: Path) -> TextIO:
             raise InputError(
                 f"{path.parent}: another process{f' ({holder})' * bool(holder)} is "
                 "writing there; wait for it, or name another directory"
+            ) from None
+        except OSError as error:
+            file.close()
+            raise InputError(
+                f"{path}: cannot be locked ({error.strerror}); name a directory on "
+                "another file system"
             ) from None
         # Its holder may have taken the file away since: then others would lock another.
         with suppress(FileNotFoundError):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from jaxsparse.accuracy import accuracies
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import (
     Asked,
@@ -13,7 +14,6 @@ from jaxsparse.evaluation import (
     Progress,
     Scorer,
     Scores,
-    accuracies,
     prepare,
     recall,
     score,
@@ -174,7 +174,7 @@ def conditions(sparsity):
         weights="w", method="magnitude", pattern="unstructured", scope="matrix",
         prunable="blocks", sparsity=sparsity, seed=0, calibration=None,
         protocol="cloze", context="query", detokenize="ptb", dtype="float32",
-        revision=1,
+        scoring_revision=1, pruning_revision=1,
     )  # fmt: skip
 
 
@@ -187,7 +187,10 @@ def asked_again(
 ):
     """Scores the questions and gives the scores at each level, and what was told."""
     levels, told = levels or LEVELS[: scorer.levels_at_once], Told()
-    score(scorer, prepared, model, {}, levels, questions, journal, told)
+    score(
+        scorer, prepared, model, leaves={}, levels=levels, questions=questions,
+        journal=journal, progress=told,
+    )  # fmt: skip
     return [recall(journal, level, prepared) for level in levels], told.questions
 
 
@@ -223,7 +226,10 @@ def test_levels_that_only_fill_the_shape_are_not_kept_and_cost_nothing(some):
 def test_of_a_batch_known_in_part_the_rest_is_scored_in_the_same_shape(some):
     model, prepared = some
     journal, stub = Journal(), Stub(levels=1)
-    score(stub, prepared, model, {}, LEVELS[:1], frozenset({0}), journal, Told())
+    score(
+        stub, prepared, model, leaves={}, levels=LEVELS[:1], questions=frozenset({0}),
+        journal=journal, progress=Told(),
+    )  # fmt: skip
     assert stub.sizes == [2]
     left = unknown(journal, LEVELS[0], prepared)
     assert left == {1, 2}

@@ -23,13 +23,16 @@ from jaxsparse.types import InputError
 PRUNED = Conditions(
     weights="w" * 64, method="magnitude", pattern="unstructured", scope="matrix",
     prunable="blocks", sparsity=0.1, seed=0, calibration=None, protocol="cloze",
-    context="full", detokenize="ptb", dtype="float32", revision=1,
+    context="full", detokenize="ptb", dtype="float32", scoring_revision=1,
+    pruning_revision=1,
 )  # fmt: skip
+ASKED = ("a", "b", "c", "d")
 OTHER_VALUES = {
     "weights": "v" * 64, "method": "random", "pattern": "2:4", "scope": "global",
     "prunable": "all", "sparsity": np.nextafter(0.1, 1).item(), "seed": 1,
     "calibration": "c" * 64, "protocol": "append", "context": "query",
-    "detokenize": "none", "dtype": "bfloat16", "revision": 2,
+    "detokenize": "none", "dtype": "bfloat16", "scoring_revision": 2,
+    "pruning_revision": 2,
 }  # fmt: skip
 
 
@@ -65,7 +68,7 @@ def test_answers_come_back_bit_for_bit_from_the_file(path):
     first.record(batch("a", "b"))
     first.close()
     again = Journal(path)
-    answers = again.answers(PRUNED)
+    answers = again.answers(PRUNED, ASKED)
     assert answers.keys() == {"a", "b"}
     for _, name, given in batch("a", "b"):
         np.testing.assert_array_equal(answers[name].scores, given.scores)
@@ -92,8 +95,8 @@ def test_whatever_decides_a_score_is_part_of_the_key(path, field):
     assert journal.unknown(other, ["a"]) == {"a"}
     assert journal.unknown(dataclasses.replace(PRUNED), ["a"]) == frozenset()
     journal.record([(other, "a", answer(7.0))])
-    assert journal.answers(PRUNED)["a"].scores[0] == np.float32(-1 / 3)
-    assert journal.answers(other)["a"].scores[0] == 7
+    assert journal.answers(PRUNED, ASKED)["a"].scores[0] == np.float32(-1 / 3)
+    assert journal.answers(other, ["a"])["a"].scores[0] == 7
     journal.close()
 
 
@@ -101,7 +104,7 @@ def test_the_first_answer_to_a_question_stays(path):
     journal = Journal(path)
     journal.record([*batch("a"), (PRUNED, "a", answer(5.0))])
     journal.record([(PRUNED, "a", answer(6.0)), (PRUNED, "b", answer(6.0))])
-    assert journal.answers(PRUNED)["a"].scores[0] == np.float32(-1 / 3)
+    assert journal.answers(PRUNED, ASKED)["a"].scores[0] == np.float32(-1 / 3)
     assert journal.recorded == 2
     journal.close()
 
@@ -120,7 +123,7 @@ def test_a_batch_is_recorded_as_a_whole_or_not_at_all(path):
     # What the transaction had made is gone with it, and made again.
     journal.record(batch("b", conditions=dataclasses.replace(PRUNED, seed=9)))
     assert count(path) == 2
-    assert journal.answers(dataclasses.replace(PRUNED, seed=9)).keys() == {"b"}
+    assert journal.answers(dataclasses.replace(PRUNED, seed=9), ["b"]).keys() == {"b"}
     journal.close()
 
 
@@ -141,10 +144,15 @@ def test_sources_say_who_made_the_answers_that_were_read(path):
         )
         journal.close()
     journal = Journal(path, {"command": "reads only"})
-    journal.answers(PRUNED)
+    journal.answers(PRUNED, ASKED)
     assert journal.sources() == [
         {"command": "first", "answers": 2}, {"command": "second", "answers": 1},
     ]  # fmt: skip
+    assert journal.answered == 3
+    journal.close()
+    journal = Journal(path)
+    journal.answers(PRUNED, ["b"])
+    assert journal.sources() == [{"command": "first", "answers": 1}]
     journal.close()
 
 

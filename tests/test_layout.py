@@ -17,7 +17,7 @@ GROUPS = (
     {"model"},
     {"scoring", "journal", "stats", "plots", "training"},
     {"evaluation"},
-    {"sweep"},
+    {"sweep", "accuracy"},
     {"report", "finetune", "pretraining"},
     {"experiments"},
 )

@@ -195,7 +195,7 @@ def test_progress_tells_stages_points_and_every_question_at_every_level(loaded):
     assert first.told == [
         ("magnitude · pruning", 0, 0),
         ("cloze · reading", 2, 0), 1, 1,
-        ("cloze", 4, 0), "dense, magnitude 0.5", 4,
+        ("cloze", 4, 0), "dense … magnitude 0.5", 4,
     ]  # fmt: skip
     more = Told()
     both = (0.5, 0.9)
@@ -217,8 +217,8 @@ def test_levels_that_lack_other_questions_do_not_go_together(loaded):
     scores = scores_of(points)
     assert told.told[-5:] == [
         ("cloze", 8, 2),
-        "dense, magnitude 0.5", 2,
-        "magnitude 0.7, magnitude 0.9", 4,
+        "dense … magnitude 0.5", 2,
+        "magnitude 0.7 … magnitude 0.9", 4,
     ]  # fmt: skip
     alone = sweep(model, QUESTIONS, [MAGNITUDE], (0.5, 0.7, 0.9), **SHORT)
     np.testing.assert_allclose(scores, scores_of(alone), rtol=1e-5)

@@ -12,7 +12,11 @@ from jaxsparse.pruning.masks import (
 )
 from jaxsparse.pruning.scores import METHODS, Method, resolve_scope, scores
 
+# Raised with every change of what is pruned: a journal tells old scores by it.
+REVISION = 1
+
 __all__ = [
+    "REVISION",
     "METHODS",
     "Counts",
     "Method",

@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxsparse import cbt
-from jaxsparse.report import pictures, tables, text
+from jaxsparse.report import pictures
 from jaxsparse.report.page import Page, PageCurve, PagePoint, PageQuestion, render
 from jaxsparse.report.results import Curve, Labels, Result, by_curve
+from jaxsparse.report.tables import Table, legend
 
 TITLE = "Accuracy against sparsity"
 MOST_QUESTIONS = 1000  # on a page, unless told: some megabytes, which a phone can open
@@ -17,6 +18,7 @@ MOST_QUESTIONS = 1000  # on a page, unless told: some megabytes, which a phone c
 
 def page(
     results: Sequence[Result],
+    tables: Sequence[Table],
     commands: Sequence[str],
     notes: Sequence[str],
     questions: int = MOST_QUESTIONS,
@@ -35,8 +37,8 @@ def page(
             title=TITLE,
             commands=tuple(commands),
             notes=tuple(notes),
-            legend=tables.LEGEND,
-            tables=text.all_tables(results),
+            legend=legend(name for table in tables for name in table.header),
+            tables=tuple(tables),
             pictures=tuple(pictures.panels(results)),
             curves=tuple(
                 _curve(curve, members, labels, numbers) for curve, members in curves

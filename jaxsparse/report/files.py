@@ -22,6 +22,7 @@ from jaxsparse.report.results import (
     RECIPE_COLUMNS,
     Result,
 )
+from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
 from jaxsparse.whole import whole_file
 
@@ -76,7 +77,11 @@ def check_replaceable(out: Path, names: Sequence[str] = FILES) -> None:
 
 
 def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
-    """Writes all files of a run into the directory `out`."""
+    """Writes all files of a run into the directory `out`.
+
+    Raises:
+        OSError: one could not be written; then the old ones are all there still.
+    """
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         # Entered first, replaced last: it says what the others are.
@@ -92,9 +97,10 @@ def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
             pq.write_table(question_table(results[0].questions), file)
         write_csv(to["results.csv"], RESULT_COLUMNS, result_rows(results))
         write_csv(to["layers.csv"], LAYER_COLUMNS, layer_rows(results))
-        markdown = text.markdown(results, run, ["accuracy.png"])
+        tables = all_tables(results)
+        markdown = text.markdown(tables, run, ["accuracy.png"])
         to["report.md"].write_text(markdown, encoding="utf-8")
-        page = explorer.page(results, [run["command"]], run["notes"])
+        page = explorer.page(results, tables, [run["command"]], run["notes"])
         to["report.html"].write_text(page, encoding="utf-8")
         plots.save(pictures.figures(results)["accuracy"], to["accuracy.png"])
         facts = f"{json.dumps(run, indent=2)}\n"

@@ -1,5 +1,6 @@
 """Several runs in one report: the same questions, more curves."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,9 +13,11 @@ from jaxsparse.report import explorer, pictures, text
 from jaxsparse.report.files import RESULT_COLUMNS, result_rows, write_csv
 from jaxsparse.report.reading import Run
 from jaxsparse.report.results import Result
+from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
-from jaxsparse.whole import whole_file
+from jaxsparse.whole import held, made, whole_file
 
+OF_RUNS = ("run.json", "predictions.parquet", "journal.sqlite")
 PICTURES = ("accuracy", "classes", "finetuned", "layers")
 MERGED_FILES = (
     "report.md", "report.html", "results.csv",
@@ -24,6 +27,8 @@ MERGED_FILES = (
 
 @dataclass(frozen=True)
 class Merged:
+    """The points of several runs, over the same questions in the same order."""
+
     results: tuple[Result, ...]
     notes: tuple[str, ...]  # what was renamed, or left out
 
@@ -65,26 +70,30 @@ def merge(runs: Sequence[Run]) -> Merged:
 
 
 def _check_same_questions(first: Run, other: Run) -> None:
-    one, two = ({q.digest for q in run.questions} for run in (first, other))
-    if one != two or len(first.questions) != len(other.questions):
+    one, two = (
+        Counter((question.digest, question.word_class) for question in run.questions)
+        for run in (first, other)
+    )
+    if one != two:
         raise InputError(
             f"{first.directory} and {other.directory} asked different questions "
-            f"({len(first.questions)} and {len(other.questions)}, {len(one & two)} in "
-            "common); compare runs over the same --data, --split and --num_examples"
+            f"({one.total()} and {two.total()}, {(one & two).total()} in common); "
+            "compare runs over the same --data, --split and --num_examples"
         )
 
 
 def _names(runs: Sequence[Run]) -> dict[tuple[Path, str], str]:
     """What each run's models are called in the report."""
     names: dict[tuple[Path, str], str] = {}
-    owners: dict[str, str] = {}  # name -> digest
+    known: dict[tuple[str, str], str] = {}  # name in its run, digest -> name
     for run in runs:
         for result in run.results:
-            model = name = result.asking.model
-            number = 1
-            while owners.setdefault(name, result.digest) != result.digest:
+            model = result.asking.model
+            name, number = model, 1
+            while name in known.values() and (model, result.digest) not in known:
                 name = f"{model} ({run.directory.name}{f' {number}' * (number > 1)})"
                 number += 1
+            name = known.setdefault((model, result.digest), name)
             names[run.directory, model] = name
     return names
 
@@ -95,19 +104,21 @@ def _renamed(result: Result, name: str) -> Result:
 
 
 def _ordered(result: Result, like: Result) -> Result:
-    """The answers in the order in which another result has the questions."""
+    """The answers, and the classes, in the order in which another result has them."""
     mine, theirs = (
         np.argsort([q.digest for q in one.questions], kind="stable")
         for one in (result, like)
     )
     order = np.empty(len(mine), int)
     order[theirs] = mine
+    rows = {row.word_class: row for row in result.accuracies}
     return replace(
         result,
         questions=like.questions,
         option_tokens=result.option_tokens[order],
         scores=result.scores[order],
         correct=result.correct[order],
+        accuracies=tuple(rows[row.word_class] for row in like.accuracies),
     )
 
 
@@ -127,14 +138,36 @@ def _with_dense_first(results) -> tuple[Result, ...]:
 def write_merged(
     out: Path, merged: Merged, command: str, runs: Sequence[Run], questions: int
 ) -> tuple[str, ...]:
-    """Writes the files of a report into `out`; returns their names.
+    """Writes the files of a report into `out`; returns their names. What an earlier
+    report drew there and this one does not is taken away.
+
+    Rows of results.csv are as their runs wrote them, each against its own run's dense.
 
     Args:
         questions: how many the page's explorer holds; 0: all.
+
+    Raises:
+        InputError: another process writes there, or a run has its results there.
+        OSError: a file could not be written; then the old ones are all there still.
     """
+    with made(out), held(out):
+        if taken := [name for name in OF_RUNS if (out / name).exists()]:
+            raise InputError(
+                f"{out}: holds a run's {taken[0]}, beside which a report does not go; "
+                "name another directory with --out"
+            )
+        written = _write(out, merged, command, runs, questions)
+        for name in set(MERGED_FILES) - set(written):
+            (out / name).unlink(missing_ok=True)
+    return written
+
+
+def _write(
+    out: Path, merged: Merged, command: str, runs: Sequence[Run], questions: int
+) -> tuple[str, ...]:
     drawn = pictures.figures(merged.results)
+    tables = all_tables(merged.results)
     commands = [command, *(str(run.facts["command"]) for run in runs)]
-    out.mkdir(parents=True, exist_ok=True)
     names = [
         name
         for name in MERGED_FILES
@@ -145,10 +178,9 @@ def write_merged(
         write_csv(to["results.csv"], RESULT_COLUMNS, result_rows(merged.results))
         shown = [f"{name}.png" for name in drawn]
         run = {"command": command, "notes": merged.notes}
-        to["report.md"].write_text(
-            text.markdown(merged.results, run, shown), encoding="utf-8"
-        )
-        page = explorer.page(merged.results, commands, merged.notes, questions)
+        markdown = text.markdown(tables, run, shown)
+        to["report.md"].write_text(markdown, encoding="utf-8")
+        page = explorer.page(merged.results, tables, commands, merged.notes, questions)
         to["report.html"].write_text(page, encoding="utf-8")
         for name, figure in drawn.items():
             for kind in "png", "svg":

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jaxsparse.accuracy import Accuracy
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import Accuracy
 from jaxsparse.report.files import LAYER_COLUMNS
 from jaxsparse.report.results import POOLED, RECIPE_COLUMNS, Asking, Curve, Result
 from jaxsparse.sweep import MatrixSparsity, Recipe
@@ -48,6 +48,7 @@ def read(directory: Path) -> Run:
         raise InputError(f"{directory}: no results, {lacking[0]} is missing; {remedy}")
     try:
         facts = json.loads((directory / "run.json").read_text(encoding="utf-8"))
+        _check_facts(facts)
         questions = tuple(_questions(directory / "questions.parquet"))
         results = tuple(_results(directory, facts, questions))
     except (ValueError, KeyError, TypeError, IndexError, pa.ArrowException) as error:
@@ -58,6 +59,13 @@ def read(directory: Path) -> Run:
     if not results:
         raise InputError(f"{directory}: results.csv is empty; repeat its command")
     return Run(directory, facts, results)
+
+
+def _check_facts(facts: Any) -> None:
+    if not isinstance(facts["command"], str):
+        raise TypeError("command in run.json is no text")
+    if not all(isinstance(note, str) for note in facts["notes"]):
+        raise TypeError("notes in run.json are no texts")
 
 
 def _questions(path: Path) -> Iterator[Question]:
@@ -95,6 +103,8 @@ def _results(
         same = [name for name in _KEYS if str(first[name]) != recipe[name]]
         if same or part["question_id"].to_pylist() != ids:
             raise ValueError(f"point {number + 1} differs between its files")
+        correct = np.array(part["correct"].to_pylist(), bool)
+        _check_counts(rows, questions, correct)
         yield Result(
             curve=_curve(first),
             digest=facts["models"][first["model"]]["digest"],
@@ -104,10 +114,25 @@ def _results(
             questions=questions,
             option_tokens=_lists(part["option_tokens"], len(questions)),
             scores=_lists(part["scores"], len(questions)),
-            correct=np.array(part["correct"].to_pylist(), bool),
+            correct=correct,
             accuracies=tuple(rows),
             matrices=tuple(layers.get(_layer_key(recipe), ())),
         )
+
+
+def _check_counts(
+    rows: Sequence[Accuracy], questions: Sequence[Question], correct: np.ndarray
+) -> None:
+    """The rows of results.csv count what predictions.parquet holds."""
+    classes = np.array([question.word_class for question in questions])
+    for row in rows:
+        chosen = (classes == row.word_class) | (row.word_class == POOLED)
+        counted = int(chosen.sum()), int(correct[chosen].sum())
+        if counted != (row.questions, row.correct):
+            raise ValueError(
+                f"results.csv has {row.correct} of {row.questions} {row.word_class} "
+                f"right, predictions.parquet {counted[1]} of {counted[0]}"
+            )
 
 
 _KEYS = [name for name in RECIPE_COLUMNS if name not in ("word_class", "split")]

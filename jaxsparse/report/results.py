@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jaxsparse.accuracy import Accuracy, accuracies
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import Accuracy, accuracies
 from jaxsparse.model import Model
 from jaxsparse.sweep import MatrixSparsity, Point, Recipe
 

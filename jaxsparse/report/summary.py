@@ -78,7 +78,9 @@ class Summary:
     kept: tuple[Kept, ...]
     fewest: float  # the smallest loss that can be significant, a fraction
     changed: float  # the mean share of changed answers
-    detectable: float | None  # the smallest loss found 4 times in 5, at that share
+    # The smallest loss that is found 4 times in 5 where so many answers change, by the
+    # strictest of Holm's steps, that for the smallest p.
+    detectable: float | None
 
 
 def summarise(asking: Asking, results: Sequence[Result]) -> Summary:
@@ -89,13 +91,7 @@ def summarise(asking: Asking, results: Sequence[Result]) -> Summary:
     """
     dense = dense_of(results, asking)
     points = [one for one in results if one.sparsity or one.curve.finetuned]
-    p_values = [stats.mcnemar(one.correct, dense.correct) for one in points if dense]
-    adjusted = stats.holm(p_values)
-    compared = {
-        one: _compare(one, dense, p, by_holm)
-        for one, p, by_holm in zip(points, p_values, adjusted, strict=False)
-        if dense
-    }
+    compared = _compare(points, dense) if dense else {}
     rows = tuple(
         Row(
             one,
@@ -113,16 +109,23 @@ def summarise(asking: Asking, results: Sequence[Result]) -> Summary:
         kept=tuple(_kept(points, dense, compared)) if dense else (),
         fewest=stats.fewest_significant(ALPHA) / questions,
         changed=changed,
-        detectable=stats.detectable_difference(questions, changed, ALPHA),
+        detectable=stats.detectable_difference(
+            questions, changed, ALPHA / max(len(points), 1)
+        ),
     )
 
 
-def _compare(
-    result: Result, dense: Result, p_value: float, adjusted: float
-) -> Comparison:
-    difference = stats.paired_difference(result.correct, dense.correct, result.classes)
-    changed = float(np.mean(result.correct != dense.correct))
-    return Comparison(Interval(*difference), changed, p_value, adjusted)
+def _compare(points: Sequence[Result], dense: Result) -> dict[Result, Comparison]:
+    p_values = [stats.mcnemar(one.correct, dense.correct) for one in points]
+    return {
+        one: Comparison(
+            Interval(*stats.paired_difference(one.correct, dense.correct, one.classes)),
+            float(np.mean(one.correct != dense.correct)),
+            p,
+            adjusted,
+        )
+        for one, p, adjusted in zip(points, p_values, stats.holm(p_values), strict=True)
+    }
 
 
 def _kept(

@@ -1,6 +1,6 @@
 """Tables for people, as text: what markdown, the terminal and the page all show."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jaxsparse.report.results import (
@@ -22,14 +22,30 @@ from jaxsparse.report.summary import (
     summarise,
 )
 
-LEGEND = (
-    "sparsity: requested; achieved: of the prunable weights; of all: parameters. "
-    "Accuracy in percent, 95 % CI: Wilson's; classes: their mean, each weighing the "
-    "same, stratified bootstrap. − dense: difference in points on the same questions, "
-    "paired bootstrap; p: exact McNemar, p Holm: corrected for all points of a table. "
-    "ties: questions whose best score two options share (the first is taken). s: "
-    "seconds of scoring. most frequent: the option that the story holds most often."
-)
+# What each column holds, by its name.
+EXPLAINED = {
+    "sparsity": "as requested",
+    "achieved": "sparsity of the prunable weights",
+    "total": "sparsity of all parameters",
+    POOLED: "accuracy in percent over all questions, of each class beside it",
+    "95 % CI": "Wilson's interval of it",
+    "class mean": "mean over classes, each weighing the same",
+    "class mean CI": "its stratified bootstrap interval",
+    "difference": "from dense in points, on the same questions",
+    "difference CI": "its paired bootstrap interval",
+    "p": "exact McNemar against dense",
+    "p Holm": f"McNemar's p corrected for all points of the table, * below {ALPHA:g}",
+    "ties": "questions whose best score two options share (the first is taken)",
+    "seconds": "of scoring",
+    "most frequent": "the option that the story holds most often",
+}
+
+
+def legend(columns: Iterable[str]) -> str:
+    """What the columns of tables hold, and the baselines in them."""
+    named = [*dict.fromkeys(columns), "most frequent"]
+    said = [f"{name}: {EXPLAINED[name]}" for name in named if name in EXPLAINED]
+    return f"{'; '.join(said)}."
 
 
 @dataclass(frozen=True)
@@ -62,48 +78,63 @@ def overview(results: Sequence[Result]) -> Table:
     )
 
 
-def free(results: Sequence[Result]) -> Table:
+def free(summaries: Sequence[Summary], labels: Labels) -> Table:
     """What every curve keeps for free, and where it has lost half."""
-    labels = Labels(results)
-    rows = []
-    for asking, members in by_asking(results):
-        for kept in summarise(asking, members).kept:
-            name = f"{asking.model} · {labels.line(kept.curve)}"
-            rows.append((name, *_kept_cells(kept)))
+    rows = [
+        (
+            f"{summary.asking.model} · {labels.line(kept.curve)}",
+            *_kept_cells(kept, summary),
+        )
+        for summary in summaries
+        for kept in summary.kept
+    ]
     return Table(
         title="Sparsity kept for free",
-        header=("", "kept for free", "half gone at"),
+        header=("", "kept for free", "half gone at", "loss found from"),
         rows=tuple(rows),
         notes=(
             "kept for free: the largest sparsity whose accuracy, and that of every "
-            f"smaller one, is not significantly below dense (p Holm < {ALPHA:g}); few "
-            "questions find little, see the notes of the tables. half gone at: where, "
-            "on straight lines between the points, half of what dense has above chance "
-            "is gone. at chance: the interval of dense holds chance, so that there is "
-            "nothing to lose.",
+            f"smaller one, is not significantly below dense (p Holm < {ALPHA:g}). half "
+            "gone at: where, on straight lines between the points, half of what dense "
+            "has above chance is gone. loss found from: the points that an accuracy "
+            "must lose to be found significant four times in five with so many "
+            "questions; smaller losses may be there and not be found. at chance: the "
+            "interval of dense holds chance, so that there is nothing to lose.",
         ),
     )
 
 
-def tables(results: Sequence[Result]) -> Iterator[Table]:
+def tables(summaries: Sequence[Summary], labels: Labels) -> Iterator[Table]:
     """One for each model and way of asking, in the order of the run."""
-    labels = Labels(results)
-    for asking, members in by_asking(results):
-        summary = summarise(asking, members)
-        classes = tuple(row.word_class for row in members[0].accuracies[:-1])
+    for summary in summaries:
+        first = summary.rows[0].result
+        classes = tuple(row.word_class for row in first.accuracies[:-1])
         columns = _columns(classes, labels)
         yield Table(
-            title=labels.asking(asking),
+            title=labels.asking(summary.asking),
             header=tuple(name for name, _ in columns),
             rows=(
                 *(tuple(cell(row) for _, cell in columns) for row in summary.rows),
-                *(
-                    _baseline_row(one, columns)
-                    for one in baselines(members[0].questions)
-                ),
+                *(_baseline_row(one, columns) for one in baselines(first.questions)),
             ),
-            notes=tuple(_notes(members[0], summary, labels)),
+            notes=tuple(_notes(first, summary, labels)),
         )
+
+
+def all_tables(results: Sequence[Result]) -> tuple[Table, ...]:
+    """Those of report.md and of the page, in order."""
+    labels, summaries = Labels(results), summaries_of(results)
+    return (
+        overview(results),
+        free(summaries, labels),
+        *tables(summaries, labels),
+        original(results),
+    )
+
+
+def summaries_of(results: Sequence[Result]) -> list[Summary]:
+    """The statistics of every table."""
+    return [summarise(asking, members) for asking, members in by_asking(results)]
 
 
 def original(results: Sequence[Result]) -> Table:
@@ -150,7 +181,7 @@ def _columns(classes: Sequence[str], labels: Labels) -> list[Column]:
         ("method", lambda row: _method(row.result, labels)),
         ("sparsity", lambda row: f"{row.result.sparsity:g}"),
         ("achieved", lambda row: f"{row.result.achieved_sparsity:.4f}"),
-        ("of all", lambda row: f"{row.result.total_sparsity:.4f}"),
+        ("total", lambda row: f"{row.result.total_sparsity:.4f}"),
         *(
             (name, lambda row, at=at: _percent(row.result.accuracies[at].accuracy))
             for at, name in enumerate((*classes, POOLED))
@@ -159,14 +190,14 @@ def _columns(classes: Sequence[str], labels: Labels) -> list[Column]:
             "95 % CI",
             lambda row: _range(row.result.pooled.ci_low, row.result.pooled.ci_high),
         ),
-        ("classes", lambda row: _percent(row.class_mean.value)),
-        ("its CI", lambda row: _interval(row.class_mean)),
-        ("− dense", _compared(lambda one: _points(one.difference.value))),
-        ("CI of it", _compared(lambda one: _points_interval(one.difference))),
+        ("class mean", lambda row: _percent(row.class_mean.value)),
+        ("class mean CI", lambda row: _interval(row.class_mean)),
+        ("difference", _compared(lambda one: _points(one.difference.value))),
+        ("difference CI", _compared(lambda one: _points_interval(one.difference))),
         ("p", _compared(lambda one: f"{one.p:.2g}")),
-        ("p Holm", _compared(lambda one: f"{one.adjusted:.2g}")),
+        ("p Holm", _compared(lambda one: f"{one.adjusted:.2g}{_star(one)}")),
         ("ties", lambda row: f"{row.result.pooled.ties}"),
-        ("s", lambda row: f"{row.result.pooled.seconds:.1f}"),
+        ("seconds", lambda row: f"{row.result.pooled.seconds:.1f}"),
     ]
 
 
@@ -205,24 +236,28 @@ def _kept(kept: Kept) -> str:
     if not kept.above_chance:
         return "dense is not above chance, so that there is nothing to lose"
     largest = " (the largest asked for)" * (kept.free == kept.largest)
+    free = f"sparsity {kept.free:g}{largest}" if kept.free else "no sparsity"
     half = f"gone at {kept.half:.2f}" if kept.half is not None else "gone nowhere"
-    return (
-        f"sparsity {kept.free:g}{largest} is kept for free; half of what dense has "
-        f"above chance is {half}"
-    )
+    return f"{free} is kept for free; half of what dense has above chance is {half}"
 
 
-def _kept_cells(kept: Kept) -> tuple[str, str]:
+def _kept_cells(kept: Kept, summary: Summary) -> tuple[str, str, str]:
     if not kept.above_chance:
-        return "at chance", ""
+        return "at chance", "", ""
     half = f"{kept.half:.2f}" if kept.half is not None else "nowhere"
-    return f"{kept.free:g}", half
+    found = "none is"
+    if summary.detectable is not None:
+        found = f"{100 * summary.detectable:.1f}"
+    return f"{kept.free:g}", half, found
 
 
 def _detectable(summary: Summary) -> str:
+    if summary.fewest > 1:
+        return "With so few questions no loss can be significant."
+    fewest = 100 * summary.fewest
     said = (
-        f"A loss of less than {100 * summary.fewest:.1f} points cannot be significant "
-        "with so many questions"
+        f"A loss of less than {fewest:.{1 if fewest >= 1 else 2}f} points cannot be "
+        "significant with so many questions"
     )
     if not summary.changed:
         return f"{said}."
@@ -231,6 +266,10 @@ def _detectable(summary: Summary) -> str:
         return f"{said}; {share}, not even one as large is found four times in five."
     found = f"{100 * summary.detectable:.1f} points"
     return f"{said}; {share}, one of {found} is found four times in five."
+
+
+def _star(comparison: Comparison) -> str:
+    return "*" * (comparison.adjusted < ALPHA)
 
 
 def _percent(fraction: float) -> str:

@@ -4,18 +4,19 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxsparse.report import tables
-from jaxsparse.report.results import Result
-from jaxsparse.report.tables import LEGEND, Table
+from jaxsparse.report.results import Labels, Result
+from jaxsparse.report.tables import Table, legend, overview, summaries_of, tables
 
 COLUMNS = 100  # of a terminal
 # What a terminal has no room for; report.md has it.
-NOT_IN_TERMINAL = {"achieved", "of all", "classes", "its CI", "CI of it", "p", "ties"}
+NOT_IN_TERMINAL = {
+    "achieved", "total", "class mean", "class mean CI", "difference CI", "p", "ties",
+}  # fmt: skip
 LONGEST_NAME = 44
 
 
 def markdown(
-    results: Sequence[Result], run: Mapping[str, Any], pictures: Sequence[str]
+    tables: Sequence[Table], run: Mapping[str, Any], pictures: Sequence[str]
 ) -> str:
     """report.md.
 
@@ -23,28 +24,20 @@ def markdown(
         run: has the `command` that made it, and `notes`.
         pictures: names of files beside it.
     """
-    lines = ["# Accuracy against sparsity", "", f"    {run['command']}", "", LEGEND, ""]
+    lines = ["# Accuracy against sparsity", "", f"    {run['command']}", ""]
     lines += [f"{line}\n" for line in run["notes"]]
     for picture in pictures:
         lines += [f"![{picture.rpartition('.')[0]} against sparsity]({picture})", ""]
-    for table in all_tables(results):
+    for table in tables:
         lines += [f"## {table.title}", ""]
         lines += [_markdown_row(table.header), "|" + "---|" * len(table.header)]
         lines += [_markdown_row(cells) for cells in table.rows]
         lines += [""]
         for note in table.notes:
             lines += [note, ""]
+    columns = [name for table in tables for name in table.header]
+    lines += ["## Columns", "", legend(columns), ""]
     return "\n".join(lines)
-
-
-def all_tables(results: Sequence[Result]) -> tuple[Table, ...]:
-    """Those of report.md and of the page, in order."""
-    return (
-        tables.overview(results),
-        tables.free(results),
-        *tables.tables(results),
-        tables.original(results),
-    )
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -54,11 +47,13 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 def terminal(results: Sequence[Result], columns: int = COLUMNS) -> str:
     """The tables in plain text, no line longer than `columns`; the overview last."""
-    blocks = [_plain(_narrowed(table), columns) for table in tables.tables(results)] + [
-        _plain(part, columns) for part in _parts(tables.overview(results), columns)
-    ]
+    points = tables(summaries_of(results), Labels(results))
+    shown = [_narrowed(table) for table in points]
+    blocks = [_plain(table, columns) for table in shown]
+    blocks += [_plain(part, columns) for part in _parts(overview(results), columns)]
     lines = [line for block in blocks for line in ("", *block)]
-    return "\n".join([*lines, "", textwrap.fill(LEGEND, columns)])
+    said = legend(name for table in shown for name in table.header)
+    return "\n".join([*lines, "", textwrap.fill(said, columns)])
 
 
 def _narrowed(table: Table) -> Table:

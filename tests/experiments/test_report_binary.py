@@ -59,7 +59,7 @@ def test_two_runs_become_one_report(here):
     assert "./run.sh report --runs=one,two --out=both" in text
     page = (here / "both/report.html").read_text()
     assert "./run.sh --data=data --model=gpt2" in page
-    overview, free, points, original = text.split("\n## ")[1:]
+    overview, free, points, original, _ = text.split("\n## ")[1:]
     assert re.search(r"\| gpt2 · cloze, random \| [\d.]+ \|", overview)
     assert "| gpt2 · cloze, magnitude |" in free
     assert re.search(r"\| random \| 0.9 \|", points)
@@ -67,7 +67,7 @@ def test_two_runs_become_one_report(here):
 
 
 def test_one_run_is_reported_too_and_the_page_holds_as_many_questions_as_asked(here):
-    ended = binary.run(report, "--runs=one", "--out=few", "--questions=4")
+    ended = binary.run(report, "--runs=one", "--out=few", "--explorer_questions=4")
     assert ended.status == 0
     page = (here / "few/report.html").read_text()
     assert "4 of 8 questions are in this file" in page
@@ -85,7 +85,7 @@ BAD = {
     "other questions": (["--runs=one,fewer"], ["one and fewer", "8 and 4, 4 in"]),
     "out is a run": (["--runs=one", "--out=./one"], ["--out=./one is one of"]),
     "out is a file": (["--runs=one", f"--out={FILE}"], ["is a file"]),
-    "negative": (["--runs=one", "--questions=-1"], ["--questions=-1"]),
+    "negative": (["--runs=one", "--explorer_questions=-1"], ["--explorer_q"]),
 }
 
 
@@ -95,6 +95,21 @@ def test_bad_input_is_one_line_and_nothing_is_written(here, name):
     before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
     assert_refused(binary.run(report, "--out=new", *flags), *patterns)
     assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(here, small_disk):
+    disk, fill = small_disk
+    fill()
+    ended = binary.run(report, "--runs=one", f"--out={disk / 'out'}")
+    assert_refused(ended, "out", "No space left on device", "name another directory")
+    assert [path.name for path in disk.iterdir()] == ["ballast"]
+
+
+def test_a_run_is_never_replaced(here):
+    before = {path: path.read_bytes() for path in (here / "two").iterdir()}
+    ended = binary.run(report, "--runs=one", "--out=two")
+    assert_refused(ended, "two: holds a run's run.json")
+    assert {path: path.read_bytes() for path in (here / "two").iterdir()} == before
 
 
 def test_out_must_be_named(here):

@@ -8,9 +8,7 @@ import multiprocessing.forkserver as forkserver
 import os
 import random
 import signal
-import subprocess
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet
@@ -24,6 +22,7 @@ from tests import tiny
 from tests.experiments import binary
 from tests.experiments.logged import run_logged
 
+SLOW = pytest.mark.slow
 TIMINGS = ("seconds", "questions_per_second")
 SWEEP = (
     "--data=data", "--protocol=cloze,append",
@@ -69,20 +68,24 @@ def contents(out: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("models", "kills"),
-    [(("gpt2",), 8), pytest.param(("gpt2", "electra"), 60, marks=pytest.mark.slow)],
+    ("models", "kills", "more"),
+    [
+        (("gpt2",), 6, "--levels_at_once=2"),
+        pytest.param(("gpt2", "electra"), 60, "--batch_tokens=130", marks=SLOW),
+    ],
 )
 def test_killed_at_any_moment_and_repeated_it_ends_as_if_never_killed(
-    place, processes, models, kills
+    place, processes, models, kills, more
 ):
-    """Each kill comes some batches further on, at a random moment of the next one."""
+    """Each kill comes some batches further on, at a random moment of the next one; the
+    last ones when all is scored and the files are written."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")  # shown when the test fails
     moments = random.Random(seed)
 
     def start(name):
         log = place / f"{name}-{kills}.log"
-        flags = (*SWEEP, f"--model={','.join(models)}", f"--out={name}-{kills}")
+        flags = (*SWEEP, f"--model={','.join(models)}", f"--out={name}-{kills}", more)
         process = processes.Process(
             target=run_logged, args=(str(place), str(log), flags)
         )
@@ -95,13 +98,14 @@ def test_killed_at_any_moment_and_repeated_it_ends_as_if_never_killed(
     assert set(expected.values()) == {1}
 
     killed = 0
-    for _ in range(kills):
+    for left in range(kills)[::-1]:
         process, log, out = start("killed")
         target = batches(log).total()
         target += moments.randrange(1 + 2 * expected.total() // (kills + 2))
-        while process.is_alive() and batches(log).total() < target:
+        writing = left < kills // 3
+        while process.is_alive() and not reached(log, out, expected, target, writing):
             process.join(0.002)
-        process.join(moments.random() * 0.03)
+        process.join(moments.random() * (0.3 if writing else 0.03))
         process.kill()
         process.join()
         killed += process.exitcode == -signal.SIGKILL
@@ -122,6 +126,13 @@ def test_killed_at_any_moment_and_repeated_it_ends_as_if_never_killed(
     assert {path.name for path in out.iterdir()} == {
         path.name for path in whole.iterdir()
     }
+
+
+def reached(log, out, expected, target, writing):
+    """Whether so many batches are scored, or all, and the files begun."""
+    if not writing:
+        return batches(log).total() >= target
+    return len(batches(log)) == len(expected) and any(out.glob(".*.partial"))
 
 
 # Asking for more
@@ -186,7 +197,7 @@ def test_questions_are_told_by_their_content_not_by_their_place(counted, tmp_pat
     assert counted(*base, f"--data={tmp_path}/cbtest_CN_test.txt") == 1
     # One that is there twice has one answer, whether it is scored now or was before.
     binary.write_items(tmp_path / "cbtest_CN_test.txt", [binary.item(8)] * 2)
-    counted(*base, f"--data={tmp_path}/cbtest_CN_test.txt")
+    assert counted(*base, f"--data={tmp_path}/cbtest_CN_test.txt") == 1
     first, second = scores_of(tmp_path / "o").values()
     assert first == second
     assert counted(*base, f"--data={tmp_path}/cbtest_CN_test.txt") == 0
@@ -248,25 +259,6 @@ def test_a_journal_that_cannot_be_used_stops_the_run_before_weights(place, monke
     (line,) = ended.stderr.splitlines()
     assert "journal.sqlite: damaged, or no SQLite file" in line
     assert [path.name for path in (place / "bad").iterdir()] == [NAME]
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of its own, and what fills it to the last byte."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no right to mount a small disk: {done.stderr.strip()}")
-
-    def fill():
-        with suppress(OSError), (disk / "ballast").open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(512))
-
-    yield disk, fill
-    subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_full_disk_loses_nothing_and_the_same_command_goes_on(

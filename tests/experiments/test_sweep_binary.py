@@ -215,10 +215,11 @@ def test_the_report_says_what_the_table_says(ended, table, place):
     text = (place / "first/report.md").read_text(encoding="utf-8")
     assert "./run.sh --model=gpt2,electra,other/gpt2/ --data=data" in text
     pooled = iter(row for row in table if row["word_class"] == "all")
-    overview, free, *sections, original = text.split("\n## ")[1:]
+    overview, free, *sections, original, columns = text.split("\n## ")[1:]
     assert overview.startswith("Accuracy at each sparsity")
     assert free.startswith("Sparsity kept for free")
     assert original.startswith("In the layout of the original experiments")
+    assert columns.startswith("Columns")
     assert len(sections) == 3 * 2
     for section in sections:
         title, *lines = section.splitlines()

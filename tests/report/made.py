@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from jaxsparse.accuracy import accuracies
 from jaxsparse.cbt import WORD_CLASSES, Question
-from jaxsparse.evaluation import Asked, Scores, accuracies
+from jaxsparse.evaluation import Asked, Scores
 from jaxsparse.report.results import Asking, Curve, Result
 from jaxsparse.sweep import MatrixSparsity, Recipe
 

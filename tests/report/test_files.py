@@ -205,6 +205,27 @@ def of_another_run(path):
     (path.parent / "other" / path.name).replace(path)
 
 
+def of_other_weights(path):
+    """All that they state is the same, but for the answers."""
+    other = [
+        result
+        for method in ("magnitude", "random")
+        for result in curve(
+            {0.0: 3, 0.5: 6 if method == "random" else 7}, method=method
+        )
+    ]
+    report.write(path.parent / "other", other, RUN)
+    (path.parent / "other" / path.name).replace(path)
+
+
+def without_notes(path):
+    path.write_text('{"command": "./run.sh", "models": {}}')
+
+
+def odd_notes(path):
+    path.write_text('{"command": "./run.sh", "notes": [1], "models": {}}')
+
+
 def without_results(path):
     path.unlink()
     (path.parent / "journal.sqlite").touch()
@@ -220,6 +241,13 @@ BAD_RUNS = {
     "cut facts": ("run.json", cut, "damaged, or of different runs"),
     "other facts": ("run.json", lambda path: path.write_text("[1]"), "damaged"),
     "of another run": ("results.csv", of_another_run, "2 points of 8 questions"),
+    "no notes": ("run.json", without_notes, "damaged, or of different runs"),
+    "odd notes": ("run.json", odd_notes, "notes in run.json are no texts"),
+    "of other weights": (
+        "results.csv",
+        of_other_weights,
+        "results.csv has 2 of 2 V",
+    ),
     "empty table": ("results.csv", emptied, "damaged"),
     "empty file": ("questions.parquet", emptied, "damaged"),
 }

@@ -11,6 +11,7 @@ import pytest
 from jaxsparse import plots, report
 from jaxsparse.report.reading import Run
 from jaxsparse.types import InputError
+from jaxsparse.whole import held
 from tests.report.made import QUESTIONS, curve, questions_of
 
 PICTURES = {"accuracy.png", "accuracy.svg", "classes.png", "classes.svg"}
@@ -66,8 +67,8 @@ def test_models_are_told_by_their_content():
         ]
     )
     assert [(key[0], key[4], key[5]) for key in keys(merged)] == [
-        ("one", 0, 5), ("one (b)", 0, 4), ("two", 0, 3), ("one (c)", 0, 4),
-        ("one (c)", 0.5, 2), ("one (d)", 0, 1),
+        ("one", 0, 5), ("one (b)", 0, 4), ("one (b)", 0.5, 2),
+        ("two", 0, 3), ("one (d)", 0, 1),
     ]  # fmt: skip
     assert merged.notes[0].startswith("one of b is called one (b) here: another run")
 
@@ -82,11 +83,13 @@ def test_answers_are_put_in_the_order_of_the_first_runs_questions():
         scores=result.scores[order],
         correct=result.correct[order],
         option_tokens=result.option_tokens[order],
+        accuracies=(*result.accuracies[:-1][::-1], result.pooled),
     )
     _, again = report.merge([first, run("b", [mixed])]).results
     assert again.questions == QUESTIONS
     np.testing.assert_array_equal(again.scores, result.scores)
     np.testing.assert_array_equal(again.correct, result.correct)
+    assert again.accuracies == result.accuracies
 
 
 def test_runs_over_different_questions_are_not_compared():
@@ -95,6 +98,17 @@ def test_runs_over_different_questions_are_not_compared():
         report.merge([run("a", curve({0.0: 3})), other])
     with pytest.raises(InputError, match=r"\(8 and 12, 8 in common\); compare runs"):
         report.merge([run("a", curve({0.0: 3})), other])
+    one, two, *rest = QUESTIONS
+    twice = [
+        run(name, curve({0.0: 3}, questions=(*asked, *rest)))
+        for name, asked in (("a", (one, one, two)), ("b", (one, two, two)))
+    ]
+    with pytest.raises(InputError, match=r"\(9 and 9, 8 in common\)"):
+        report.merge(twice)
+    other_class = dataclasses.replace(one, word_class="V")
+    filed = run("b", curve({0.0: 3}, questions=(other_class, two, *rest)))
+    with pytest.raises(InputError, match=r"\(8 and 8, 7 in common\)"):
+        report.merge([run("a", curve({0.0: 3})), filed])
     changed = [*QUESTIONS[:-1], dataclasses.replace(QUESTIONS[-1], query="B XXXXX .")]
     other = run("b", curve({0.0: 3}, questions=tuple(changed)))
     with pytest.raises(InputError, match=r"\(8 and 8, 7 in common\)"):
@@ -146,6 +160,29 @@ def test_what_is_not_there_is_not_drawn(tmp_path):
     runs = [run("a", curve({0.0: 6}))]
     names = report.write_merged(tmp_path, report.merge(runs), "command", runs, 0)
     assert set(names) == PICTURES | {"report.md", "report.html", "results.csv"}
+
+
+def test_pictures_of_an_earlier_report_do_not_stay(written):
+    out, *_ = written
+    runs = [run("a", curve({0.0: 6}))]
+    names = report.write_merged(out, report.merge(runs), "command", runs, 0)
+    assert {path.name for path in out.iterdir()} == set(names)
+    assert "finetuned.png" not in names
+
+
+@pytest.mark.parametrize("name", ["run.json", "predictions.parquet", "journal.sqlite"])
+def test_a_report_does_not_replace_a_run(tmp_path, name):
+    (tmp_path / name).touch()
+    runs = [run("a", curve({0.0: 6}))]
+    with pytest.raises(InputError, match=f"holds a run's {name}"):
+        report.write_merged(tmp_path, report.merge(runs), "command", runs, 0)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_two_reports_do_not_go_to_one_place_at_once(tmp_path):
+    runs = [run("a", curve({0.0: 6}))]
+    with held(tmp_path), pytest.raises(InputError, match="another process"):
+        report.write_merged(tmp_path, report.merge(runs), "command", runs, 0)
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one(written, monkeypatch):

@@ -4,13 +4,20 @@ import re
 
 import pytest
 
+from jaxsparse import stats
 from jaxsparse.report import tables, text
-from jaxsparse.report.tables import LEGEND
+from jaxsparse.report.results import Labels
+from jaxsparse.report.tables import all_tables, summaries_of
 from tests.report.made import RUN, curve, many, questions_of, results_of
 
 
+def tables_of(results):
+    """Those of the points."""
+    return list(tables.tables(summaries_of(results), Labels(results)))
+
+
 def test_a_table_for_each_model_and_protocol_has_dense_once_and_every_point():
-    made = list(tables.tables(list(many())))
+    made = tables_of(list(many()))
     assert [table.title for table in made] == [
         "gpt2-medium · cloze",
         "gpt2-medium · append",
@@ -26,25 +33,27 @@ def test_a_table_for_each_model_and_protocol_has_dense_once_and_every_point():
 
 
 def test_tables_say_percent_and_every_statistic():
-    (table,) = tables.tables(list(results_of()))
+    (table,) = tables_of(list(results_of()))
     values = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     dense, pruned, prior, chance = values
     assert dense == {
-        "method": "dense", "sparsity": "0", "achieved": "0.0000", "of all": "0.0000",
+        "method": "dense", "sparsity": "0", "achieved": "0.0000", "total": "0.0000",
         "CN": "50.0", "NE": "50.0", "V": "50.0", "P": "0.0", "all": "37.5",
-        "95 % CI": "13.7–69.4", "classes": "37.5", "its CI": dense["its CI"],
-        "− dense": "", "CI of it": "", "p": "", "p Holm": "", "ties": "0", "s": "9.0",
+        "95 % CI": "13.7–69.4", "class mean": "37.5",
+        "class mean CI": dense["class mean CI"], "difference": "", "difference CI": "",
+        "p": "", "p Holm": "", "ties": "0", "seconds": "9.0",
     }  # fmt: skip
     assert pruned == {
         "method": "magnitude", "sparsity": "0.5", "achieved": "0.4900",
-        "of all": "0.3100", "CN": "100.0", "NE": "100.0", "V": "50.0", "P": "50.0",
-        "all": "75.0", "95 % CI": "40.9–92.9", "classes": "75.0",
-        "its CI": pruned["its CI"], "− dense": "+37.5", "CI of it": pruned["CI of it"],
-        "p": "0.25", "p Holm": "0.25", "ties": "0", "s": "9.0",
+        "total": "0.3100", "CN": "100.0", "NE": "100.0", "V": "50.0", "P": "50.0",
+        "all": "75.0", "95 % CI": "40.9–92.9", "class mean": "75.0",
+        "class mean CI": pruned["class mean CI"], "difference": "+37.5",
+        "difference CI": pruned["difference CI"],
+        "p": "0.25", "p Holm": "0.25", "ties": "0", "seconds": "9.0",
     }  # fmt: skip
     for row in dense, pruned:
-        assert re.fullmatch(r"[\d.]+–[\d.]+", row["its CI"])
-    assert re.fullmatch(r"\+[\d.]+ to \+[\d.]+", pruned["CI of it"])
+        assert re.fullmatch(r"[\d.]+–[\d.]+", row["class mean CI"])
+    assert re.fullmatch(r"\+[\d.]+ to \+[\d.]+", pruned["difference CI"])
     assert (chance["CN"], chance["all"], chance["p"]) == ("10.0", "10.0", "")
     assert (prior["method"], prior["all"]) == ("most frequent", "0.0")
 
@@ -52,7 +61,7 @@ def test_tables_say_percent_and_every_statistic():
 def test_notes_say_what_was_asked_what_is_free_and_what_can_be_told():
     questions = questions_of(10)
     shown = curve({0.0: 36, 0.5: 34, 0.9: 2}, questions=questions)
-    (table,) = tables.tables(list(shown))
+    (table,) = tables_of(list(shown))
     asked, kept, told = table.notes
     assert asked == (
         "40 questions, 20 with sentences dropped to fit; gpt2, bfloat16, scope matrix, "
@@ -64,23 +73,36 @@ def test_notes_say_what_was_asked_what_is_free_and_what_can_be_told():
     )
     assert told == (
         "A loss of less than 15.0 points cannot be significant with so many questions; "
-        "where 45 % of the answers change, as here, one of 28.8 points is found four "
+        "where 45 % of the answers change, as here, one of 31.6 points is found four "
         "times in five."
     )
 
 
 def test_notes_of_a_model_at_chance_and_of_one_that_loses_nothing():
-    (table,) = tables.tables(list(results_of()))
+    (table,) = tables_of(list(results_of()))
     assert table.notes[1] == (
         "magnitude: sparsity 0.5 (the largest asked for) is kept for free; half of "
         "what dense has above chance is gone nowhere"
     )
     assert table.notes[2].endswith("not even one as large is found four times in five.")
-    (table,) = tables.tables(list(curve({0.0: 1, 0.5: 1})))
+    (table,) = tables_of(list(curve({0.0: 1, 0.5: 1})))
     assert table.notes[1:] == (
         "magnitude: dense is not above chance, so that there is nothing to lose",
         "A loss of less than 75.0 points cannot be significant with so many questions.",
     )
+
+
+def test_notes_of_many_questions_and_of_very_few():
+    few = questions_of(1)
+    (table,) = tables_of(list(curve({0.0: 4, 0.5: 0}, questions=few)))
+    assert table.notes[2] == "With so few questions no loss can be significant."
+    many = questions_of(2000)
+    lost = {0.0: 8000, 0.5: 6000, 0.9: 8000}
+    (table,) = tables_of(list(curve(lost, questions=many)))
+    assert table.notes[1].startswith("magnitude: no sparsity is kept for free; half of")
+    assert table.notes[2].startswith("A loss of less than 0.07 points cannot")
+    stars = [row[table.header.index("p Holm")] for row in table.rows[:3]]
+    assert (stars[0], stars[1][-1], stars[2]) == ("", "*", "1")
 
 
 def test_what_is_free_is_a_table_too():
@@ -90,10 +112,12 @@ def test_what_is_free_is_a_table_too():
         *curve({0.0: 36, 0.5: 35}, questions=questions, method="random"),
         *curve({0.0: 2, 0.5: 2}, questions=questions, protocol="append"),
     ]
-    assert tables.free(results).rows == (
-        ("one · cloze, magnitude", "0.5", "0.68"),
-        ("one · cloze, random", "0.5", "nowhere"),
-        ("one · append, magnitude", "at chance", ""),
+    changed = (2 + 34 + 1) / 3 / 40
+    found = f"{100 * stats.detectable_difference(40, changed, 0.05 / 3):.1f}"
+    assert tables.free(summaries_of(results), Labels(results)).rows == (
+        ("one · cloze, magnitude", "0.5", "0.68", found),
+        ("one · cloze, random", "0.5", "nowhere", found),
+        ("one · append, magnitude", "at chance", "", ""),
     )
 
 
@@ -120,7 +144,7 @@ def test_curves_are_told_apart_by_whatever_differs():
         "one · cloze, query only, magnitude, matrix",
         "one · cloze, full context, magnitude, matrix, fine-tuned",
     ]
-    first, second = tables.tables(results)
+    first, second = tables_of(results)
     assert (first.title, second.title) == (
         "one · cloze, full context", "one · cloze, query only",
     )  # fmt: skip
@@ -151,12 +175,13 @@ def test_the_original_layout_is_a_block_for_each_model_with_runtimes():
 
 
 def test_markdown_tables_are_tables_and_notes_are_there():
-    made = text.markdown(list(many()), RUN, ["accuracy.png", "layers.png"])
-    for fact in (RUN["command"], *RUN["notes"], LEGEND, "(accuracy.png)"):
+    made = text.markdown(all_tables(list(many())), RUN, ["accuracy.png", "layers.png"])
+    for fact in (RUN["command"], *RUN["notes"], "(accuracy.png)"):
         assert fact in made
     assert "![layers against sparsity](layers.png)" in made
     lines = made.splitlines()
-    assert sum(line.startswith("## ") for line in lines) == 1 + 1 + 4 + 1
+    assert sum(line.startswith("## ") for line in lines) == 1 + 1 + 4 + 1 + 1
+    assert lines[-1].startswith("sparsity: as requested; achieved: sparsity of the")
     for number, line in enumerate(lines):
         if line.startswith("| method"):
             assert lines[number - 1] == ""  # or markdown would join it to a sentence
@@ -174,7 +199,9 @@ def test_terminal_tables_are_aligned_and_at_most_100_columns_wide():
     made = text.terminal(list(many()))
     assert widths(made) <= 100
     blocks = [block.splitlines() for block in made.strip().split("\n\n")]
-    assert " ".join(blocks.pop()) == LEGEND
+    said = " ".join(blocks.pop())
+    assert said.startswith("sparsity: as requested; all: accuracy in percent")
+    assert not re.search("achieved|ties|class mean", said)  # what is not shown
     assert len(blocks.pop()) == 2 + 8 + 2
     for title, header, *rows in blocks:
         assert "·" in title

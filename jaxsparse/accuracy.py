@@ -1,0 +1,57 @@
+"""From scores to accuracies: by word class and pooled, against dense."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsparse import stats
+from jaxsparse.evaluation import Asked, Scores
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The answers to the questions of one word class, or of all, at one point."""
+
+    word_class: str
+    questions: int
+    correct: int
+    accuracy: float  # fraction
+    ci_low: float  # Wilson, 95 %
+    ci_high: float
+    dense_accuracy: float
+    p_vs_dense: float | None  # exact McNemar; None for dense itself
+    truncated: int
+    ties: int
+    seconds: float
+    questions_per_second: float
+
+
+def accuracies(asked: Asked, point: Scores, dense: Scores) -> Iterator[Accuracy]:
+    """One row for each word class present, and one, `all`, for all pooled."""
+    questions = asked.questions
+    correct, dense_correct = point.correct(questions), dense.correct(questions)
+    classes = np.array([question.word_class for question in questions])
+    for word_class in (*dict.fromkeys(classes.tolist()), "all"):
+        chosen = np.full(len(questions), True)
+        if word_class != "all":
+            chosen = classes == word_class
+        total, right = int(chosen.sum()), int(correct[chosen].sum())
+        low, high = stats.wilson(right, total)
+        seconds = float(point.seconds[chosen].sum())
+        yield Accuracy(
+            word_class=word_class,
+            questions=total,
+            correct=right,
+            accuracy=right / total,
+            ci_low=low,
+            ci_high=high,
+            dense_accuracy=float(dense_correct[chosen].mean()),
+            p_vs_dense=None
+            if point is dense
+            else stats.mcnemar(correct[chosen], dense_correct[chosen]),
+            truncated=int(asked.truncated[chosen].sum()),
+            ties=int(point.tied[chosen].sum()),
+            seconds=seconds,
+            questions_per_second=total / seconds,
+        )
