@@ -1,0 +1,57 @@
+"""What the revisions in a journal's key stand for. Whoever changes these figures on
+purpose raises the revision too, or journals will pass old answers for new ones."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from jaxsparse import cbt, pruning, scoring
+from jaxsparse.model import load_model
+from jaxsparse.sweep import sweep
+from jaxsparse.trees import flatten
+
+# revision -> SHA-256 of the masks of made-up weights at sparsity 0.3 and 0.9
+MASKS = {
+    1: {
+        "magnitude": "98a94252da6a4402db6b81e20f5e27c1bfd9dfc400dacfdf049688300f4e3470",
+        "random": "f4e00774e2880ca5a3b80108e744e2d45172aeedfecf4eb90fb2a8f182e6937a",
+    }
+}
+# revision -> the ten scores of tiny-gpt2 for the first bundled question
+SCORES = {
+    1: {
+        "cloze": [
+            -87.1413, -86.9639, -86.167, -88.8673, -86.515,
+            -92.4548, -90.0223, -90.1305, -93.2965, -91.9776,
+        ],
+        "append": [
+            8.41714e-08, 2.03917e-05, 1.2877e-06, 2.39995e-06, 1.45067e-06,
+            1.85928e-06, 0.00434169, 4.55006e-06, 1.32841e-06, 0.133879,
+        ],
+    }
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["magnitude", "random"])
+def test_what_is_pruned_is_what_the_revision_stands_for(method):
+    draw = np.random.Generator(np.random.PCG64(7))
+    weights = draw.integers(-50, 50, (2, 32, 48)).astype(np.float32)
+    scores = pruning.scores({"h": {"kernel": weights}}, ["h/kernel"], method, 3)
+    levels = [pruning.counts(scores, sparsity, "matrix") for sparsity in (0.3, 0.9)]
+    kept = flatten(pruning.survival(scores, levels))["h/kernel"]
+    digest = hashlib.sha256(kept.tobytes()).hexdigest()
+    assert digest == MASKS[pruning.REVISION][method], "raise pruning.REVISION"
+
+
+@pytest.mark.parametrize("protocol", scoring.PROTOCOLS)
+def test_scores_are_those_that_the_revision_stands_for(protocol):
+    question = cbt.read("bundled", "test", ["CN"]).questions[0]
+    model = load_model("tiny-gpt2")
+    (dense,) = sweep(model, [question], ["magnitude"], [], [protocol])
+    np.testing.assert_allclose(
+        dense.scores.scores[0],
+        SCORES[scoring.REVISION][protocol],
+        rtol=1e-3,
+        err_msg="raise scoring.REVISION",
+    )
