@@ -56,6 +56,7 @@ case ${1-} in
     install test "$root[test]"
     cd "$root"
     if [ "$job" = test ]; then
+      [ $# -gt 0 ] || set -- -n 2 --dist loadfile # all of them: on two cores
       exec "$venv/bin/python" -m pytest "$@"
     fi
     "$venv/bin/ruff" format --check .

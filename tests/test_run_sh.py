@@ -140,6 +140,12 @@ def test_tests_are_run_from_the_root_with_what_they_need(copy):
     assert [call[:23] for call in copy.calls()] == ["[-m][experiments.sweep]"]
 
 
+def test_all_tests_go_on_two_cores(copy):
+    assert copy.run("test").returncode == 0
+    _, pytest_ = copy.calls()
+    assert pytest_.startswith("[-m][pytest][-n][2][--dist][loadfile] in ")
+
+
 def test_building_questions_brings_the_tagger_once(copy):
     assert copy.run("build_cbt", "--books=b").returncode == 0
     install, job = copy.calls()
