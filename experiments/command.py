@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 
 from absl import flags, logging
 
@@ -26,7 +27,10 @@ def run(main: Callable[[], None], description: str) -> None:
     """Parses the command line, runs `main`, and exits."""
     program = Path(sys.argv[0]).stem
     # Killed politely, as by a scheduler: what is half-written is cleaned up.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in signal.SIGTERM, signal.SIGINT:
+        signal.signal(number, _end)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     try:
         if any(argument in ("--help", "-help", "-h") for argument in sys.argv[1:]):
             print(_help(program, description), flush=True)
@@ -47,6 +51,21 @@ def run(main: Callable[[], None], description: str) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Raises what ends the program; not in a callback of the garbage collector, which
+    would swallow it, but soon after."""
+    at = frame
+    while at is not None:
+        if at.f_code.co_name.endswith("gc_callback"):
+            signal.signal(signal.SIGALRM, lambda _, frame: _end(number, frame))
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            return
+        at = at.f_back
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
 
 
 def _fail(message: str) -> None:

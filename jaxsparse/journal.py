@@ -8,7 +8,10 @@ it was scored decides nothing; `sessions` tell it of each answer.
 
 import hashlib
 import json
+import os
 import sqlite3
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -26,21 +29,22 @@ NAME = "journal.sqlite"
 FORMAT = 1  # raised when older programs could no longer read what newer ones write
 APPLICATION = int.from_bytes(b"jxsp")  # how SQLite files tell whose they are
 
-_TABLES = """
-CREATE TABLE conditions (
+_TABLES = (
+    """CREATE TABLE conditions (
     id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE, content TEXT NOT NULL
-);
-CREATE TABLE sessions (id INTEGER PRIMARY KEY, made_by TEXT NOT NULL);
-CREATE TABLE answers (
+)""",
+    "CREATE TABLE sessions (id INTEGER PRIMARY KEY, made_by TEXT NOT NULL)",
+    """CREATE TABLE answers (
     conditions INTEGER NOT NULL REFERENCES conditions,
     question TEXT NOT NULL,       -- digest of its content
     scores BLOB NOT NULL,         -- float32, little-endian, one for each option
     option_tokens BLOB NOT NULL,  -- int32, likewise
     seconds REAL NOT NULL,        -- its share of its batch
+    crc INTEGER NOT NULL,         -- of the four before, against damage
     session INTEGER NOT NULL REFERENCES sessions,
     PRIMARY KEY (conditions, question)
-) WITHOUT ROWID;
-"""
+) WITHOUT ROWID""",
+)
 _REMEDY = "move it away, or name another directory with --out"
 
 
@@ -104,6 +108,8 @@ class Journal:
             self._file = sqlite3.connect(
                 path or ":memory:", timeout=60, isolation_level=None
             )
+            # Damaged text is found out by its checksum.
+            self._file.text_factory = lambda text: text.decode(errors="replace")
             try:
                 self._open()
             except BaseException:
@@ -112,14 +118,14 @@ class Journal:
 
     def _open(self) -> None:
         """Makes the tables in a new file; refuses one that is not ours."""
-        rows = self._file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        tables = {name for (name,) in rows}
+        rows = self._file.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")
+        tables = {sql for (sql,) in rows}
         (application,) = self._one("PRAGMA application_id")
         (version,) = self._one("PRAGMA user_version")
         if not tables and not application:
             with self._transaction():
-                for statement in _TABLES.split(";"):
-                    self._file.execute(statement)
+                for table in _TABLES:
+                    self._file.execute(table)
                 self._file.execute(f"PRAGMA application_id = {APPLICATION}")
                 self._file.execute(f"PRAGMA user_version = {FORMAT}")
             return
@@ -133,10 +139,8 @@ class Journal:
                 f"one reads up to {FORMAT}); update jaxsparse, or {_REMEDY}"
             )
         (verdict,) = self._one("PRAGMA quick_check(1)")
-        if lacking := {"conditions", "sessions", "answers"} - tables:
-            verdict = f"no table {', '.join(sorted(lacking))}"
-        if verdict != "ok":
-            raise InputError(f"{self.path}: {_DAMAGED.format(_in_one_line(verdict))}")
+        if verdict != "ok" or version != FORMAT or tables != set(_TABLES):
+            raise self._damaged(verdict if verdict != "ok" else "other tables")
 
     def close(self) -> None:
         self._file.close()
@@ -159,13 +163,15 @@ class Journal:
         asked, answers = frozenset(questions), {}
         with self._explained():
             rows = self._file.execute(
-                "SELECT question, scores, option_tokens, seconds, session FROM answers "
-                "WHERE conditions = ?",
+                "SELECT question, scores, option_tokens, seconds, crc, session "
+                "FROM answers WHERE conditions = ?",
                 (self._find(conditions),),
             )
-            for question, scores, tokens, seconds, session in rows:
+            for question, scores, tokens, seconds, crc, session in rows:
                 if question not in asked:
                     continue
+                if not _is_sound(question, scores, tokens, seconds, crc):
+                    raise self._damaged(f"the answer to {question[:8]}… is not sound")
                 answers[question] = Answer(
                     np.frombuffer(scores, "<f4").astype(np.float32),
                     np.frombuffer(tokens, "<i4").astype(np.int32),
@@ -179,14 +185,18 @@ class Journal:
         stays: one that is asked twice in a run has one answer."""
         with self._explained(), self._transaction():
             for conditions, question, answer in answers:
+                row = (
+                    question,
+                    answer.scores.astype("<f4").tobytes(),
+                    answer.option_tokens.astype("<i4").tobytes(),
+                    answer.seconds,
+                )
                 added = self._file.execute(
-                    "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (
                         self._find_or_make(conditions),
-                        question,
-                        answer.scores.astype("<f4").tobytes(),
-                        answer.option_tokens.astype("<i4").tobytes(),
-                        answer.seconds,
+                        *row,
+                        _checksum(*row),
                         self._own_session(),
                     ),
                 )
@@ -201,11 +211,14 @@ class Journal:
         """Of all answers read so far: what made them, and how many each made."""
         with self._explained():
             rows = self._file.execute("SELECT id, made_by FROM sessions ORDER BY id")
-            return [
-                {**json.loads(made_by), "answers": self._read[session]}
-                for session, made_by in rows
-                if session in self._read
-            ]
+            try:
+                return [
+                    {**json.loads(made_by), "answers": self._read[session]}
+                    for session, made_by in rows
+                    if session in self._read
+                ]
+            except (ValueError, TypeError):
+                raise self._damaged("its sessions are no JSON") from None
 
     def _find(self, conditions: Conditions) -> int | None:
         """The row of these conditions, if there is one."""
@@ -251,6 +264,9 @@ class Journal:
             self._ids, self._session = {}, None  # rows that are gone again
             raise
 
+    def _damaged(self, how: object) -> InputError:
+        return InputError(f"{self.path}: {_DAMAGED.format(_in_one_line(how))}")
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         """SQLite's errors in one line, with what to do."""
@@ -262,6 +278,19 @@ class Journal:
                 raise
             said = _EXPLANATIONS[code].format(_in_one_line(error))
             raise InputError(f"{self.path}: {said}") from error
+
+
+def _checksum(question: str, scores: bytes, tokens: bytes, seconds: float) -> int:
+    content = question.encode() + scores + tokens + struct.pack("<d", seconds)
+    return zlib.crc32(content)
+
+
+def _is_sound(question: Any, scores: Any, tokens: Any, seconds: Any, crc: Any) -> bool:
+    """Whether a row is as it was written: its checksum holds, and so its types."""
+    try:
+        return _checksum(question, scores, tokens, seconds) == crc
+    except (TypeError, AttributeError, struct.error):
+        return False
 
 
 def _in_one_line(said: object) -> str:
@@ -298,7 +327,9 @@ def opened(directory: Path, made_by: Mapping[str, Any]) -> Iterator[Journal]:
     """
     path = directory / NAME
     with made(directory), held(directory):
-        new = not path.exists() or path.stat().st_size == 0
+        new = not os.path.lexists(path) or (
+            path.is_file() and not path.is_symlink() and path.stat().st_size == 0
+        )
         recorded = 0
         try:
             with closing(Journal(path, made_by)) as journal:

@@ -107,6 +107,7 @@ def open_model(name_or_dir: str) -> Blueprint:
     name = name_or_dir
     if (given := Path(os.path.expanduser(name_or_dir))).is_dir():
         name = os.path.basename(os.path.abspath(given))
+    name = "".join(letter if letter.isprintable() else "?" for letter in name)
     checkpoint = reading.open_checkpoint(directory)
     try:
         family, config = _configure(checkpoint)

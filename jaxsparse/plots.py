@@ -2,7 +2,9 @@
 sparsity of layers as a map of heat."""
 
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +111,8 @@ def save(figure: Figure, path: Path, kind: str = "png") -> None:
     if kind == "svg":
         path.write_text(svg(figure), encoding="utf-8")
     else:
-        figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
+        with _whatever_the_font_lacks():
+            figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
 
 
 def svg(figure: Figure) -> str:
@@ -119,7 +122,10 @@ def svg(figure: Figure) -> str:
         "font.family": "sans-serif",
     }  # fmt: skip
     text = io.StringIO()
-    with matplotlib.rc_context(settings):  # pyright: ignore[reportArgumentType]
+    with (
+        _whatever_the_font_lacks(),
+        matplotlib.rc_context(settings),  # pyright: ignore[reportArgumentType]
+    ):
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     return text.getvalue()
 
@@ -161,3 +167,11 @@ def _top(curves: Sequence[Curve]) -> float:
     """Percent; a little above the highest band, in tens."""
     highest = max(value for curve in curves for value in curve.high)
     return min(100.0, 10.0 * (int(10 * highest) + 1))
+
+
+@contextmanager
+def _whatever_the_font_lacks() -> Iterator[None]:
+    """A model's name may have letters that are not in the font; they become boxes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        yield

@@ -3,6 +3,7 @@ then renamed; and directories that one process at a time writes to."""
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import TextIO
 
 from jaxsparse.types import InputError
+
+LOCK = ".jaxsparse.lock"
+PARTIAL = re.compile(r"\..+\.\d+\.partial")  # what `whole_file` writes to
 
 
 @contextmanager
@@ -61,22 +65,27 @@ def held(directory: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds it.
     """
-    path = directory / ".lock"
+    path = directory / LOCK
     with _lock(path) as file:
         with suppress(OSError):  # who holds it is a courtesy, and the disk may be full
             file.truncate(0)
             os.write(file.fileno(), f"{os.getpid()}\n".encode())
-        for partial in directory.glob(".*.partial"):
-            partial.unlink(missing_ok=True)
+        for partial in directory.iterdir():
+            if PARTIAL.fullmatch(partial.name) and partial.is_file():
+                partial.unlink(missing_ok=True)
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
 
 
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 def _lock(path: Path) -> TextIO:
     while True:
-        file = path.open("a+")
+        file = open(path, "a+", opener=_open_no_link)  # noqa: SIM115
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -207,6 +207,22 @@ def without_tables(path):
     connection.close()
 
 
+def other_columns(path):
+    Journal(path).close()
+    connection = raw(path)
+    connection.execute("ALTER TABLE answers RENAME COLUMN seconds TO second")
+    connection.close()
+
+
+def with_a_trigger(path):
+    Journal(path).close()
+    connection = raw(path)
+    connection.execute(
+        "CREATE TRIGGER t BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    connection.close()
+
+
 def text(path):
     path.write_text("question,score\n" * 200)
 
@@ -221,6 +237,8 @@ BAD_FILES = {
     ),
     "overwritten": (overwritten, r"damaged, or no SQLite file"),
     "without tables": (without_tables, r"damaged, or no SQLite file .*move it away"),
+    "other columns": (other_columns, r"damaged, or no SQLite file .other tables"),
+    "a trigger": (with_a_trigger, r"damaged, or no SQLite file .other tables"),
     "text": (text, r"damaged, or no SQLite file .*move it away"),
     "a directory": (lambda path: path.mkdir(), r"cannot be opened"),
 }
@@ -340,3 +358,50 @@ def test_a_question_that_is_asked_of_new_weights_is_new():
     }
     assert len(digests | {PRUNED.digest}) == len(names) + 1
     assert journal_module.Conditions(**dataclasses.asdict(PRUNED)) == PRUNED
+
+
+DAMAGES = {
+    "a bit of a score": "scores = X'00' || substr(scores, 2)",
+    "a score less": "scores = substr(scores, 1, 36)",
+    "text for scores": "scores = 'abcdefgh'",
+    "a number for scores": "scores = 5",
+    "tokens": "option_tokens = zeroblob(40)",
+    "seconds": "seconds = seconds + 1",
+    "text for seconds": "seconds = 'soon'",
+    "another question's": "question = 'b'",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_an_answer_that_is_not_as_it_was_written_is_refused(path, name):
+    journal = Journal(path)
+    journal.record(batch("a"))
+    journal.close()
+    connection = raw(path)
+    connection.execute(f"UPDATE answers SET {DAMAGES[name]}")
+    connection.close()
+    journal = Journal(path)
+    with pytest.raises(InputError, match=r"damaged, .*the answer to .* is not sound"):
+        journal.answers(PRUNED, ASKED)
+    journal.close()
+
+
+def test_sessions_that_are_no_json_are_refused(path):
+    journal = Journal(path)
+    journal.record(batch("a"))
+    journal.close()
+    connection = raw(path)
+    connection.execute("UPDATE sessions SET made_by = '{'")
+    connection.close()
+    journal = Journal(path)
+    journal.answers(PRUNED, ASKED)
+    with pytest.raises(InputError, match="its sessions are no JSON"):
+        journal.sources()
+    journal.close()
+
+
+def test_a_link_to_a_disk_that_is_not_there_is_not_taken_away(tmp_path):
+    (tmp_path / NAME).symlink_to("nowhere/at all")
+    with pytest.raises(InputError), opened(tmp_path, {}):
+        pytest.fail("was opened")
+    assert (tmp_path / NAME).is_symlink()

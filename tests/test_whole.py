@@ -6,7 +6,7 @@ import pytest
 
 from jaxsparse import whole
 from jaxsparse.types import InputError
-from jaxsparse.whole import held, whole_directory, whole_file
+from jaxsparse.whole import LOCK, held, whole_directory, whole_file
 
 
 def test_a_file_appears_when_all_of_it_is_written(tmp_path):
@@ -59,7 +59,7 @@ def test_nothing_stays_of_what_was_not_finished(tmp_path):
 
 def test_a_directory_is_held_by_one_and_let_go(tmp_path):
     with held(tmp_path):
-        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+        assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
         with pytest.raises(InputError, match="another process"), held(tmp_path):
             pytest.fail("was held twice")
     assert list(tmp_path.iterdir()) == []
@@ -68,12 +68,12 @@ def test_a_directory_is_held_by_one_and_let_go(tmp_path):
 
 
 def test_a_lock_that_was_left_behind_holds_nobody(tmp_path):
-    (tmp_path / ".lock").write_text("4194304999\n")  # of a process that was killed
+    (tmp_path / LOCK).write_text("4194304999\n")  # of a process that was killed
     (tmp_path / ".report.md.4194304999.partial").touch()
-    (tmp_path / "mine.partial").touch()
+    (tmp_path / ".mine.partial").touch()
     with held(tmp_path):
-        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.partial"]
+        assert (tmp_path / LOCK).read_text() == f"{os.getpid()}\n"
+    assert [path.name for path in tmp_path.iterdir()] == [".mine.partial"]
 
 
 def test_a_lock_taken_away_between_opening_and_locking_is_not_ours(
@@ -84,10 +84,20 @@ def test_a_lock_taken_away_between_opening_and_locking_is_not_ours(
 
     def late(file, how):
         monkeypatch.setattr(whole.fcntl, "flock", flock)
-        (tmp_path / ".lock").unlink()
-        (tmp_path / ".lock").touch()
+        (tmp_path / LOCK).unlink()
+        (tmp_path / LOCK).touch()
         flock(file, how)
 
     monkeypatch.setattr(whole.fcntl, "flock", late)
     with held(tmp_path), pytest.raises(InputError), held(tmp_path):
         pytest.fail("was held twice")
+
+
+def test_a_lock_does_not_follow_a_link(tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / LOCK).symlink_to(precious)
+    with pytest.raises(OSError, match="symbolic links"), held(tmp_path / "out"):
+        pytest.fail("was held")
+    assert precious.read_text() == "mine"

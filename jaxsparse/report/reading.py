@@ -18,6 +18,12 @@ from jaxsparse.report.results import POOLED, RECIPE_COLUMNS, Asking, Curve, Resu
 from jaxsparse.sweep import MatrixSparsity, Recipe
 from jaxsparse.types import InputError, brief
 
+_KEYS = [name for name in RECIPE_COLUMNS if name not in ("word_class", "split")]
+_FAULTS = (
+    ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError,
+    RecursionError, ZeroDivisionError,
+)  # fmt: skip  # what reading meets in a file that is not as it was written
+
 
 @dataclass(frozen=True)
 class Run:
@@ -51,7 +57,7 @@ def read(directory: Path) -> Run:
         _check_facts(facts)
         questions = tuple(_questions(directory / "questions.parquet"))
         results = tuple(_results(directory, facts, questions))
-    except (ValueError, KeyError, TypeError, IndexError, pa.ArrowException) as error:
+    except (*_FAULTS, pa.ArrowException, csv.Error) as error:
         raise InputError(
             f"{directory}: its files are damaged, or of different runs "
             f"({brief(error)}); repeat its command"
@@ -103,7 +109,8 @@ def _results(
         same = [name for name in _KEYS if str(first[name]) != recipe[name]]
         if same or part["question_id"].to_pylist() != ids:
             raise ValueError(f"point {number + 1} differs between its files")
-        correct = np.array(part["correct"].to_pylist(), bool)
+        scores = _lists(part["scores"], len(questions))
+        correct = _correct(part, scores, questions)
         _check_counts(rows, questions, correct)
         yield Result(
             curve=_curve(first),
@@ -113,11 +120,29 @@ def _results(
             total_sparsity=first["total_sparsity"],
             questions=questions,
             option_tokens=_lists(part["option_tokens"], len(questions)),
-            scores=_lists(part["scores"], len(questions)),
+            scores=scores,
             correct=correct,
             accuracies=tuple(rows),
             matrices=tuple(layers.get(_layer_key(recipe), ())),
         )
+
+
+def _correct(
+    part: pa.Table, scores: np.ndarray, questions: Sequence[Question]
+) -> np.ndarray:
+    """Which answers are right, by the scores; the file must say the same."""
+    options = {len(question.options) for question in questions}
+    if options != {scores.shape[1]} or not np.isfinite(scores).all():
+        raise ValueError("scores are not finite, or not one for each option")
+    predicted = np.argmax(scores, axis=1)
+    correct = [
+        question.options[option] == question.answer
+        for question, option in zip(questions, predicted, strict=True)
+    ]
+    said = (part["predicted"].to_pylist(), part["correct"].to_pylist())
+    if said != (predicted.tolist(), correct):
+        raise ValueError("predictions.parquet does not predict what its scores do")
+    return np.array(correct, bool)
 
 
 def _check_counts(
@@ -125,17 +150,17 @@ def _check_counts(
 ) -> None:
     """The rows of results.csv count what predictions.parquet holds."""
     classes = np.array([question.word_class for question in questions])
+    if {row.word_class for row in rows} != {*classes.tolist(), POOLED}:
+        raise ValueError("results.csv has other word classes than questions.parquet")
     for row in rows:
         chosen = (classes == row.word_class) | (row.word_class == POOLED)
         counted = int(chosen.sum()), int(correct[chosen].sum())
-        if counted != (row.questions, row.correct):
+        stated = row.questions, row.correct
+        if counted != stated or row.accuracy != row.correct / row.questions:
             raise ValueError(
                 f"results.csv has {row.correct} of {row.questions} {row.word_class} "
                 f"right, predictions.parquet {counted[1]} of {counted[0]}"
             )
-
-
-_KEYS = [name for name in RECIPE_COLUMNS if name not in ("word_class", "split")]
 
 
 def _lists(column: pa.ChunkedArray, rows: int) -> np.ndarray:

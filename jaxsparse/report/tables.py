@@ -126,7 +126,7 @@ def all_tables(results: Sequence[Result]) -> tuple[Table, ...]:
     labels, summaries = Labels(results), summaries_of(results)
     return (
         overview(results),
-        free(summaries, labels),
+        *([free(summaries, labels)] if any(one.kept for one in summaries) else []),
         *tables(summaries, labels),
         original(results),
     )

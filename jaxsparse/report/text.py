@@ -41,7 +41,7 @@ def markdown(
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    escaped = [cell.replace("|", "\\|") for cell in cells]
+    escaped = [cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells]
     return f"| {' | '.join(escaped)} |"
 
 

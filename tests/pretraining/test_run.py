@@ -21,6 +21,7 @@ from jaxsparse.pretraining import RECIPES, Run, export, prepare, pretrain
 from jaxsparse.pretraining import run as run_module
 from jaxsparse.pretraining.initial import initial_params
 from jaxsparse.types import InputError
+from jaxsparse.whole import LOCK
 from tests import rows, tiny
 from tests.pretraining import little
 
@@ -291,7 +292,7 @@ def test_two_processes_do_not_train_in_one_directory(tmp_path):
     run = prepared(little.recipe("gpt2"), tmp_path / "work")
     script = f"""
 import fcntl, sys
-with open({str(run.directory / ".lock")!r}, "w") as file:
+with open({str(run.directory / LOCK)!r}, "w") as file:
     fcntl.flock(file, fcntl.LOCK_EX)
     print("held", flush=True)
     sys.stdin.read()

@@ -218,6 +218,26 @@ def of_other_weights(path):
     (path.parent / "other" / path.name).replace(path)
 
 
+def with_scores(path, change):
+    table = pa.parquet.read_table(path)
+    scores = change(np.array(table["scores"].to_pylist(), np.float32))
+    column = pa.array(list(scores), pa.list_(pa.float32()))
+    at = table.schema.get_field_index("scores")
+    pa.parquet.write_table(table.set_column(at, table.schema.field(at), column), path)
+
+
+def changed_scores(path):
+    with_scores(path, lambda scores: -scores)
+
+
+def nan_scores(path):
+    with_scores(path, lambda scores: scores * np.float32("nan"))
+
+
+def another_class(path):
+    path.write_text(path.read_text().replace(",V,", ",P,"))
+
+
 def without_notes(path):
     path.write_text('{"command": "./run.sh", "models": {}}')
 
@@ -248,6 +268,9 @@ BAD_RUNS = {
         of_other_weights,
         "results.csv has 2 of 2 V",
     ),
+    "other scores": ("predictions.parquet", changed_scores, "not predict what its"),
+    "no number": ("predictions.parquet", nan_scores, "scores are not finite"),
+    "another class": ("results.csv", another_class, "other word classes than"),
     "empty table": ("results.csv", emptied, "damaged"),
     "empty file": ("questions.parquet", emptied, "damaged"),
 }
