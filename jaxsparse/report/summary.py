@@ -77,7 +77,7 @@ class Summary:
     rows: tuple[Row, ...]  # dense once
     kept: tuple[Kept, ...]
     fewest: float  # the smallest loss that can be significant, a fraction
-    changed: float  # the mean share of changed answers
+    changed: float  # the largest share of changed answers at a point
     # The smallest loss that is found 4 times in 5 where so many answers change, by the
     # strictest of Holm's steps, that for the smallest p.
     detectable: float | None
@@ -102,7 +102,7 @@ def summarise(asking: Asking, results: Sequence[Result]) -> Summary:
         if one is dense or one in points
     )
     questions = len(results[0].questions)
-    changed = float(np.mean([one.changed for one in compared.values()] or [0.0]))
+    changed = max((one.changed for one in compared.values()), default=0.0)
     return Summary(
         asking=asking,
         rows=rows,

@@ -261,7 +261,9 @@ def _detectable(summary: Summary) -> str:
     )
     if not summary.changed:
         return f"{said}."
-    share = f"where {100 * summary.changed:.0f} % of the answers change, as here"
+    share = (
+        f"where {100 * summary.changed:.0f} % of the answers change, as at most here"
+    )
     if summary.detectable is None:
         return f"{said}; {share}, not even one as large is found four times in five."
     found = f"{100 * summary.detectable:.1f} points"

@@ -71,10 +71,11 @@ def test_notes_say_what_was_asked_what_is_free_and_what_can_be_told():
         "magnitude: sparsity 0.5 is kept for free; half of what dense has above chance "
         "is gone at 0.68"
     )
+    found = f"{100 * stats.detectable_difference(40, 0.85, 0.05 / 2):.1f}"
     assert told == (
         "A loss of less than 15.0 points cannot be significant with so many questions; "
-        "where 45 % of the answers change, as here, one of 31.6 points is found four "
-        "times in five."
+        f"where 85 % of the answers change, as at most here, one of {found} points is "
+        "found four times in five."
     )
 
 
@@ -112,7 +113,7 @@ def test_what_is_free_is_a_table_too():
         *curve({0.0: 36, 0.5: 35}, questions=questions, method="random"),
         *curve({0.0: 2, 0.5: 2}, questions=questions, protocol="append"),
     ]
-    changed = (2 + 34 + 1) / 3 / 40
+    changed = 34 / 40
     found = f"{100 * stats.detectable_difference(40, changed, 0.05 / 3):.1f}"
     assert tables.free(summaries_of(results), Labels(results)).rows == (
         ("one · cloze, magnitude", "0.5", "0.68", found),
