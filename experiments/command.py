@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -21,6 +22,13 @@ from jaxsparse.types import InputError
 
 SILENT = 100  # above every level that Python's logging knows
 BOOLEANS = ("true", "false", "True", "False")
+
+
+class _Terminated(BaseException):
+    """A signal ends the program, with this status."""
+
+    def __init__(self, status: int):
+        self.status = status
 
 
 def run(main: Callable[[], None], description: str) -> None:
@@ -48,6 +56,12 @@ def run(main: Callable[[], None], description: str) -> None:
         if logging.get_verbosity() >= logging.DEBUG:
             traceback.print_exc()
         _fail(" ".join(str(error).split()))
+    except _Terminated as end:
+        # All is cleaned up. Python would now take XLA apart under its threads' feet.
+        for stream in sys.stdout, sys.stderr:
+            with suppress(OSError):
+                stream.flush()
+        os._exit(end.status)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
@@ -65,7 +79,7 @@ def _end(number: int, frame: FrameType | None) -> None:
         at = at.f_back
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    sys.exit(128 + number)
+    raise _Terminated(128 + number)
 
 
 def _fail(message: str) -> None:
