@@ -35,8 +35,8 @@ def run(main: Callable[[], None], description: str) -> None:
     """Parses the command line, runs `main`, and exits."""
     program = Path(sys.argv[0]).stem
     # Killed politely, as by a scheduler: what is half-written is cleaned up.
-    for number in signal.SIGTERM, signal.SIGINT:
-        signal.signal(number, _end)
+    signals = signal.SIGTERM, signal.SIGINT
+    before = [signal.signal(number, _end) for number in signals]
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     try:
@@ -65,6 +65,9 @@ def run(main: Callable[[], None], description: str) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
