@@ -262,9 +262,16 @@ def _digest(blueprint: Blueprint, digests: Mapping[str, str]) -> str:
     return content.hexdigest()
 
 
-def make_apply(family: Family, config: Any, dtype: str) -> Apply:
-    """The forward function of a configuration; float32 is float32 on every device."""
-    module = family.module(config, jnp.dtype(dtype))
+def make_apply(
+    family: Family, config: Any, dtype: str, everywhere: bool = False
+) -> Apply:
+    """The forward function of a configuration; float32 is float32 on every device.
+
+    Args:
+        everywhere: as training wants it: the last layer at every position, too, which
+            takes longer, but whose gradient takes less.
+    """
+    module = family.module(config, jnp.dtype(dtype), everywhere)
     precision = "highest" if dtype == "float32" else "default"
 
     def apply(params: Params, inputs: Any) -> jax.Array:

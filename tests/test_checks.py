@@ -8,17 +8,17 @@ import jax.numpy as jnp
 import pytest
 from jaxtyping import TypeCheckError
 
-from jaxsparse.models import layers
+from jaxsparse.models import attention
 from jaxsparse.models.gpt2 import CausalInputs
 
 IDS = jnp.zeros((2, 3), jnp.int32)
 
 
 def test_a_call_with_a_wrong_shape_or_type_is_an_error():
-    layers.branch_mask(IDS)
+    attention.branch_mask(IDS)
     for wrong in (IDS[0], IDS.astype(float), [[0]]):
         with pytest.raises(TypeCheckError):
-            layers.branch_mask(wrong)
+            attention.branch_mask(wrong)
 
 
 def test_fields_that_disagree_about_an_axis_are_an_error():

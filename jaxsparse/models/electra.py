@@ -10,6 +10,7 @@ from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
 from jaxsparse.models import layers
+from jaxsparse.models.attention import attention, merge_heads, split_heads
 from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
 from jaxsparse.types import Array, InputError
@@ -129,18 +130,22 @@ class Block(nn.Module):
     config: ElectraConfig
 
     @nn.compact
-    def __call__(self, hidden, mask):
+    def __call__(self, hidden, layer, read, mask):
+        del layer  # all alike
         config, dtype = self.config, hidden.dtype
 
         def dense(features: int, name: str) -> nn.Dense:
             return nn.Dense(features, name=name, dtype=dtype)
 
+        key, value = (dense(config.hidden, name)(hidden) for name in ("key", "value"))
+        if read is not None:
+            hidden = layers.at_positions(hidden, read)
+        query = dense(config.hidden, "query")(hidden)
         query, key, value = (
-            layers.split_heads(dense(config.hidden, name)(hidden), config.heads)
-            for name in ("query", "key", "value")
+            split_heads(part, config.heads) for part in (query, key, value)
         )
         scale = query.shape[-1] ** -0.5
-        mixed = layers.merge_heads(layers.attention(query, key, value, mask, scale))
+        mixed = merge_heads(attention(query, key, value, mask, scale))
         mixed = dense(config.hidden, "attention_output")(mixed)
         hidden = layers.layer_norm(config.norm_epsilon, "attention_norm", dtype)(
             hidden + mixed
@@ -194,6 +199,7 @@ class DiscriminatorHead(nn.Module):
 class Electra(nn.Module):
     config: ElectraConfig
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    everywhere: bool = False  # see `layers.through_layers`
 
     @nn.compact
     def __call__(
@@ -208,11 +214,10 @@ class Electra(nn.Module):
             project = nn.Dense(config.hidden, name="project", dtype=self.dtype)
             hidden = project(hidden)
 
-        blocks = layers.scan_layers(Block, config.layers)
         mask = inputs.attention_mask[:, None, :]
-        hidden, _ = blocks(config, name="block")(hidden, mask)
-
-        hidden = layers.at_positions(hidden, inputs.scored)
+        hidden = layers.through_layers(
+            self, Block, "block", hidden, inputs.scored, mask
+        )
         if config.role == DISCRIMINATOR:
             return DiscriminatorHead(config, name="discriminator")(hidden)
         word = embeddings.variables["params"]["word"]["embedding"]

@@ -9,6 +9,12 @@ from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
 from jaxsparse.models import layers
+from jaxsparse.models.attention import (
+    attention,
+    branch_mask,
+    merge_heads,
+    split_heads,
+)
 from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
 from jaxsparse.types import Array
@@ -70,7 +76,7 @@ class GPT2Config:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class CausalInputs:
-    """Rows of a shared prefix and its branches, as `layers.branch_mask` draws them."""
+    """Rows of a prefix and its branches, as `attention.branch_mask` draws them."""
 
     tokens: Int[Array, "row position"]
     positions: Int[Array, "row position"]  # restart where a branch begins
@@ -84,20 +90,26 @@ class Attention(nn.Module):
     @nn.compact
     def __call__(
         self,
-        hidden: Float[Array, "b q m"],
+        hidden: Float[Array, "b k m"],
         layer: Int[Array, ""],
-        mask: Bool[Array, "b q q"],
+        read: Int[Array, "b q"] | None,
+        mask: Bool[Array, "b q k"],
     ) -> Float[Array, "b q m"]:
         config = self.config
         fused = nn.Dense(3 * config.hidden, name="c_attn", dtype=hidden.dtype)(hidden)
+        query, key, value = jnp.split(fused, 3, -1)
+        if read is not None:
+            query = layers.at_positions(query, read)
         query, key, value = (
-            layers.split_heads(part, config.heads) for part in jnp.split(fused, 3, -1)
+            split_heads(part, config.heads) for part in (query, key, value)
         )
         scale = query.shape[-1] ** -0.5 if config.scale_by_head_dim else 1.0
         if config.scale_by_inverse_layer:
             scale = scale / (layer + 1)
-        mixed = layers.merge_heads(layers.attention(query, key, value, mask, scale))
-        return nn.Dense(config.hidden, name="c_proj", dtype=hidden.dtype)(mixed)
+        mixed = attention(query, key, value, mask, scale, causal=read is None)
+        return nn.Dense(config.hidden, name="c_proj", dtype=hidden.dtype)(
+            merge_heads(mixed)
+        )
 
 
 class FeedForward(nn.Module):
@@ -115,10 +127,13 @@ class Block(nn.Module):
     config: GPT2Config
 
     @nn.compact
-    def __call__(self, hidden, layer, mask):
+    def __call__(self, hidden, layer, read, mask):
         norm_1 = layers.layer_norm(self.config.norm_epsilon, "ln_1", hidden.dtype)
         norm_2 = layers.layer_norm(self.config.norm_epsilon, "ln_2", hidden.dtype)
-        hidden += Attention(self.config, name="attn")(norm_1(hidden), layer, mask)
+        normed = norm_1(hidden)
+        if read is not None:
+            hidden, mask = (layers.at_positions(one, read) for one in (hidden, mask))
+        hidden += Attention(self.config, name="attn")(normed, layer, read, mask)
         hidden += FeedForward(self.config, name="mlp")(norm_2(hidden))
         return hidden, None
 
@@ -126,6 +141,7 @@ class Block(nn.Module):
 class GPT2(nn.Module):
     config: GPT2Config
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    everywhere: bool = False  # see `layers.through_layers`
 
     @nn.compact
     def __call__(self, inputs: CausalInputs) -> Float[Array, "row scored vocab"]:
@@ -135,11 +151,8 @@ class GPT2(nn.Module):
         wpe = nn.Embed(config.positions, config.hidden, name="wpe", dtype=self.dtype)
         hidden = wte(inputs.tokens) + wpe(inputs.positions)
 
-        blocks = layers.scan_layers(Block, config.layers, in_axes=(0, nn.broadcast))
-        mask = layers.branch_mask(inputs.branches)
-        hidden, _ = blocks(config, name="h")(hidden, jnp.arange(config.layers), mask)
-
-        hidden = layers.at_positions(hidden, inputs.scored)
+        mask = branch_mask(inputs.branches)
+        hidden = layers.through_layers(self, Block, "h", hidden, inputs.scored, mask)
         hidden = layers.layer_norm(config.norm_epsilon, "ln_f", self.dtype)(hidden)
         if config.tied:
             return layers.tied_logits(hidden, wte.embedding.astype(self.dtype))

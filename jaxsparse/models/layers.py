@@ -1,5 +1,5 @@
-"""What the three families share: activations, masks, attention and the gather of scored
-positions. Softmax and logits are float32 whatever the dtype of the weights.
+"""What the three families share: activations, norms, heads, and the way through the
+layers. Logits are float32 whatever the dtype of the weights.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from jaxsparse.types import Array
 
@@ -51,54 +51,56 @@ def scan_layers(
     )
 
 
-def branch_mask(
-    branches: Int[Array, "row position"],
-) -> Bool[Array, "row position position"]:
-    """True where a query position (axis 1) may attend to a key position (axis 2).
+def through_layers(
+    parent: nn.Module,
+    block: type[nn.Module],
+    name: str,
+    hidden: Float[Array, "row position hidden"],
+    scored: Int[Array, "row scored"],
+    *context: Any,
+) -> Float[Array, "row scored hidden"]:
+    """All layers but the last at every position, the last one only where it is read.
 
-    prefix   p0 p1 … pC
-    branch 1 └▶ a0 a1 a2     sees p0 … pC and what precedes it in its own branch
-    branch 2 └▶ b0 b1        never sees branch 1
+    A position that is not scored gives the last layer its key and value, no more. Where
+    the rest is wanted too (parameters are made, statistics gathered, gradients taken)
+    every layer is at every position; what comes out is the same.
+
+    Args:
+        parent: holds the stacked parameters of the blocks by `name`; its config says
+            how many they are, its `everywhere` whether gradients will be taken.
+        block: of one layer; called with hidden states, the layer's number, the
+            positions to go on with (None for all) and `context`.
     """
-    order = jnp.arange(branches.shape[1])
-    keys, queries = branches[:, None, :], branches[:, :, None]
-    causal = order[None, None, :] <= order[None, :, None]
-    return causal & ((keys == PREFIX) | (keys == queries)) & (keys != PADDING)
+    config = parent.config  # pyright: ignore[reportAttributeAccessIssue]
+    everywhere = parent.everywhere or parent.is_mutable_collection("calibration")  # pyright: ignore[reportAttributeAccessIssue]
+    if everywhere or parent.is_initializing():
+        axes = (0, *[nn.broadcast] * (1 + len(context)))
+        blocks = scan_layers(block, config.layers, in_axes=axes)(config, name=name)
+        hidden, _ = blocks(hidden, jnp.arange(config.layers), None, *context)
+        return at_positions(hidden, scored)
 
+    stacked = parent.variables["params"][name]
+    one = block(config, parent=None)
 
-def attention(
-    query: Float[Array, "b q h d"],
-    key: Float[Array, "b k h d"],
-    value: Float[Array, "b k h d"],
-    mask: Bool[Array, "b #q k"],
-    scale: float | Array = 1.0,
-    bias: Float[Array, "#b h q k"] | None = None,
-) -> Float[Array, "b q h d"]:
-    """Softmax attention with float32 weights; a row that sees nothing is finite."""
-    weights = jnp.einsum(
-        "bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32
+    def layer(hidden, number, read):
+        # Indexed here, since a slice of all layers but the last would be a copy.
+        params = jax.tree.map(lambda leaf: leaf[number], stacked)
+        return one.apply({"params": params}, hidden, number, read, *context)
+
+    hidden, _ = jax.lax.scan(
+        lambda hidden, number: layer(hidden, number, None),
+        hidden,
+        jnp.arange(config.layers - 1),
     )
-    weights = weights * scale
-    if bias is not None:
-        weights = weights + bias
-    weights = jnp.where(mask[:, None], weights, jnp.finfo(jnp.float32).min)
-    weights = jax.nn.softmax(weights, axis=-1).astype(value.dtype)
-    return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
-
-
-def split_heads(hidden: Float[Array, "b q m"], heads: int) -> Float[Array, "b q h d"]:
-    return hidden.reshape(*hidden.shape[:-1], heads, -1)
-
-
-def merge_heads(hidden: Float[Array, "b q h d"]) -> Float[Array, "b q m"]:
-    return hidden.reshape(*hidden.shape[:-2], -1)
+    hidden, _ = layer(hidden, jnp.int32(config.layers - 1), scored)
+    return hidden
 
 
 def at_positions(
-    hidden: Float[Array, "row position hidden"], scored: Int[Array, "row scored"]
-) -> Float[Array, "row scored hidden"]:
-    """The hidden states at the scored positions: only these reach the vocabulary."""
-    return jnp.take_along_axis(hidden, scored[:, :, None], axis=1)
+    values: Shaped[Array, "row position feature"], scored: Int[Array, "row scored"]
+) -> Shaped[Array, "row scored feature"]:
+    """Hidden states, or their masks, at the scored positions."""
+    return jnp.take_along_axis(values, scored[:, :, None], axis=1)
 
 
 class Head(nn.Module):

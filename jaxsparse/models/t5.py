@@ -12,6 +12,12 @@ from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
 from jaxsparse.models import layers
+from jaxsparse.models.attention import (
+    attention,
+    branch_mask,
+    merge_heads,
+    split_heads,
+)
 from jaxsparse.models.config import Reader
 from jaxsparse.models.family import Family, Prunable, Tensors
 from jaxsparse.types import Array, InputError
@@ -175,11 +181,11 @@ class Attention(nn.Module):
 
         dense = functools.partial(nn.Dense, use_bias=False, dtype=hidden.dtype)
         inner = config.heads * config.head_dim
-        query = layers.split_heads(dense(inner, name="q")(hidden), config.heads)
-        key = layers.split_heads(dense(inner, name="k")(context), config.heads)
-        value = layers.split_heads(dense(inner, name="v")(context), config.heads)
-        mixed = layers.attention(query, key, value, mask, bias=bias)
-        return dense(config.hidden, name="o")(layers.merge_heads(mixed))
+        query = split_heads(dense(inner, name="q")(hidden), config.heads)
+        key = split_heads(dense(inner, name="k")(context), config.heads)
+        value = split_heads(dense(inner, name="v")(context), config.heads)
+        mixed = attention(query, key, value, mask, bias=bias)
+        return dense(config.hidden, name="o")(merge_heads(mixed))
 
 
 class FeedForward(nn.Module):
@@ -265,7 +271,7 @@ class Decoder(nn.Module):
         bias = RelativeBias(config, bidirectional=False, name="relative_bias")(
             inputs.positions, inputs.positions
         )
-        mask = layers.branch_mask(inputs.branches)
+        mask = branch_mask(inputs.branches)
         blocks = layers.scan_layers(DecoderBlock, config.decoder_layers)(
             config, name="block"
         )
@@ -277,6 +283,7 @@ class Decoder(nn.Module):
 class T5(nn.Module):
     config: T5Config
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    everywhere: bool = False  # it is, as long as the decoder's rows are short
 
     @nn.compact
     def __call__(self, inputs: Seq2SeqInputs) -> Float[Array, "row scored vocab"]:

@@ -130,7 +130,7 @@ def prepare(
         corpus=Corpus.of(_copies(recipe, seed, texts), tokenizer, end_of_text),
         validation=Corpus.of(validation_texts, tokenizer, end_of_text),
         objective=OBJECTIVES[family.name](Vocabulary.of(tokenizer)),
-        apply=make_apply(family, config, "float32"),
+        apply=make_apply(family, config, "float32", everywhere=True),
     )
     _check_lengths(run)
     _claim(run, tokenizer, made_of)
