@@ -85,7 +85,8 @@ def prepare(
             )
         )
         progress.done(1)
-    batches = scoring.plan(encoded, batch_tokens)
+    operations = model.blueprint.family.operations(model.config)
+    batches = scoring.plan(encoded, batch_tokens, operations)
     asked = Asked(
         questions=tuple(questions),
         protocol=protocol,

@@ -96,9 +96,10 @@ def option_scores(
     encoded: Sequence[scoring.Encoded],
     protocol: str,
     batch_tokens: int = 1 << 20,
+    rows_multiple: int = 1,
 ) -> np.ndarray:
     """Planned, stacked and scored; (question, option), in the order of `encoded`."""
-    planned = scoring.plan(encoded, batch_tokens)
+    planned = scoring.plan(encoded, batch_tokens, rows_multiple=rows_multiple)
     scores = np.full((len(encoded), len(encoded[0].terms)), np.nan, np.float32)
     for one in planned:
         batch = scoring.batch(encoded, one, model.config, protocol)

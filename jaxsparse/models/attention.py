@@ -84,16 +84,14 @@ def _by_blocks(query, key, value, mask, scale, bias, causal) -> Float[Array, "b 
 
 
 def _block(query, key, value, mask, scale, bias) -> Float[Array, "b q d"]:
-    """One head. Normalised last, where there is less to divide (Dao et al. 2022); the
-    sum is a product with ones, since XLA's own sums of exponentials are scalar code on
-    CPUs."""
+    """One head; normalised last, where there is less to divide (Dao et al. 2022)."""
     weights = jnp.einsum("bqd,bkd->bqk", query, key, preferred_element_type=jnp.float32)
     weights = weights * scale
     if bias is not None:
         weights = weights + bias
     weights = jnp.where(mask, weights, jnp.finfo(jnp.float32).min)
     weights = jnp.exp(weights - weights.max(axis=-1, keepdims=True))
-    total = weights @ jnp.ones(weights.shape[-1])
+    total = _sum_of_last(weights)
     mixed = jnp.einsum(
         "bqk,bkd->bqd",
         weights.astype(value.dtype),
@@ -101,6 +99,19 @@ def _block(query, key, value, mask, scale, bias) -> Float[Array, "b q d"]:
         preferred_element_type=jnp.float32,
     )
     return (mixed / total[..., None]).astype(value.dtype)
+
+
+def log_sum_exp(logits: Float[Array, "*rows vocab"]) -> Float[Array, "*rows"]:
+    """The logarithm of the sum of exponentials over the last axis."""
+    if jax.default_backend() != "cpu":
+        return jax.nn.logsumexp(logits, axis=-1)
+    largest = logits.max(axis=-1)
+    return largest + jnp.log(_sum_of_last(jnp.exp(logits - largest[..., None])))
+
+
+def _sum_of_last(values: Float[Array, "*rows n"]) -> Float[Array, "*rows"]:
+    """As a product with ones: XLA's sums of exponentials are scalar code on CPUs."""
+    return values @ jnp.ones(values.shape[-1], values.dtype)
 
 
 def split_heads(hidden: Float[Array, "b q m"], heads: int) -> Float[Array, "b q h d"]:

@@ -6,8 +6,10 @@ softmax and activations count as none, and neither does padding.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,20 @@ class Operations:
             + self.encoder_token * encoder
             + self.encoder_pair * encoder**2
             + self.cross_pair * encoder * length
+        )
+
+    def padded(self, lengths: Float[np.ndarray, "*shapes 3"]) -> Any:
+        """The operations of rows padded to these lengths (encoder's tokens, tokens,
+        scored positions), where all positions see all; an array of the other axes."""
+        encoder, tokens, scored = np.moveaxis(lengths, -1, 0)
+        return (
+            self.token * tokens
+            + self.pair * tokens**2
+            + self.scored * scored
+            + self.scored_pair * scored * tokens
+            + self.encoder_token * encoder
+            + self.encoder_pair * encoder**2
+            + self.cross_pair * encoder * tokens
         )
 
 

@@ -15,11 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxsparse.cbt import Question
+from jaxsparse.models.attention import log_sum_exp
 from jaxsparse.models.electra import DISCRIMINATOR, ElectraConfig, MaskedInputs
 from jaxsparse.models.gpt2 import CausalInputs, GPT2Config
 from jaxsparse.models.t5 import Seq2SeqInputs, T5Config
 from jaxsparse.scoring import causal, masked, replaced, seq2seq
-from jaxsparse.scoring.batching import Planned, Shape, Terms, plan, stack
+from jaxsparse.scoring.batching import Planned, Shape, Terms, padding, plan, stack
 from jaxsparse.scoring.encoded import Encoded
 from jaxsparse.scoring.passage import CONTEXTS, Passage, Unusable
 from jaxsparse.types import InputError, Params
@@ -194,7 +195,7 @@ def option_scores(
     outputs = apply(params, batch.inputs)
     terms = batch.terms
     read = _log_original if batch.discriminates else _log_probability
-    log_probability = read(outputs, terms)
+    log_probability = read(outputs, terms).reshape(-1)[terms.places]
     if batch.protocol == "cloze":
         return jnp.sum(log_probability, axis=-1, where=terms.valid)
     total = jnp.sum(jnp.exp(log_probability), axis=-1, where=terms.valid)
@@ -203,17 +204,18 @@ def option_scores(
 
 def _log_probability(
     logits: Float[Array, "row scored vocab"], terms: Terms
-) -> Float[Array, "question option term"]:
-    flat = logits.reshape(-1, logits.shape[-1])
-    normaliser = jax.nn.logsumexp(flat, axis=-1)
-    return flat[terms.outputs, terms.tokens] - normaliser[terms.outputs]
+) -> Float[Array, "row read"]:
+    def of_row(logits, slots, tokens):
+        return logits[slots, tokens] - log_sum_exp(logits)[slots]
+
+    return jax.vmap(of_row)(logits, terms.slots, terms.tokens)
 
 
 def _log_original(
     logits: Float[Array, "row scored"], terms: Terms
-) -> Float[Array, "question option term"]:
+) -> Float[Array, "row read"]:
     """log(1 - p(replaced)), where sigmoid(logit) = p(replaced)."""
-    return jax.nn.log_sigmoid(-logits.reshape(-1)[terms.outputs])
+    return jax.nn.log_sigmoid(-jnp.take_along_axis(logits, terms.slots, axis=1))
 
 
 __all__ = [
@@ -230,5 +232,6 @@ __all__ = [
     "check_usable",
     "encode",
     "option_scores",
+    "padding",
     "plan",
 ]

@@ -1,19 +1,20 @@
 """Questions of any length into batches of few shapes, planned from the full list.
 
-Rows are bucketed by length. A bucket has one shape, so one compilation; its batches
-share its rows as evenly as they can. The plan depends on nothing but the questions and
-the budget: a run that is resumed computes the same shapes.
+The batches of a shape share its rows as evenly as they can. The plan depends on nothing
+but lengths, costs and budget: a run that is resumed computes the same shapes.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
-from jaxsparse.scoring.encoded import Encoded
+from jaxsparse.models.operations import Operations
+from jaxsparse.scoring.encoded import Encoded, Row
+from jaxsparse.scoring.grouping import TOKENS_ONLY, Budget, Lengths, groups, rounded
 from jaxsparse.types import Array
 
 # What a padded place holds: nothing attends to it and no score reads it.
@@ -25,16 +26,18 @@ _PADDING = {
     "attention_mask": False,
     "scored": 0,
 }
-_ENCODER_FIELDS = ("encoder_tokens", "attention_mask")
+_TOKEN_FIELDS = ("encoder_tokens", "tokens")
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Terms:
-    """Where each option's score is read, in the outputs of the batch's rows."""
+    """Where scores are read: first, row by row, what any option needs of the row (it
+    stays on the row's device), then which of that makes up each option's score."""
 
-    outputs: Int[Array, "question option term"]  # row * scored + slot
-    tokens: Int[Array, "question option term"]
+    slots: Int[Array, "row read"]  # among the row's scored positions
+    tokens: Int[Array, "row read"]
+    places: Int[Array, "question option term"]  # row * read + number within the row
     valid: Bool[Array, "question option term"]
 
 
@@ -45,13 +48,15 @@ class Shape:
     questions: int
     rows: int
     lengths: tuple[tuple[str, int], ...]  # of each field of a row
+    reads: int  # of a row
     options: int
     terms: int
 
     @property
     def tokens(self) -> int:
         """Tokens computed, padding included."""
-        return self.rows * _row_tokens(self.lengths)
+        lengths = dict(self.lengths)
+        return self.rows * sum(lengths.get(field, 0) for field in _TOKEN_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -62,44 +67,55 @@ class Planned:
     shape: Shape
 
 
-def plan(encoded: Sequence[Encoded], batch_tokens: int) -> tuple[Planned, ...]:
+def plan(
+    encoded: Sequence[Encoded],
+    batch_tokens: int,
+    operations: Operations = TOKENS_ONLY,
+    rows_multiple: int = 1,
+) -> tuple[Planned, ...]:
     """Assigns every question to one batch.
 
     Args:
         batch_tokens: what `Shape.tokens` stays within, unless one question alone has
-            more.
+            more, or so many rows as there must be.
+        operations: what a row costs; without, each token one.
+        rows_multiple: of the rows of every batch, for the devices that share them.
     """
-    buckets: dict[int, list[int]] = {}
-    for number, question in enumerate(encoded):
-        buckets.setdefault(_bucket(_length(question)), []).append(number)
+    budget = Budget(batch_tokens, operations, rows_multiple)
     planned = []
-    for length in sorted(buckets):
-        planned += _plan_bucket(encoded, buckets[length], length, batch_tokens)
+    for longest, members in groups(encoded, budget):
+        planned += _plan_group(encoded, members, longest, budget)
     return tuple(planned)
 
 
-def _plan_bucket(
-    encoded: Sequence[Encoded], members: list[int], length: int, batch_tokens: int
+def padding(encoded: Sequence[Encoded], planned: Iterable[Planned]) -> float:
+    """The fraction of all tokens computed that are no question's."""
+    needed = sum(
+        len(row.get(field, ()))
+        for question in encoded
+        for row in question.rows
+        for field in _TOKEN_FIELDS
+    )
+    return 1 - needed / sum(batch.shape.tokens for batch in planned)
+
+
+def _plan_group(
+    encoded: Sequence[Encoded], members: list[int], longest: Lengths, budget: Budget
 ) -> list[Planned]:
-    rows = [len(encoded[number].rows) for number in members]
-    lengths = _lengths([encoded[number] for number in members], length)
-    most = max(batch_tokens // _row_tokens(lengths), *rows)
-    batches = _fill(members, rows, _even_share(sum(rows), most, max(rows)))
-    sizes = dict(zip(members, rows, strict=True))
+    questions = [encoded[number] for number in members]
+    rows = [len(question.rows) for question in questions]
+    capacity = int(budget.rows(sum(rows), max(rows), np.array(longest)))
+    batches = _fill(members, rows, capacity)
+    most = max(sum(len(encoded[n].rows) for n in batch) for batch in batches)
     shape = Shape(
         questions=max(len(batch) for batch in batches),
-        rows=max(sum(sizes[number] for number in batch) for batch in batches),
-        lengths=lengths,
-        options=len(encoded[members[0]].terms),
-        terms=_few(max(len(option) for n in members for option in encoded[n].terms)),
+        rows=-(-most // budget.rows_multiple) * budget.rows_multiple,
+        lengths=tuple(_lengths(questions[0].rows[0], longest)),
+        reads=rounded(max(int(_reads(question).max()) for question in questions)),
+        options=len(questions[0].terms),
+        terms=rounded(max(len(option) for q in questions for option in q.terms)),
     )
     return [Planned(tuple(batch), shape) for batch in batches]
-
-
-def _even_share(total: int, most: int, largest: int) -> int:
-    """Rows per batch such that the last batch is about as full as the others."""
-    batches = -(-total // most)
-    return max(-(-total // batches), largest)
 
 
 def _fill(members: list[int], rows: list[int], capacity: int) -> list[list[int]]:
@@ -118,45 +134,22 @@ def _fill(members: list[int], rows: list[int], capacity: int) -> list[list[int]]
     return batches
 
 
-def _lengths(members: Sequence[Encoded], length: int) -> tuple[tuple[str, int], ...]:
-    """The length of each field: the bucket's where the story is, else as needed."""
-    first = members[0].rows[0]
-    story = _ENCODER_FIELDS if "encoder_tokens" in first else _story_fields(first)
-    return tuple(
-        (
-            field,
-            length
-            if field in story
-            else _few(max(len(row[field]) for m in members for row in m.rows)),
-        )
-        for field in first
-    )
+def _lengths(row: Row, longest: Lengths) -> Iterator[tuple[str, int]]:
+    """The length of each field of a row."""
+    encoder, tokens, scored = longest
+    for field in row:
+        if field == "scored":
+            yield field, scored
+        elif "encoder_tokens" in row and field in ("encoder_tokens", "attention_mask"):
+            yield field, encoder
+        else:
+            yield field, tokens
 
 
-def _row_tokens(lengths: tuple[tuple[str, int], ...]) -> int:
-    return sum(dict(lengths).get(field, 0) for field in ("tokens", "encoder_tokens"))
-
-
-def _story_fields(row: dict[str, np.ndarray]) -> tuple[str, ...]:
-    return tuple(field for field in row if field != "scored")
-
-
-def _length(question: Encoded) -> int:
-    field = "encoder_tokens" if "encoder_tokens" in question.rows[0] else "tokens"
-    return max(len(row[field]) for row in question.rows)
-
-
-def _bucket(length: int) -> int:
-    return 64 if length <= 64 else _round_up(length, 128)
-
-
-def _few(length: int) -> int:
-    """Short lengths as they are (one masked token is one), longer ones by eights."""
-    return max(length, 1) if length <= 8 else _round_up(length, 8)
-
-
-def _round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
+def _reads(question: Encoded) -> np.ndarray:
+    """How many terms are read of each row."""
+    rows = [row for terms in question.terms for row, _, _ in terms]
+    return np.bincount(rows, minlength=len(question.rows))
 
 
 def stack(
@@ -170,20 +163,25 @@ def stack(
         field: _pad([row[field] for row in rows], shape.rows, length, _PADDING[field])
         for field, length in shape.lengths
     }
-    scored = dict(shape.lengths)["scored"]
-    places = (shape.questions, shape.options, shape.terms)
-    outputs, tokens = np.zeros(places, np.int32), np.zeros(places, np.int32)
-    valid = np.zeros(places, bool)
-    first_row = 0
+    return fields, _terms(members, shape)
+
+
+def _terms(members: Sequence[Encoded], shape: Shape) -> Terms:
+    slots, tokens = (np.zeros((shape.rows, shape.reads), np.int32) for _ in "st")
+    places = np.zeros((shape.questions, shape.options, shape.terms), np.int32)
+    valid = np.zeros(places.shape, bool)
+    taken = np.zeros(shape.rows, int)  # reads, of each row
+    first = 0  # row of the question
     for question, member in enumerate(members):
         for option, terms in enumerate(member.terms):
-            row, slot, token = np.asarray(terms, np.int32).T
-            here = (question, option, slice(len(terms)))
-            outputs[here] = (first_row + row) * scored + slot
-            tokens[here] = token
-            valid[here] = True
-        first_row += len(member.rows)
-    return fields, Terms(outputs, tokens, valid)
+            for number, (row, slot, token) in enumerate(terms):
+                place = first + row, taken[first + row]
+                slots[place], tokens[place] = slot, token
+                places[question, option, number] = place[0] * shape.reads + place[1]
+                taken[first + row] += 1
+            valid[question, option, : len(terms)] = True
+        first += len(member.rows)
+    return Terms(slots, tokens, places, valid)
 
 
 def _pad(

@@ -22,7 +22,7 @@ def run_logged(cwd: str, log: str, argv: tuple[str, ...]) -> None:
 
     def logged(self, params, levels, batch):
         content = hashlib.sha256(batch.protocol.encode())
-        for leaf in (*levels.values(), batch.terms.tokens, batch.terms.outputs):
+        for leaf in (*levels.values(), batch.terms.tokens, batch.terms.places):
             content.update(np.asarray(leaf).tobytes())
         with open(log, "a") as file:
             file.write(f"{content.hexdigest()}\n")

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxsparse.scoring.batching import plan, stack
+from jaxsparse.models.operations import Operations
+from jaxsparse.scoring.batching import padding, plan, stack
 from jaxsparse.scoring.encoded import Encoded
+from jaxsparse.scoring.grouping import MOST_SHAPES, rounded
 
 property_test = settings(deadline=None, max_examples=60)
-BUCKETS = (64, 128, 256, 384, 512, 640)
 
 
 def row(rng, kind, length, decoder, scored):
@@ -64,11 +65,6 @@ def encoded(seed, kind, rows, terms):
     return Encoded(made, tuple(options), (terms,) * 10, 0)
 
 
-def story_length(question):
-    name = "encoder_tokens" if "encoder_tokens" in question.rows[0] else "tokens"
-    return max(len(row[name]) for row in question.rows)
-
-
 @given(QUESTIONS, BUDGETS)
 @property_test
 def test_every_question_is_in_one_batch(asked, budget):
@@ -79,14 +75,61 @@ def test_every_question_is_in_one_batch(asked, budget):
 
 @given(QUESTIONS, BUDGETS)
 @property_test
-def test_a_bucket_of_lengths_has_one_shape(asked, budget):
+def test_a_shape_is_as_long_as_its_longest_row_rounded_up(asked, budget):
     members = make(asked)
-    shapes = {}
+    longest = {}
     for batch in plan(members, budget):
-        lengths = {story_length(members[number]) for number in batch.questions}
-        [bucket] = {min(b for b in BUCKETS if length <= b) for length in lengths}
-        assert shapes.setdefault(bucket, batch.shape) == batch.shape
-        assert bucket in dict(batch.shape.lengths).values()
+        for number in batch.questions:
+            for row in members[number].rows:
+                for field, values in row.items():
+                    key = batch.shape, field
+                    longest[key] = max(longest.get(key, 0), len(values))
+    for (shape, field), length in longest.items():
+        assert length <= dict(shape.lengths)[field] == rounded(length)
+
+
+def test_lengths_are_rounded_by_steps_that_grow_with_them():
+    found = [rounded(n) for n in (0, 1, 7, 8, 9, 16, 17, 63, 64, 65, 96, 97, 513)]
+    assert found == [0, 1, 7, 8, 16, 16, 24, 64, 64, 96, 96, 128, 544]
+
+
+def lengths_of(seed, count):
+    """Rows as long as those of real stories, a few of them much longer."""
+    rng = np.random.default_rng(seed)
+    return rng.lognormal(np.log(560), 0.35, count).clip(200, 1500).astype(int)
+
+
+@pytest.mark.parametrize("budget", [2048, 4096, 32768])
+@pytest.mark.parametrize("count", [24, 100, 1000])
+def test_padding_is_less_than_a_fifth_with_few_shapes(count, budget):
+    lengths = lengths_of(0, count)
+    members = [encoded(0, "causal", [(int(n), 1, 1)], 1) for n in lengths]
+    batches = plan(members, budget)
+    computed = sum(batch.shape.tokens for batch in batches)
+    assert padding(members, batches) == pytest.approx(1 - lengths.sum() / computed)
+    assert padding(members, batches) < 0.2
+    assert len({batch.shape for batch in batches}) <= MOST_SHAPES
+
+
+def test_what_costs_more_is_padded_less():
+    """Two lengths of scored positions: with a head that costs nothing they share a
+    shape, with one that costs much they do not."""
+    members = [
+        encoded(0, "causal", [(500, 1, scored)], 1) for scored in [8] * 64 + [64] * 64
+    ]
+    cheap, dear = (Operations(token=1, pair=0, scored=n) for n in (0, 100))
+    assert len({batch.shape for batch in plan(members, 4096, cheap)}) == 1
+    assert len({batch.shape for batch in plan(members, 4096, dear)}) == 2
+
+
+@given(QUESTIONS, BUDGETS, st.integers(2, 8))
+@property_test
+def test_devices_share_rows_evenly(asked, budget, devices):
+    members = make(asked)
+    batches = plan(members, budget, rows_multiple=devices)
+    assert all(batch.shape.rows % devices == 0 for batch in batches)
+    numbers = [n for batch in batches for n in batch.questions]
+    assert sorted(numbers) == list(range(len(members)))
 
 
 @given(QUESTIONS, BUDGETS)
@@ -151,17 +194,15 @@ def test_terms_point_at_what_the_questions_score(asked, budget):
     members = make(asked)
     for batch in plan(members, budget):
         _, terms = stack(members, batch)
-        scored = dict(batch.shape.lengths)["scored"]
         assert terms.valid.sum() == sum(
             len(option) for n in batch.questions for option in members[n].terms
         )
         first_row = 0
         for place, number in enumerate(batch.questions):
             for option, expected in enumerate(members[number].terms):
-                valid = terms.valid[place, option]
-                found = terms.outputs[place, option][valid]
-                rows, slots = np.divmod(found, scored)
-                tokens = terms.tokens[place, option][valid]
+                found = terms.places[place, option][terms.valid[place, option]]
+                rows, reads = np.divmod(found, batch.shape.reads)
+                slots, tokens = terms.slots[rows, reads], terms.tokens[rows, reads]
                 stacked = zip(rows - first_row, slots, tokens, strict=True)
                 assert tuple(stacked) == expected
             first_row += len(members[number].rows)
@@ -170,7 +211,7 @@ def test_terms_point_at_what_the_questions_score(asked, budget):
 @given(QUESTIONS, BUDGETS)
 @property_test
 def test_rows_are_stacked_in_order_and_padded(asked, budget):
-    padding = {"branches": -1, "attention_mask": False}
+    filling = {"branches": -1, "attention_mask": False}
     members = make(asked)
     for batch in plan(members, budget):
         fields, _ = stack(members, batch)
@@ -183,4 +224,4 @@ def test_rows_are_stacked_in_order_and_padded(asked, budget):
                 assert np.array_equal(found, values[name])
                 assert found.dtype == values[name].dtype
                 beyond[at, : len(values[name])] = False
-            assert (fields[name][beyond] == padding.get(name, 0)).all()
+            assert (fields[name][beyond] == filling.get(name, 0)).all()

@@ -38,6 +38,9 @@ CLOSE = {"rtol": 1e-5, "atol": 0}
 every_way = pytest.mark.parametrize(("variant", "protocol"), WAYS)
 
 
+ONE_BATCH = 128  # rows: a second batch would have as many again, for nothing
+
+
 @pytest.fixture(scope="module")
 def together(load):
     """(variant, protocol) -> the cases encoded, and their scores in one batch."""
@@ -46,8 +49,10 @@ def together(load):
     def score(variant: str, protocol: str):
         model = load(variant).model
         encoded = [case.encode(model, protocol) for case in CASES]
-        assert len(scoring.plan(encoded, 1 << 20)) == 1
-        return encoded, asking.option_scores(model, encoded, protocol)
+        assert len(scoring.plan(encoded, 1 << 20, rows_multiple=ONE_BATCH)) == 1
+        return encoded, asking.option_scores(
+            model, encoded, protocol, rows_multiple=ONE_BATCH
+        )
 
     return score
 
@@ -63,6 +68,7 @@ def test_neither_the_batch_nor_its_padding_matters(load, together, variant, prot
             planned.shape,
             questions=2,
             rows=planned.shape.rows + 2,
+            reads=planned.shape.reads + 5,
             terms=planned.shape.terms + 3,
             lengths=tuple((name, 2 * n + 1) for name, n in planned.shape.lengths),
         )
@@ -129,13 +135,19 @@ PLACES = ([(0, 1, 4)], [(0, 0, 2), (0, 2, 6), (1, 1, 0)])  # row, slot, token of
 
 
 def scores_of(outputs, protocol, discriminates=False):
+    """Row by row what is read, in a place of its own for every term."""
+    rows, reads = len(outputs), 3
+    slots, tokens = (np.zeros((rows, reads), np.int32) for _ in "st")
     padding = (2, len(PLACES), 4)  # a question and a term more than there are
-    terms = Terms(*(np.zeros(padding, np.int32) for _ in "ot"), np.zeros(padding, bool))
-    for option, places in enumerate(PLACES):
-        for at, (row, slot, token) in enumerate(places):
-            terms.outputs[0, option, at] = row * outputs.shape[1] + slot
-            terms.tokens[0, option, at] = token
-            terms.valid[0, option, at] = True
+    places, valid = np.zeros(padding, np.int32), np.zeros(padding, bool)
+    taken = [0] * rows
+    for option, terms in enumerate(PLACES):
+        for at, (row, slot, token) in enumerate(terms):
+            slots[row, taken[row]], tokens[row, taken[row]] = slot, token
+            places[0, option, at] = row * reads + taken[row]
+            valid[0, option, at] = True
+            taken[row] += 1
+    terms = Terms(slots, tokens, places, valid)
     batch = scoring.Batch({}, terms, protocol, discriminates)
     found = scoring.option_scores(
         lambda params, inputs: jnp.asarray(outputs), {}, batch
@@ -198,7 +210,7 @@ def shapes_within(jaxpr):
 def test_only_scored_positions_reach_the_vocabulary(load, variant, protocol):
     model = load(variant).model
     encoded = [Asked(generated(seed)).encode(model, protocol) for seed in (2, 5)]
-    [planned] = scoring.plan(encoded, 1 << 20)
+    [planned] = scoring.plan(encoded, 1 << 20, rows_multiple=ONE_BATCH)
     batch = scoring.batch(encoded, planned, model.config, protocol)
     score = functools.partial(scoring.option_scores, model.apply)
     jaxpr = jax.make_jaxpr(score)(model.params, batch)

@@ -1,0 +1,169 @@
+"""Which questions share a shape: padding weighed against compilations.
+
+Questions whose rows are about equally long begin as a group. Then, over and over, those
+two groups become one that cost least together, until that would cost more than a
+compilation, or make padding more than it may be. Costs are operations, padding
+included: scored positions are dear where the vocabulary is large.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from jaxsparse.models.operations import Operations
+from jaxsparse.scoring.encoded import Encoded
+
+# Of a row: the encoder's tokens (0 without one), tokens, scored positions.
+Lengths = tuple[int, int, int]
+
+TOKENS_ONLY = Operations(token=1, pair=0, scored=0, encoder_token=1)
+
+MOST_SHAPES = 12  # and so compilations, of one model under one protocol
+MOST_PADDING = 0.15  # of the tokens computed, where groups can be chosen so
+COMPILATION = 0.5  # of a full batch's operations; both take 1 to 3 seconds
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a batch may hold, and what it costs."""
+
+    tokens: int  # rows x length
+    operations: Operations
+    rows_multiple: int  # of the rows of every batch
+
+    def rows(self, total, largest, lengths):
+        """Rows of each batch, such that the last is about as full as the others.
+
+        Args (numbers, or arrays of any one shape):
+            total: rows of all questions that have this shape.
+            largest: rows of the question that has most.
+            lengths: of the shape, on the last axis.
+        """
+        row_tokens = lengths[..., 0] + lengths[..., 1]
+        most = np.maximum(self.tokens // row_tokens, largest)
+        share = np.maximum(-(-total // -(-total // most)), largest)
+        return -(-share // self.rows_multiple) * self.rows_multiple
+
+    def cost(self, total, largest, lengths) -> Any:
+        """Operations of all batches of a shape."""
+        rows = self.rows(total, largest, lengths)
+        batches = -(-total // rows)
+        return batches * rows * self.operations.padded(lengths.astype(float))
+
+    @property
+    def compilation(self) -> float:
+        """Operations that a shape must save."""
+        dearest = max(self.operations.token, self.operations.encoder_token)
+        return COMPILATION * self.tokens * dearest
+
+    @property
+    def in_tokens(self) -> "Budget":
+        """The same, every token costing one."""
+        return replace(self, operations=TOKENS_ONLY)
+
+
+def lengths(question: Encoded) -> Lengths:
+    """Those of the question's longest rows."""
+    rows = question.rows
+    return (
+        max(len(row.get("encoder_tokens", ())) for row in rows),
+        max(len(row["tokens"]) for row in rows),
+        max(len(row["scored"]) for row in rows),
+    )
+
+
+def rounded(length: int) -> int:
+    """Few lengths: short ones as they are (one masked token is one), then by eights,
+    long ones by 32."""
+    if length <= 8:
+        return length
+    multiple = 8 if length <= 64 else 32
+    return -(-length // multiple) * multiple
+
+
+def groups(
+    encoded: Sequence[Encoded], budget: Budget
+) -> list[tuple[Lengths, list[int]]]:
+    """The lengths of each shape, and the questions that share it; shortest first."""
+    alike: dict[Lengths, list[int]] = {}
+    for number, question in enumerate(encoded):
+        encoder, tokens, scored = map(rounded, lengths(question))
+        alike.setdefault((encoder, tokens, scored), []).append(number)
+    cells = list(alike.values())
+    rows = [[len(encoded[number].rows) for number in cell] for cell in cells]
+    needed = sum(sum(lengths(one)[:2]) * len(one.rows) for one in encoded)
+    merging = _Merging(
+        budget,
+        needed,
+        np.array(list(alike)),
+        np.array([sum(one) for one in rows]),
+        np.array([max(one) for one in rows]),
+    )
+    return sorted(
+        (longest, sorted(number for cell in together for number in cells[cell]))
+        for longest, together in merging.run()
+    )
+
+
+@dataclass
+class _Merging:
+    """Groups on their way to become fewer."""
+
+    budget: Budget
+    needed: int  # tokens, without padding
+    lengths: Int[np.ndarray, "group 3"]
+    total: Int[np.ndarray, " group"]  # rows
+    largest: Int[np.ndarray, " group"]  # rows of the question that has most
+
+    def run(self) -> list[tuple[Lengths, list[int]]]:
+        """The lengths of each group that is left, and which of the first it holds."""
+        members = [[number] for number in range(len(self.total))]
+        dearer = self._dearer(np.arange(len(members)))
+        np.fill_diagonal(dearer, np.inf)
+        while len(members) > 1:
+            one, other = sorted(divmod(int(np.argmin(dearer)), len(members)))
+            if len(members) <= MOST_SHAPES and not self._pays(one, other, dearer):
+                break
+            members[one] += members.pop(other)
+            self._merge(one, other)
+            dearer = np.delete(np.delete(dearer, other, axis=0), other, axis=1)
+            dearer[one] = self._dearer(np.array([one]))
+            dearer[one, one] = np.inf
+            dearer[:, one] = dearer[one]
+        longest = [tuple(map(int, lengths)) for lengths in self.lengths]
+        return list(zip(longest, members, strict=True))  # pyright: ignore[reportReturnType]
+
+    def _together(self, budget: Budget, one) -> Any:
+        """The cost of each of the groups `one` joined with each group."""
+        return budget.cost(
+            self.total[one, None] + self.total,
+            np.maximum(self.largest[one, None], self.largest),
+            np.maximum(self.lengths[one, None], self.lengths),
+        )
+
+    def _dearer(self, one) -> Any:
+        """What that costs more than both alone."""
+        alone = self.budget.cost(self.total, self.largest, self.lengths)
+        return self._together(self.budget, one) - alone[one, None] - alone
+
+    def _pays(self, one: int, other: int, dearer) -> bool:
+        """Whether a compilation less is worth the padding that it takes."""
+        if dearer[one, other] <= 0:
+            return True
+        budget = self.budget.in_tokens
+        alone = budget.cost(self.total, self.largest, self.lengths)
+        joined = self._together(budget, np.array([one]))[0, other]
+        tokens = alone.sum() - alone[one] - alone[other] + joined
+        padding = 1 - self.needed / tokens
+        return dearer[one, other] <= self.budget.compilation and padding <= MOST_PADDING
+
+    def _merge(self, one: int, other: int) -> None:
+        self.total[one] += self.total[other]
+        self.largest[one] = max(self.largest[one], self.largest[other])
+        self.lengths[one] = np.maximum(self.lengths[one], self.lengths[other])
+        self.total = np.delete(self.total, other)
+        self.largest = np.delete(self.largest, other)
+        self.lengths = np.delete(self.lengths, other, axis=0)
