@@ -78,8 +78,10 @@ def _by_blocks(query, key, value, mask, scale, bias, causal) -> Float[Array, "b 
             )
         return jnp.concatenate(mixed, axis=1)
 
-    heads = [jnp.moveaxis(array, 2, 0) for array in (query, key, value)]
-    heads.append(None if bias is None else jnp.moveaxis(bias, 1, 0))
+    heads = (
+        *(jnp.moveaxis(array, 2, 0) for array in (query, key, value)),
+        None if bias is None else jnp.moveaxis(bias, 1, 0),
+    )
     return jnp.moveaxis(jax.lax.map(one_head, heads), 0, 2)
 
 

@@ -48,7 +48,7 @@ class Shape:
     questions: int
     rows: int
     lengths: tuple[tuple[str, int], ...]  # of each field of a row
-    reads: int  # of a row
+    reads: int  # of a row: room for all terms of a question
     options: int
     terms: int
 
@@ -111,7 +111,7 @@ def _plan_group(
         questions=max(len(batch) for batch in batches),
         rows=-(-most // budget.rows_multiple) * budget.rows_multiple,
         lengths=tuple(_lengths(questions[0].rows[0], longest)),
-        reads=rounded(max(int(_reads(question).max()) for question in questions)),
+        reads=rounded(max(sum(map(len, q.terms)) for q in questions)),
         options=len(questions[0].terms),
         terms=rounded(max(len(option) for q in questions for option in q.terms)),
     )
@@ -144,12 +144,6 @@ def _lengths(row: Row, longest: Lengths) -> Iterator[tuple[str, int]]:
             yield field, encoder
         else:
             yield field, tokens
-
-
-def _reads(question: Encoded) -> np.ndarray:
-    """How many terms are read of each row."""
-    rows = [row for terms in question.terms for row, _, _ in terms]
-    return np.bincount(rows, minlength=len(question.rows))
 
 
 def stack(

@@ -158,7 +158,8 @@ class _Merging:
         joined = self._together(budget, np.array([one]))[0, other]
         tokens = alone.sum() - alone[one] - alone[other] + joined
         padding = 1 - self.needed / tokens
-        return dearer[one, other] <= self.budget.compilation and padding <= MOST_PADDING
+        worth = dearer[one, other] <= self.budget.compilation
+        return bool(worth and padding <= MOST_PADDING)
 
     def _merge(self, one: int, other: int) -> None:
         self.total[one] += self.total[other]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
-from jaxsparse.models import layers
+from jaxsparse.models.attention import branch_mask
 from jaxsparse.models.operations import Operations
 from jaxsparse.models.shapes import SHAPES, published
 from tests import rows, tiny
@@ -79,7 +79,7 @@ def test_a_row_with_branches_is_counted_as_its_mask_shows():
         "branches": branches,
         "scored": np.array([2, 4]),
     }
-    mask = np.asarray(layers.branch_mask(branches[None]))[0]
+    mask = np.asarray(branch_mask(branches[None]))[0]
     costs = Operations(token=0, pair=1, scored=0, scored_pair=1000)
     assert costs.of_row(row) == mask.sum() + 1000 * mask[[2, 4]].sum()
 

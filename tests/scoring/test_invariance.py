@@ -38,7 +38,7 @@ CLOSE = {"rtol": 1e-5, "atol": 0}
 every_way = pytest.mark.parametrize(("variant", "protocol"), WAYS)
 
 
-ONE_BATCH = 128  # rows: a second batch would have as many again, for nothing
+ONE_BATCH = 512  # rows: a second batch would have as many again, for nothing
 
 
 @pytest.fixture(scope="module")
