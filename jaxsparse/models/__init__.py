@@ -2,9 +2,18 @@
 
 from jaxsparse.models import electra, gpt2, t5
 from jaxsparse.models.family import PRUNABLE, Config, Family, Prunable, Tensors
+from jaxsparse.models.operations import Operations
 
 FAMILIES: dict[str, Family] = {
     family.name: family for family in (gpt2.FAMILY, electra.FAMILY, t5.FAMILY)
 }
 
-__all__ = ["FAMILIES", "PRUNABLE", "Config", "Family", "Prunable", "Tensors"]
+__all__ = [
+    "FAMILIES",
+    "PRUNABLE",
+    "Config",
+    "Family",
+    "Operations",
+    "Prunable",
+    "Tensors",
+]

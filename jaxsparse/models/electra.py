@@ -10,6 +10,7 @@ from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
 from jaxsparse.models import layers
+from jaxsparse.models import operations as ops
 from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
 from jaxsparse.types import Array, InputError
@@ -225,6 +226,23 @@ def example_inputs(config: ElectraConfig) -> MaskedInputs:
     return MaskedInputs(one, jnp.ones((1, 1), bool), one)
 
 
+def operations(config: ElectraConfig) -> ops.Operations:
+    hidden, embedding, before = config.hidden, config.embedding, config.layers - 1
+    project = ops.dense(embedding, hidden) if embedding != hidden else 0
+    keys_values = 2 * ops.dense(hidden, hidden)
+    rest = 2 * ops.dense(hidden, hidden) + 2 * ops.dense(hidden, config.ffn)
+    if config.role == DISCRIMINATOR:
+        head = ops.dense(hidden, hidden) + ops.dense(hidden, 1)
+    else:
+        head = ops.dense(hidden, embedding) + ops.dense(embedding, config.vocab)
+    return ops.Operations(
+        token=project + before * (keys_values + rest) + keys_values,
+        pair=before * ops.attention(hidden),
+        scored=rest + head,
+        scored_pair=ops.attention(hidden),
+    )
+
+
 PRUNABLE = Prunable(
     blocks=(
         *(f"block/{name}/kernel" for name in ("query", "key", "value")),
@@ -279,4 +297,5 @@ FAMILY = Family(
     prunable=PRUNABLE,
     head=("generator/lm_head/kernel", "embeddings/word/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},
+    operations=operations,
 )

@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxsparse import trees
 from jaxsparse.models.config import Reader
+from jaxsparse.models.operations import Operations
 from jaxsparse.types import Array
 from jaxsparse.weights.rules import Shape, Table
 
@@ -77,6 +78,7 @@ class Family:
     prunable: Prunable
     head: tuple[str, str]  # the leaf of an untied head, the embedding it ties to
     untied_config: Callable[[Any], dict[str, Any]]  # what config.json says of one
+    operations: Callable[[Any], Operations]  # what a row of a configuration costs
 
     def shapes(self, config: Any) -> dict[str, Shape]:
         """Leaf path -> shape, without allocating anything."""

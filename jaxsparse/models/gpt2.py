@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
 from jaxsparse.models import layers
+from jaxsparse.models import operations as ops
 from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
 from jaxsparse.types import Array
@@ -152,6 +153,18 @@ def example_inputs(config: GPT2Config) -> CausalInputs:
     return CausalInputs(one, one, one, one)
 
 
+def operations(config: GPT2Config) -> ops.Operations:
+    hidden, before = config.hidden, config.layers - 1
+    keys_values = 2 * ops.dense(hidden, hidden)
+    rest = 2 * ops.dense(hidden, hidden) + 2 * ops.dense(hidden, config.ffn)
+    return ops.Operations(
+        token=before * (keys_values + rest) + keys_values,
+        pair=before * ops.attention(hidden),
+        scored=rest + ops.dense(hidden, config.vocab),
+        scored_pair=ops.attention(hidden),
+    )
+
+
 PRUNABLE = Prunable(
     blocks=("h/attn/*/kernel", "h/mlp/*/kernel"),
     linear=("lm_head/kernel",),
@@ -187,4 +200,5 @@ FAMILY = Family(
     prunable=PRUNABLE,
     head=("lm_head/kernel", "wte/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},
+    operations=operations,
 )

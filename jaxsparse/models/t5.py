@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
 from jaxsparse.models import layers
+from jaxsparse.models import operations as ops
 from jaxsparse.models.config import Reader
 from jaxsparse.models.family import Family, Prunable, Tensors
 from jaxsparse.types import Array, InputError
@@ -300,6 +301,21 @@ def example_inputs(config: T5Config) -> Seq2SeqInputs:
     return Seq2SeqInputs(one, jnp.ones((1, 1), bool), one, one, one, one)
 
 
+def operations(config: T5Config) -> ops.Operations:
+    inner = config.heads * config.head_dim
+    matrix = ops.dense(config.hidden, inner)  # q, k, v or o
+    mlp = (3 if config.gated else 2) * ops.dense(config.hidden, config.ffn)
+    encoder, decoder = config.encoder_layers, config.decoder_layers
+    return ops.Operations(
+        token=decoder * (4 * matrix + 2 * matrix + mlp),
+        pair=decoder * ops.attention(inner),
+        scored=ops.dense(config.hidden, config.vocab),
+        encoder_token=encoder * (4 * matrix + mlp) + decoder * 2 * matrix,
+        encoder_pair=encoder * ops.attention(inner),
+        cross_pair=decoder * ops.attention(inner),
+    )
+
+
 PRUNABLE = Prunable(
     blocks=("encoder/block/*/*/kernel", "decoder/block/*/*/kernel"),
     linear=("lm_head/kernel",),
@@ -368,4 +384,5 @@ FAMILY = Family(
         "tie_word_embeddings": False,
         "scale_decoder_outputs": config.scaled,
     },
+    operations=operations,
 )
