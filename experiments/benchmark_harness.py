@@ -41,10 +41,11 @@ class Harness:
 
     @classmethod
     def load(cls, torch_model: Any, tokenizer: Any, batch_size: int) -> "Harness":
-        from lm_eval.models.huggingface import HFLM
-
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
-        model = HFLM(pretrained=torch_model, tokenizer=tokenizer, batch_size=batch_size)
+        huggingface = importlib.import_module("lm_eval.models.huggingface")
+        model = huggingface.HFLM(
+            pretrained=torch_model, tokenizer=tokenizer, batch_size=batch_size
+        )
         harness = cls(model)
         answer = model.loglikelihood
 
@@ -59,9 +60,8 @@ class Harness:
 
     def scores(self, task: dict[str, Any]) -> np.ndarray:
         """Nats; [question, option]. Evaluates the task from its definition."""
-        from lm_eval import simple_evaluate
-
-        evaluated = simple_evaluate(self.model, tasks=[task], bootstrap_iters=0)
+        evaluate = importlib.import_module("lm_eval").simple_evaluate
+        evaluated = evaluate(self.model, tasks=[task], bootstrap_iters=0)
         samples = sorted(evaluated["samples"][TASK], key=lambda one: one["doc_id"])
         return np.array(
             [[answer[0] for answer in one["filtered_resps"]] for one in samples]

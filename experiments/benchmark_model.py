@@ -15,7 +15,7 @@ from experiments.benchmark_ours import Ours
 from experiments.benchmark_peers import Torch
 from experiments.benchmark_rows import naive_rows
 from experiments.measuring import Key, Measured
-from jaxsparse import cbt, trees
+from jaxsparse import cbt
 from jaxsparse.evaluation import Prepared
 from jaxsparse.model import load_model
 

@@ -1,4 +1,4 @@
-"""Our side of the benchmark: the sweep's own scorer and batches, without its journal."""
+"""Our side of the benchmark: scorer and batches of a sweep, without its journal."""
 
 import time
 from collections.abc import Iterator, Sequence

@@ -57,11 +57,11 @@ def _of(question: int, encoded: Encoded) -> Iterator[NaiveRow]:
             _, slots, targets = np.array(list(members)).T
             at = row["scored"][slots]
             causal = "branches" in row
-            own = row["branches"][at[-1]] if causal else 0
+            own = int(row["branches"][at[-1]]) if causal else 0
             yield NaiveRow(
                 question,
                 option,
-                row["tokens"][np.isin(row["branches"], (0, own))]
+                row["tokens"][np.isin(row["branches"], [0, own])]
                 if causal
                 else row["tokens"],
                 row["positions"][at] if causal else at,

@@ -16,20 +16,20 @@ TITLES = {
 AGREE = 1e-3  # nats
 
 NOTES = """\
-matmul: share of what this machine gives in a {size} product; only operations of tokens
-that are no padding count. sweep: five levels, their masks decided and applied, over five
-times one. memory: anonymous, above what there was before the model was loaded{device}.
-ratio: median and spread of the repeats' own; counted: the ratio that counting the
-operations of matrix products predicts. Torch reads one row for each option (ELECTRA's
-generator for each word piece of it) and gives logits at every position. All seconds are
-without compilation; tokens are given to torch, and tokenization counts for the harness.
+matmul: share of what this machine gives in a product of 4096³, where only operations of
+tokens that are no padding count. compile: without a cache. memory: anonymous, above what
+there was before the model was loaded{device}. sweep: five levels, their masks
+decided and applied, over five times one. ratio: median and spread of the repeats' own.
+counted: the ratio that counting the operations of matrix products predicts. Torch reads
+one row for each option (ELECTRA's generator: for each word piece of it) and gives logits
+at every position. No seconds hold compilation; those of the harness hold tokenization.
 """
 
 
 def text(results: Sequence[dict[str, Any]], accelerator: bool) -> str:
     blocks = ["\n".join(block(result)) for result in results]
     device = "; for ours the device's peak" if accelerator else ""
-    return "\n\n".join([*blocks, NOTES.format(size="4096³", device=device)])
+    return "\n\n".join([*blocks, NOTES.format(device=device)])
 
 
 def block(result: dict[str, Any]) -> list[str]:
@@ -114,7 +114,8 @@ def _compared(result: dict[str, Any], name: str, which: str) -> str:
     ratios = ratios_of(result, name, which)
     rate = result["questions"][which] / statistics.median(seconds[name])
     counted = operations["naive"] / operations["ours"]
-    return f"{rate:12.3g}{statistics.median(ratios):8.2f}{_spread(ratios):>16}{counted:9.2f}"
+    ratio = f"{statistics.median(ratios):8.2f}{_spread(ratios):>16}"
+    return f"{rate:12.3g}{ratio}{counted:9.2f}"
 
 
 def ratios_of(result: dict[str, Any], name: str, which: str) -> list[float]:
