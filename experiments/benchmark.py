@@ -5,8 +5,8 @@
     ./run.sh benchmark --masks --models=gpt2-small
 
 Questions answered in a second, with random weights of the published shapes and stories
-of 500 tokens, the same for all: ours, torch transformers one question at a time, torch in
-sorted batches, and lm-evaluation-harness where it is installed. With --masks instead
+of 500 tokens, the same for all: ours, torch transformers one question at a time, torch
+in sorted batches, and lm-evaluation-harness where it is installed. With --masks instead
 what magnitude masks of all sparsities take, and what torch's l1_unstructured takes.
 """
 

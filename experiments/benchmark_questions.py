@@ -5,7 +5,9 @@ are about as many tokens as asked, by the tokenizer of the model that is measure
 it is cut into twenty sentences again.
 """
 
+import bisect
 import functools
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,7 +21,7 @@ from jaxsparse.cbt.questions import SENTENCES
 from jaxsparse.scoring.passage import Passage
 from jaxsparse.types import InputError
 
-SHORTEST = 0.9  # of the length asked for; a story's first questions have less before
+SHORTEST = 0.95  # of the length asked for: sentences are whole, and a story begins
 
 Sentences = tuple[str, ...]
 
@@ -41,18 +43,16 @@ def bundled(
     """
     questions = cbt.read("bundled", "test", None).questions
     order = np.random.default_rng(seed).permutation(len(questions))
-    wanted = {
-        word_class: number // 4 + (rank < number % 4)
-        for rank, word_class in enumerate(cbt.WORD_CLASSES)
-    }
+    shuffled = [questions[index] for index in order]
+    wanted = Counter(one.word_class for one in cbt.select(shuffled, number))
     found = []
-    for question in (questions[index] for index in order):
+    for question in shuffled:
         if wanted[question.word_class]:
             resized = with_length(question, tokenizer, tokens)
             if length(resized, tokenizer) >= SHORTEST * tokens:
                 found.append(resized)
                 wanted[question.word_class] -= 1
-    if any(wanted.values()):
+    if len(found) < number:
         raise InputError(
             f"--questions={number}: the bundled stories give {len(found)} of "
             f"{tokens} tokens; ask for fewer"
@@ -69,16 +69,17 @@ def length(question: cbt.Question, tokenizer: Any) -> int:
 def with_length(question: cbt.Question, tokenizer: Any, tokens: int) -> cbt.Question:
     """The question with the longest story, of whole sentences, that stays within."""
     sentences = _up_to(question)
-    best = question
-    for kept in range(1, len(sentences) + 1):
+
+    def of_last(kept: int) -> cbt.Question | None:
         context = twenty(sentences[-kept:])
-        if context is None:
-            continue
-        candidate = replace(question, context=context)
-        if length(candidate, tokenizer) > tokens:
-            break
-        best = candidate
-    return best
+        return context and replace(question, context=context)
+
+    def too_long(kept: int) -> bool:
+        made = of_last(kept)
+        return made is not None and length(made, tokenizer) > tokens
+
+    longer = bisect.bisect_left(range(1, len(sentences) + 1), True, key=too_long)
+    return (longer and of_last(longer)) or question
 
 
 def twenty(sentences: Sentences) -> Sentences | None:
@@ -116,14 +117,16 @@ def _splits(words: Sequence[str]) -> list[int]:
 
 def _up_to(question: cbt.Question) -> Sentences:
     """All sentences of the question's story, up to the query."""
-    for sentences in _stories():
-        for end in range(SENTENCES, len(sentences) + 1):
-            if sentences[end - SENTENCES : end] == question.context:
-                return sentences[:end]
-    raise ValueError(f"{question.id} is of no bundled story")
+    sentences, end = _places()[question.context]
+    return sentences[:end]
 
 
 @functools.cache
-def _stories() -> tuple[Sentences, ...]:
-    paths = sorted((STORIES / "test").glob("*.txt"))
-    return tuple(tuple(read_book(path).sentences()) for path in paths)
+def _places() -> dict[Sentences, tuple[Sentences, int]]:
+    """Any twenty sentences of the bundled stories: in which they are, and their end."""
+    return {
+        sentences[end - SENTENCES : end]: (sentences, end)
+        for path in sorted((STORIES / "test").glob("*.txt"))
+        for sentences in [tuple(read_book(path).sentences())]
+        for end in range(SENTENCES, len(sentences) + 1)
+    }

@@ -16,13 +16,13 @@ TITLES = {
 AGREE = 1e-3  # nats
 
 NOTES = """\
-matmul: share of what this machine gives in a product of 4096³, where only operations of
-tokens that are no padding count. compile: without a cache. memory: anonymous, above what
-there was before the model was loaded{device}. sweep: five levels, their masks
-decided and applied, over five times one. ratio: median and spread of the repeats' own.
-counted: the ratio that counting the operations of matrix products predicts. Torch reads
-one row for each option (ELECTRA's generator: for each word piece of it) and gives logits
-at every position. No seconds hold compilation; those of the harness hold tokenization.
+matmul: share of what this machine gives in a product of 4096³; only operations that are
+no padding count. compile: without a cache. memory: anonymous, above what there was
+before the model was loaded{device}. sweep: five levels, their masks decided and
+applied, over five times one. ratio: median and spread of the repeats' own. counted: the
+ratio that counting the operations of matrix products predicts. Torch reads a row for
+each option (ELECTRA's generator: for each word piece of it) and gives logits at every
+position. No seconds hold compilation; those of the harness hold its tokenization.
 """
 
 
