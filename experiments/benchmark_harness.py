@@ -19,7 +19,7 @@ from jaxsparse import cbt
 from jaxsparse.evaluation import Prepared
 from jaxsparse.scoring.passage import Passage
 
-INSTALL = 'not installed; pip install "lm-eval[hf]"'
+INSTALL = 'not installed: .venv/bin/pip install "lm-eval[hf]"'
 TASK = "jaxsparse_cbt"
 
 

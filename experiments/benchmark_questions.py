@@ -46,7 +46,7 @@ def bundled(
     shuffled = [questions[index] for index in order]
     wanted = Counter(one.word_class for one in cbt.select(shuffled, number))
     found = []
-    for question in shuffled:
+    for question in shuffled if number <= len(questions) else ():
         if wanted[question.word_class]:
             resized = with_length(question, tokenizer, tokens)
             if length(resized, tokenizer) >= SHORTEST * tokens:
@@ -72,7 +72,7 @@ def with_length(question: cbt.Question, tokenizer: Any, tokens: int) -> cbt.Ques
 
     def of_last(kept: int) -> cbt.Question | None:
         context = twenty(sentences[-kept:])
-        return context and replace(question, context=context)
+        return replace(question, context=context) if context else None
 
     def too_long(kept: int) -> bool:
         made = of_last(kept)
