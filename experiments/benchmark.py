@@ -1,42 +1,179 @@
 """Measures, side by side in one process, what ours takes and what others take.
 
-    ./run.sh benchmark --shape=gpt2-small --sparsities=0,0.1,0.5,0.9,0.99
+    ./run.sh benchmark --tokenizers=DIR
+    ./run.sh benchmark --models=gpt2-medium --questions=8 --repeats=1
+    ./run.sh benchmark --masks --models=gpt2-small
 
-Masks: magnitude scores and masks of every kernel of a published shape, random weights,
-at all sparsities in one pass, against torch.nn.utils.prune.l1_unstructured on the same
-weights at one sparsity after another.
+Questions answered in a second, with random weights of the published shapes and stories
+of 500 tokens, the same for all: ours, torch transformers one question at a time, torch
+in sorted batches, and lm-evaluation-harness where it is installed. With --masks instead
+what magnitude masks of all sparsities take, and what torch's l1_unstructured takes.
 """
 
-import statistics
+import importlib.metadata
+import json
+import os
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+import jax
 from absl import flags
 
-from experiments import command
-from jaxsparse import pruning, trees
-from jaxsparse.models.shapes import SHAPES, published
+from experiments import (
+    benchmark_masks,
+    benchmark_model,
+    benchmark_peers,
+    benchmark_questions,
+    benchmark_table,
+    command,
+    paths,
+)
+from jaxsparse import cbt
+from jaxsparse.assets import MODELS
+from jaxsparse.model import DTYPES, load_tokenizer
+from jaxsparse.models.shapes import SHAPES
 from jaxsparse.types import InputError
 
-flags.DEFINE_enum("shape", "gpt2-small", SHAPES, "the model to imitate")
-flags.DEFINE_list("sparsities", ["0", "0.1", "0.5", "0.9", "0.99"], "fractions")
-flags.DEFINE_integer("repeats", 3, "of each measurement; medians", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "of the random weights", lower_bound=0)
+PEERS = tuple(benchmark_table.TITLES)
+# As a sweep has them: on a CPU more only take more memory, an accelerator wants many.
+BATCH_TOKENS, ACCELERATOR_BATCH_TOKENS = 4096, 32768
+PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "transformers", "lm-eval")
+
+flags.DEFINE_list(
+    "models", ["gpt2-small", "electra-small", "t5-small"], f"of {', '.join(SHAPES)}"
+)
+flags.DEFINE_integer("questions", 24, "even over the word classes", lower_bound=1)
+flags.DEFINE_integer(
+    "peer_questions", 8, "of them, that peers answer too", lower_bound=1
+)
+flags.DEFINE_list("peers", list(PEERS), f"of {','.join(PEERS)}; empty: none")
+flags.DEFINE_integer("peer_batch", 16, "rows of a sorted batch", lower_bound=1)
+flags.DEFINE_integer("repeats", 3, "of everything; medians", lower_bound=1)
+flags.DEFINE_integer("tokens", 500, "of story and query", lower_bound=1)
+flags.DEFINE_boolean("classes", True, "measure each word class by itself, too")
+flags.DEFINE_string(
+    "tokenizers", None, "directory with tokenizers in gpt2/, electra/, t5/ (default: "
+    "those of the bundled models)"
+)  # fmt: skip
+flags.DEFINE_string("data", None, "questions as they are, instead of bundled ones")
+flags.DEFINE_enum("dtype", "float32", DTYPES, "of our weights and activations")
+flags.DEFINE_integer(
+    "batch_tokens", 0, "tokens in a batch of ours; 0: what suits the device",
+    lower_bound=0,
+)  # fmt: skip
+flags.DEFINE_integer("levels_at_once", 1, "sparsities in one call", lower_bound=1)
+flags.DEFINE_boolean("masks", False, "measure masks, not questions")
+flags.DEFINE_list("sparsities", ["0", "0.1", "0.5", "0.9", "0.99"], "of --masks")
+flags.DEFINE_string("json", "benchmark.json", "file to write everything to")
+flags.DEFINE_integer("seed", 0, "of weights and questions", lower_bound=0)
 
 
 def main() -> None:
     values = flags.FLAGS
+    models = chosen("models", values.models, tuple(SHAPES))
+    peers = chosen("peers", values.peers, PEERS) if any(values.peers) else ()
+    if not values.json:
+        raise InputError("--json is empty; name a file to write")
+    target = Path(os.path.expanduser(values.json))
+    paths.check_writable("json", target.parent)
+    if target.is_dir():
+        raise InputError(f"--json={target}: a directory; name a file")
+    # What compiling takes is to be seen.
+    jax.config.update("jax_enable_compilation_cache", False)
+    if peers or values.masks:
+        benchmark_peers.check_torch()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    results = measure_masks(models) if values.masks else measure(models, peers)
+    facts = {"started": started, **provenance(), "results": results}
+    target.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    print(f"Written to {values.json}, every repeat")
+    for result in results if not values.masks else ():
+        if wrong := benchmark_table.disagreement(result):
+            raise InputError(wrong)
+
+
+def chosen(flag: str, names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"--{flag}: unknown value {name!r}; choose from {', '.join(known)}"
+            )
+    if not names:
+        raise InputError(f"--{flag} is empty; choose from {', '.join(known)}")
+    return tuple(dict.fromkeys(names))
+
+
+def measure(models: Sequence[str], peers: tuple[str, ...]) -> list[dict[str, Any]]:
+    values = flags.FLAGS
+    accelerator = jax.default_backend() != "cpu"
+    suits = ACCELERATOR_BATCH_TOKENS if accelerator else BATCH_TOKENS
+    conditions = benchmark_model.Conditions(
+        dtype=values.dtype,
+        seed=values.seed,
+        repeats=values.repeats,
+        batch_tokens=values.batch_tokens or suits,
+        levels_at_once=values.levels_at_once,
+        peer_batch=values.peer_batch,
+        peers=peers,
+        classes=values.classes,
+    )
+    given = {shape: questions_of(shape) for shape in models}
+    results = []
+    for shape in models:
+        with tempfile.TemporaryDirectory(prefix="benchmark-") as place:
+            results.append(
+                benchmark_model.measure(
+                    shape,
+                    tokenizer_of(shape),
+                    given[shape],
+                    values.peer_questions,
+                    conditions,
+                    Path(place),
+                    lambda what, shape=shape: tell(f"{shape}: {what}"),
+                )
+            )
+    print(benchmark_table.text(results, accelerator))
+    return results
+
+
+def tokenizer_of(shape: str) -> Path:
+    """The directory of the tokenizer that a shape goes with."""
+    family, given = shape.partition("-")[0], flags.FLAGS.tokenizers
+    if given is None:
+        return MODELS / f"tiny-{family}"
+    directory = Path(os.path.expanduser(given)) / family
+    if not (directory / "tokenizer_config.json").is_file():
+        raise InputError(
+            f"--tokenizers={given}: no tokenizer in {family}/; put the files of one in "
+            "Hugging Face format there"
+        )
+    return directory
+
+
+def questions_of(shape: str) -> tuple[cbt.Question, ...]:
+    values = flags.FLAGS
+    tokenizer = load_tokenizer(tokenizer_of(shape))
+    if values.data is not None:
+        return benchmark_questions.read(values.data, values.questions)
+    return benchmark_questions.bundled(
+        tokenizer, values.tokens, values.questions, values.seed
+    )
+
+
+def measure_masks(models: Sequence[str]) -> list[dict[str, Any]]:
+    values = flags.FLAGS
     sparsities = fractions(values.sparsities)
-    kernels = random_kernels(values.shape, values.seed)
-    size = sum(kernel.size for kernel in kernels.values())
-    print(f"{values.shape}: {size:,} weights, median of {values.repeats} runs")
-    print(f"{'':24}{'seconds':>9}{'spread':>16}{'of ours':>9}")
-    ours = measure(lambda: masks(kernels, sparsities), values.repeats)
-    show(f"ours, {len(sparsities)} sparsities", ours, ours)
-    for sparsity in sparsities:
-        torch = measure(lambda s=sparsity: torch_masks(kernels, s), values.repeats)
-        show(f"torch, sparsity {sparsity:g}", torch, ours)
+    results = []
+    for shape in models:
+        result = benchmark_masks.compare(shape, sparsities, values.seed, values.repeats)
+        print("\n".join(benchmark_masks.table(shape, result)))
+        results.append({"shape": shape, **result})
+    return results
 
 
 def fractions(values: list[str]) -> list[float]:
@@ -51,53 +188,30 @@ def fractions(values: list[str]) -> list[float]:
     return numbers
 
 
-def random_kernels(shape: str, seed: int) -> dict[str, np.ndarray]:
-    """Attention and feed-forward kernels of a published shape, layers stacked."""
-    family, config = published(shape)
-    leaves = family.shapes(config)
-    generator = np.random.default_rng(seed)
+def provenance() -> dict[str, Any]:
+    """Flags, versions and devices."""
+    values = flags.FLAGS
+    names = {flag.name for flag in values.flags_by_module_dict().get(sys.argv[0], ())}
     return {
-        path: generator.standard_normal(leaves[path], np.float32)
-        for path in family.prunable.paths(leaves, "blocks")
+        "flags": {name: values[name].value for name in sorted(names)},
+        "versions": {name: _version(name) for name in PACKAGES},
+        "python": sys.version.split()[0],
+        "devices": [str(device) for device in jax.devices()],
+        "device_kind": jax.devices()[0].device_kind,
+        "threads": benchmark_peers.threads(),
     }
 
 
-def masks(kernels: dict[str, np.ndarray], sparsities: list[float]) -> None:
-    for path, kernel in kernels.items():
-        params = trees.unflatten({path: kernel})
-        scores = pruning.scores(params, [path], "magnitude", 0)
-        levels = [pruning.counts(scores, sparsity, "matrix") for sparsity in sparsities]
-        pruning.survival(scores, levels)
-
-
-def torch_masks(kernels: dict[str, np.ndarray], sparsity: float) -> None:
+def _version(package: str) -> str | None:
     try:
-        import torch
-        from torch.nn.utils import prune
-    except ImportError:
-        raise InputError("benchmark needs torch; ./run.sh test installs it") from None
-    for kernel in kernels.values():
-        for matrix in trees.matrices(kernel):
-            linear = torch.nn.Linear(1, 1, bias=False)
-            linear.weight = torch.nn.Parameter(torch.from_numpy(matrix.copy()))
-            prune.l1_unstructured(linear, "weight", amount=sparsity)
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
-def measure(work: Callable[[], None], repeats: int) -> list[float]:
-    """Seconds of each repetition."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return seconds
-
-
-def show(name: str, seconds: list[float], ours: list[float]) -> None:
-    median = statistics.median(seconds)
-    spread = f"{min(seconds):.2f}–{max(seconds):.2f}"
-    ratio = median / statistics.median(ours)
-    print(f"{name:24}{median:9.2f}{spread:>16}{ratio:9.2f}")
+def tell(what: str) -> None:
+    """How far it is, on stderr."""
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""Masks of all kernels of a published shape: ours at all sparsities in one pass, and
+torch's l1_unstructured on the same weights at one sparsity after another."""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxsparse import pruning, trees
+from jaxsparse.models.shapes import published
+
+
+def compare(
+    shape: str, sparsities: Sequence[float], seed: int, repeats: int
+) -> dict[str, Any]:
+    """Seconds of each repetition, by who made them."""
+    kernels = random_kernels(shape, seed)
+    seconds = {
+        f"ours, {len(sparsities)} sparsities": measure(
+            lambda: masks(kernels, sparsities), repeats
+        )
+    }
+    for sparsity in sparsities:
+        seconds[f"torch, sparsity {sparsity:g}"] = measure(
+            lambda sparsity=sparsity: torch_masks(kernels, sparsity), repeats
+        )
+    size = sum(kernel.size for kernel in kernels.values())
+    return {"weights": size, "seconds": seconds}
+
+
+def random_kernels(shape: str, seed: int) -> dict[str, np.ndarray]:
+    """Attention and feed-forward kernels of a published shape, layers stacked."""
+    family, config = published(shape)
+    leaves = family.shapes(config)
+    generator = np.random.default_rng(seed)
+    return {
+        path: generator.standard_normal(leaves[path], np.float32)
+        for path in family.prunable.paths(leaves, "blocks")
+    }
+
+
+def masks(kernels: dict[str, np.ndarray], sparsities: Sequence[float]) -> None:
+    for path, kernel in kernels.items():
+        params = trees.unflatten({path: kernel})
+        scores = pruning.scores(params, [path], "magnitude", 0)
+        levels = [pruning.counts(scores, sparsity, "matrix") for sparsity in sparsities]
+        pruning.survival(scores, levels)
+
+
+def torch_masks(kernels: dict[str, np.ndarray], sparsity: float) -> None:
+    import torch
+    from torch.nn.utils import prune
+
+    for kernel in kernels.values():
+        for matrix in trees.matrices(kernel):
+            linear = torch.nn.Linear(1, 1, bias=False)
+            linear.weight = torch.nn.Parameter(torch.from_numpy(matrix.copy()))
+            prune.l1_unstructured(linear, "weight", amount=sparsity)
+
+
+def measure(work: Callable[[], None], repeats: int) -> list[float]:
+    """Seconds of each repetition."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def table(shape: str, result: dict[str, Any]) -> list[str]:
+    """Lines: seconds, and how many times ours."""
+    ours, *_ = result["seconds"].values()
+    lines = [
+        f"{shape}: {result['weights']:,} weights, median of {len(ours)} runs",
+        f"{'':24}{'seconds':>9}{'spread':>16}{'of ours':>9}",
+    ]
+    for name, seconds in result["seconds"].items():
+        median = statistics.median(seconds)
+        spread = f"{min(seconds):.2f}–{max(seconds):.2f}"
+        ratio = median / statistics.median(ours)
+        lines.append(f"{name:24}{median:9.2f}{spread:>16}{ratio:9.2f}")
+    return lines

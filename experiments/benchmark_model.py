@@ -1,0 +1,234 @@
+"""One model of the benchmark: written, loaded by everyone, measured side by side."""
+
+import functools
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import measuring, random_weights
+from experiments.benchmark_harness import Harness, write_task
+from experiments.benchmark_ours import Ours
+from experiments.benchmark_peers import Torch
+from experiments.benchmark_rows import naive_rows
+from experiments.measuring import Key, Measured
+from jaxsparse import cbt
+from jaxsparse.evaluation import Prepared
+from jaxsparse.model import load_model
+
+ALL, MIX = "all", "mix"  # all questions; those that the peers are asked too
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How all models are measured."""
+
+    dtype: str
+    seed: int
+    repeats: int
+    batch_tokens: int
+    levels_at_once: int
+    peer_batch: int
+    peers: tuple[str, ...]
+    classes: bool  # whether word classes are measured each by itself
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Questions by what is measured on them."""
+
+    questions: dict[str, tuple[cbt.Question, ...]]
+
+    @classmethod
+    def of(cls, questions: Sequence[cbt.Question], peers: int, classes: bool) -> "Sets":
+        mix = cbt.select(questions, peers)
+        sets = {ALL: tuple(questions), MIX: mix}
+        for word_class in cbt.WORD_CLASSES if classes else ():
+            members = tuple(one for one in mix if one.word_class == word_class)
+            sets |= {word_class: members} if members else {}
+        return cls(sets)
+
+
+def measure(
+    shape: str,
+    tokenizer: Path,
+    questions: Sequence[cbt.Question],
+    peer_questions: int,
+    conditions: Conditions,
+    place: Path,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Everything that is known of a shape afterwards, ready for JSON.
+
+    Args:
+        place: an empty directory for its checkpoint.
+    """
+    tell("writing random weights")
+    directory = place / shape
+    parameters = random_weights.write(shape, tokenizer, directory, conditions.seed)
+    sets = Sets.of(questions, peer_questions, conditions.classes)
+    with measuring.peak_memory() as peak:
+        before = peak.bytes
+        tell("loading and compiling")
+        ours, prepared, compiled = _ours(directory, sets, conditions)
+    own_memory = peak.bytes - before
+
+    works: dict[Key, Callable[[], Any]] = {}
+    _add_ours(works, ours, prepared)
+    loaded = _add_peers(works, directory, place, ours, prepared, conditions)
+    order = list(dict.fromkeys(which for _, which in works))
+    side_by_side = sorted(works.items(), key=lambda work: order.index(work[0][1]))
+    measured = measuring.interleaved(dict(side_by_side), conditions.repeats, tell)
+    if harness := loaded.get("harness"):
+        measured["harness", MIX].seconds = harness.seconds
+    return {
+        "shape": shape,
+        "dtype": conditions.dtype,
+        "parameters": parameters,
+        "questions": {which: len(one.encoded) for which, one in prepared.items()},
+        "ids": [one.id for one in questions],
+        "row_tokens": _row_tokens(prepared[ALL]),
+        "operations": _operations(ours, prepared),
+        "seconds": _seconds(measured),
+        "sweep": measured["sweep", ALL].result,
+        "compile": compiled,
+        "memory": {"ours": own_memory, **_peers_memory(measured, loaded)},
+        "device_memory": measuring.device_peak(),
+        "differences": _differences(measured),
+        "peers": {
+            name: _left_out(name, shape, conditions)
+            for name in conditions.peers
+            if (name, MIX) not in works
+        },
+    }
+
+
+def _ours(
+    directory: Path, sets: Sets, conditions: Conditions
+) -> tuple[Ours, dict[str, Prepared], dict[str, float]]:
+    """Loaded, questions read, and every shape compiled by scoring it once."""
+    model = load_model(str(directory), conditions.dtype)
+    ours = Ours.of(model, conditions.batch_tokens, conditions.levels_at_once)
+    read = functools.cache(ours.prepare)  # the peers may be asked all of them
+    prepared = {which: read(some) for which, some in sets.questions.items()}
+    ours.score(prepared[ALL])
+    compiled = {
+        "seconds": ours.scorer.compile_seconds,
+        "compilations": ours.scorer.compilations,
+    }
+    for some in prepared.values():
+        if some is not prepared[ALL]:
+            ours.score(some)
+    return ours, prepared, compiled
+
+
+def _add_ours(
+    works: dict[Key, Callable[[], Any]], ours: Ours, prepared: dict[str, Prepared]
+) -> None:
+    scorer = ours.sweep_scorer()
+    if scorer is not ours.scorer:
+        ours.sweep(prepared[ALL], scorer)  # compiles
+    works["matmul", "before"] = measuring.matmul(_matmul_dtype(ours.model.dtype))
+    works["ours", ALL] = lambda: ours.score(prepared[ALL])
+    works["sweep", ALL] = lambda: ours.sweep(prepared[ALL], scorer)
+    works["matmul", "between"] = works["matmul", "before"]
+    for which, some in prepared.items():
+        if which != ALL:
+            works["ours", which] = lambda some=some: ours.score(some)
+
+
+def _matmul_dtype(dtype: str) -> str:
+    """CPUs multiply bfloat16 by way of float32."""
+    return "float32" if jax.default_backend() == "cpu" else dtype
+
+
+def _add_peers(
+    works: dict[Key, Callable[[], Any]],
+    directory: Path,
+    place: Path,
+    ours: Ours,
+    prepared: dict[str, Prepared],
+    conditions: Conditions,
+) -> dict[str, Any]:
+    """Loads who is asked for, warmed up; also what memory there was before."""
+    gc.collect()
+    loaded: dict[str, Any] = {"before": measuring.rss_anon()}
+    if not conditions.peers:
+        return loaded
+    size = conditions.peer_batch
+    torch = Torch.load(directory, ours.model.config)
+    rows = {which: naive_rows(some.encoded) for which, some in prepared.items()}
+    torch.batched(rows[MIX][:size], size)
+    if "torch" in conditions.peers:
+        works["torch", MIX] = lambda: torch.one_question_at_a_time(rows[MIX])
+    if "batched" in conditions.peers:
+        for which in [which for which in prepared if which != ALL]:
+            works["batched", which] = lambda which=which: torch.batched(
+                rows[which], size
+            )
+    if _left_out("harness", directory.name, conditions) is None:
+        harness = Harness.load(torch.model, ours.model.tokenizer, size)
+        task = write_task(prepared[MIX], place)
+        works["harness", MIX] = lambda: harness.scores(task)
+        loaded["harness"] = harness
+    return loaded
+
+
+def _left_out(peer: str, shape: str, conditions: Conditions) -> str | None:
+    """Why a peer is not measured, if so."""
+    from experiments import benchmark_harness
+
+    if peer not in conditions.peers:
+        return "not asked for"
+    if not shape.startswith("gpt2"):
+        return "scores causal models only"
+    return None if benchmark_harness.installed() else benchmark_harness.INSTALL
+
+
+def _row_tokens(prepared: Prepared) -> float:
+    """Median tokens of a naive row: story, query and option."""
+    return float(np.median([row.length for row in naive_rows(prepared.encoded)]))
+
+
+def _operations(ours: Ours, prepared: dict[str, Prepared]) -> dict[str, Any]:
+    costs = ours.model.blueprint.family.operations(ours.model.config)
+    return {
+        which: {
+            "ours": ours.operations(some),
+            "naive": sum(row.operations(costs) for row in naive_rows(some.encoded)),
+        }
+        for which, some in prepared.items()
+    }
+
+
+def _seconds(measured: dict[Key, Measured]) -> dict[str, dict[str, list[float]]]:
+    """By questions, then by who answered them."""
+    seconds: dict[str, dict[str, list[float]]] = {}
+    for (who, which), one in measured.items():
+        seconds.setdefault(which, {})[who] = one.seconds
+    return seconds
+
+
+def _peers_memory(
+    measured: dict[Key, Measured], loaded: dict[str, Any]
+) -> dict[str, int]:
+    return {
+        who: one.peak - loaded["before"]
+        for (who, which), one in measured.items()
+        if which == MIX and who != "ours"
+    }
+
+
+def _differences(measured: dict[Key, Measured]) -> dict[str, float]:
+    """The largest between ours and each peer's scores, in nats; of those above 1000
+    the thousandth part of the millionth of the score, as float32 has no more."""
+    ours = measured["ours", MIX].result
+    return {
+        who: float(np.max(np.abs(one.result - ours) / np.maximum(1, abs(ours) / 1000)))
+        for (who, which), one in measured.items()
+        if which == MIX and who != "ours"
+    }
