@@ -151,8 +151,10 @@ class Scorer:
             function = jax.jit(
                 self._score_levels, out_shardings=parallel.everywhere(self.mesh)
             )
-            lowered = function.lower(params, levels, batch)
-            self._compiled[key] = lowered.compile(dict(self.compiler_options))
+            # Not all are equally fast, and those that call it first do not wait long.
+            with hosts.together():
+                lowered = function.lower(params, levels, batch)
+                self._compiled[key] = lowered.compile(dict(self.compiler_options))
             self.compile_seconds += time.perf_counter() - start
         return self._compiled[key]
 

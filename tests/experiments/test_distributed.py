@@ -7,11 +7,13 @@ Scores are compared to 1e-5, relative: sums are taken in another order.
 import csv
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pyarrow.parquet
@@ -40,7 +42,7 @@ def place(saved, tmp_path_factory):
     return directory
 
 
-def start(place, devices, *argv):
+def start(place, devices, *argv, **variables):
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -55,7 +57,7 @@ def start(place, devices, *argv):
     done = subprocess.run(
         [sys.executable, "-m", "experiments.sweep", *ASKED, *argv],
         cwd=place,
-        env=environment,
+        env=environment | variables,
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -66,16 +68,41 @@ def start(place, devices, *argv):
 
 def both(place, *argv, second=()):
     """The same command in two processes, `second` in addition in process 1."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    address = (f"--coordinator=localhost:{port}", "--num_processes=2")
+    address = (f"--coordinator=localhost:{free_port()}", "--num_processes=2")
     with ThreadPoolExecutor() as pool:
         runs = [
             pool.submit(start, place, 4, *argv, *address, f"--process_id={n}", *more)
             for n, more in enumerate(((), second))
         ]
         return [run.result() for run in runs]
+
+
+def both_by_slurm(place, *argv):
+    """The same command in two tasks, with what Slurm tells them. JAX makes the port of
+    the job's number."""
+    job = {
+        "SLURM_JOB_ID": str(free_port(65536 - 4096) - (65536 - 4096)),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": "2",
+    }
+    with ThreadPoolExecutor() as pool:
+        runs = [
+            pool.submit(
+                start, place, 4, *argv, "--distributed",
+                **job, SLURM_PROCID=str(n), SLURM_LOCALID=str(n),
+            )
+            for n in range(2)
+        ]  # fmt: skip
+        return [run.result() for run in runs]
+
+
+def free_port(least=0):
+    """A port that is free now; from `least` on, if there is one."""
+    for port in random.sample(range(least, 65536), 100) if least else [0]:
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("localhost", port))
+            return free.getsockname()[1]
+    raise OSError("no port is free")
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +170,12 @@ def test_run_json_says_where_it_ran(place):
 
 
 @pytest.mark.usefixtures("ended")
-def test_two_processes_go_on_from_the_first_ones_journal(place):
+def test_two_processes_that_slurm_started_go_on_from_the_first_ones_journal(place):
     out = place / "resumed"
     out.mkdir()
     shutil.copy(place / "one" / NAME, out)
-    runs = both(place, "--sparsities=0.5,0.7,0.9", "--out=resumed", "--mesh=model:8")
+    more = ("--sparsities=0.5,0.7,0.9", "--out=resumed", "--mesh=model:8")
+    runs = both_by_slurm(place, *more)
     assert [run.status for run in runs] == [0, 0], runs
     facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
     assert facts["answers"]["new"] == 8 * 2  # questions, methods at 0.7
