@@ -1,6 +1,8 @@
 """Joins the processes of a run on several hosts, before JAX is asked for a device."""
 
+import inspect
 import re
+import signal
 from typing import Any
 
 import jax
@@ -36,13 +38,10 @@ def join() -> None:
     given = _explicit()
     if not given and not FLAGS.distributed:
         return
-    # Its notifier would swallow SIGTERM, which is to end this process.
-    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             **given,
-            initialization_timeout=SECONDS_TO_MEET,
-            shutdown_timeout_seconds=SECONDS_TO_PART,
+            **_patience(),
         )
     except (ValueError, RuntimeError, KeyError, OSError) as error:
         if given:
@@ -55,6 +54,18 @@ def join() -> None:
             "hosts of a TPU VM slice, by srun or mpirun, or give --coordinator, "
             "--num_processes and --process_id"
         ) from error
+    # JAX's notifier of preemption has taken it over, and would swallow it.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+
+def _patience() -> dict[str, int]:
+    """How long JAX waits for processes, as far as its version can be told."""
+    seconds = {
+        "initialization_timeout": SECONDS_TO_MEET,
+        "shutdown_timeout_seconds": SECONDS_TO_PART,
+    }
+    known = inspect.signature(jax.distributed.initialize).parameters
+    return {name: value for name, value in seconds.items() if name in known}
 
 
 def _explicit() -> dict[str, Any]:
