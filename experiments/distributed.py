@@ -58,7 +58,7 @@ def join() -> None:
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
 
 
-def _patience() -> dict[str, int]:
+def _patience() -> dict[str, Any]:
     """How long JAX waits for processes, as far as its version can be told."""
     seconds = {
         "initialization_timeout": SECONDS_TO_MEET,

@@ -133,11 +133,7 @@ class Scorer:
             params: the dense parameters.
             levels: path -> pruned leaf; with several levels at once, stacked on axis 0.
         """
-        batch = replace(
-            batch,
-            inputs=parallel.place_rows(self.mesh, batch.inputs),
-            terms=parallel.place_whole(self.mesh, batch.terms),
-        )
+        batch = placed(self.mesh, batch)
         compiled = self._compile(params, levels, batch)
         start = time.perf_counter()
         scores = np.asarray(compiled(params, levels, batch))
@@ -160,6 +156,22 @@ class Scorer:
 
     def _score_levels(self, params: Params, levels: Leaves, batch: scoring.Batch):
         return score_levels(self.apply, params, levels, batch, self.levels_at_once)
+
+
+def placed(mesh: Mesh | None, batch: scoring.Batch) -> scoring.Batch:
+    """A batch on its devices: what has rows is divided, so that no logits travel."""
+    rows, terms = parallel.place_rows, batch.terms
+    return replace(
+        batch,
+        inputs=rows(mesh, batch.inputs),
+        terms=replace(
+            terms,
+            slots=rows(mesh, terms.slots),
+            tokens=rows(mesh, terms.tokens),
+            places=parallel.place_whole(mesh, terms.places),
+            valid=parallel.place_whole(mesh, terms.valid),
+        ),
+    )
 
 
 def score_levels(
