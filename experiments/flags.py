@@ -10,7 +10,7 @@ from pathlib import Path
 from absl import flags
 
 import experiments.out  # noqa: F401 - it defines --out
-from jaxsparse import cbt, pruning, scoring
+from jaxsparse import cbt, parallel, pruning, scoring
 from jaxsparse.model import DTYPES
 from jaxsparse.models import PRUNABLE
 from jaxsparse.sweep import PATTERNS, Recipe
@@ -66,7 +66,10 @@ flags.DEFINE_enum("dtype", "float32", DTYPES, "of weights and activations")
 flags.DEFINE_integer(
     "batch_tokens", 0, "tokens in a batch; 0: what suits the device", lower_bound=0
 )
-flags.DEFINE_string("mesh", "", "devices; this version runs on one")
+flags.DEFINE_string(
+    "mesh", "", "devices for rows and for parts of a model, such as data:4,model:2 "
+    "(default: all for rows, but for as many as the model's size asks for)"
+)  # fmt: skip
 flags.DEFINE_integer(
     "seed", 0, "of methods that draw random numbers", lower_bound=0,
     upper_bound=2**63 - 1,
@@ -113,6 +116,7 @@ class Settings:
     levels_at_once: int
     dtype: str
     batch_tokens: int
+    mesh: parallel.Axes | None
     seed: int
     skip_malformed: bool
     out: Path
@@ -140,8 +144,6 @@ def settings_from_flags() -> Settings:
     if protocols is None:
         protocols = scoring.PROTOCOLS if newcomer else ("cloze",)
     protocols = _choices("protocol", list(protocols), scoring.PROTOCOLS)
-    if FLAGS.mesh:
-        raise InputError(f"--mesh={FLAGS.mesh}: this version runs on one device")
     methods = _choices("method", FLAGS.method, pruning.METHODS)
     scopes = [pruning.resolve_scope(method, FLAGS.scope) for method in methods]
     word_classes = FLAGS.word_classes
@@ -164,6 +166,7 @@ def settings_from_flags() -> Settings:
         levels_at_once=FLAGS.levels_at_once,
         dtype=FLAGS.dtype,
         batch_tokens=FLAGS.batch_tokens,
+        mesh=parallel.parse(FLAGS.mesh),
         seed=FLAGS.seed,
         skip_malformed=FLAGS.skip_malformed or bool(original),
         out=_out(models, data, num_examples, protocols),

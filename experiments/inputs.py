@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from jax.sharding import Mesh
+
 from experiments.flags import Settings
-from jaxsparse import cbt, scoring
-from jaxsparse.model import Blueprint, check_values, open_model
+from jaxsparse import cbt, parallel, scoring
+from jaxsparse.model import Blueprint, check_values, open_model, parameter_bytes
 from jaxsparse.types import InputError
 
 
@@ -60,6 +62,15 @@ def read_inputs(settings: Settings) -> Inputs:
         for model in models:
             check_values(model, settings.dtype)
     return Inputs(models, questions, malformed)
+
+
+def mesh_of(model: Blueprint, settings: Settings) -> Mesh | None:
+    """--mesh, or what suits the model: at each level beside its dense parameters there
+    are pruned ones, and twice those while several levels are stacked."""
+    levels = settings.levels_at_once
+    copies = 2 if levels == 1 else 1 + 2 * levels
+    needed = copies * parameter_bytes(model, settings.dtype)
+    return parallel.mesh_for(settings.mesh, needed)
 
 
 def _unusable(

@@ -18,8 +18,9 @@ class Shown(Progress):
     The time is what is left of the stage: the other models may be larger or smaller.
     """
 
-    def __init__(self, models: int):
+    def __init__(self, models: int, quiet: bool = False):
         self._models = models
+        self._quiet = quiet  # of many processes one speaks
         self._number = 0
         self._model = self._stage = self._point = ""
         self._total = self._known = self._done = 0
@@ -33,7 +34,7 @@ class Shown(Progress):
         self._model = f"[{self._number}/{self._models}] {name}"
         self._begin("loading", 0, 0)
         # No plain line: what is wrong with its weights is to be the only one.
-        if sys.stderr.isatty():
+        if self._is_live():
             self._bar = self._live()
 
     def stage(
@@ -41,7 +42,7 @@ class Shown(Progress):
     ) -> None:
         self.close()
         self._begin(name, total, known)
-        if sys.stderr.isatty():
+        if self._is_live():
             self._bar = self._live()
             return
         amount = f", {total} {unit}" * bool(total)
@@ -76,6 +77,9 @@ class Shown(Progress):
         self._total, self._known, self._done = total, known, 0
         self._started = time.monotonic()
 
+    def _is_live(self) -> bool:
+        return not self._quiet and sys.stderr.isatty()
+
     def _live(self) -> tqdm:
         return tqdm(
             total=self._total or None,
@@ -100,4 +104,5 @@ class Shown(Progress):
 
     def _tell(self, line: str) -> None:
         self._told = time.monotonic()
-        print(line, file=sys.stderr, flush=True)
+        if not self._quiet:
+            print(line, file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@
 from absl import flags as absl_flags
 
 from experiments import command, flags, inputs, paths
-from jaxsparse import trees
+from jaxsparse import parallel, trees
 from jaxsparse.model import export, load
 from jaxsparse.sweep import for_recipes, prune, pruned_leaves
 from jaxsparse.types import InputError
@@ -16,13 +16,15 @@ absl_flags.DEFINE_string("export", None, "directory to write; must not exist yet
 
 def main() -> None:
     settings = flags.settings_from_flags()
+    parallel.check(settings.mesh)
     (name,) = one("model", settings.models)
     (recipe,) = one("method", settings.recipes)
     (sparsity,) = one("sparsities", settings.sparsities)
     directory = paths.new_directory("export", absl_flags.FLAGS.export)
 
     (blueprint,) = inputs.open_models([name])
-    model = for_recipes(load(blueprint, settings.dtype), [recipe])
+    mesh = inputs.mesh_of(blueprint, settings)
+    model = for_recipes(load(blueprint, settings.dtype, mesh), [recipe])
     pruned = prune(model, recipe, [sparsity])
     leaves = trees.flatten(model.params)
     achieved = (0.0, 0.0)

@@ -8,17 +8,19 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
-from experiments import command, flags, inputs, paths
+from experiments import command, distributed, flags, inputs, paths
 from experiments.progress import Shown
-from jaxsparse import journal, report
+from jaxsparse import hosts, journal, parallel, report
 from jaxsparse.journal import Journal
 from jaxsparse.model import Blueprint, load
 from jaxsparse.sweep import sweep
@@ -32,49 +34,93 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers")
 
 
 def main() -> None:
-    settings = flags.settings_from_flags()
-    paths.check_writable("out", settings.out)
-    report.check_replaceable(settings.out)
+    distributed.join()
+    settings = checked_settings()
     made_by = provenance(settings)
     start = time.time()
-    with journal.opened(settings.out, made_by) as answers:
-        given = inputs.read_inputs(settings)
-        with closing(Shown(len(given.models))) as shown:
-            results = [
-                result
+    with kept_answers(settings, made_by) as answers:
+        given = read_inputs(settings)
+        with closing(Shown(len(given.models), quiet=not hosts.leads())) as shown:
+            scored = [
+                score_model(blueprint, settings, given, answers, shown)
                 for blueprint in given.models
-                for result in results_of(blueprint, settings, given, answers, shown)
             ]
-        run = {
-            **facts(settings, given, results),
-            **made_by,
-            "seconds": time.time() - start,
-            "answers": {"new": answers.recorded, "made_by": answers.sources()},
-        }
-        try:
-            report.write(settings.out, results, run)
-        except OSError as error:
-            raise InputError(
-                f"{settings.out}: results could not be written ({error.strerror}); "
-                f"the journal keeps all {answers.answered} answers: mend that and "
-                "repeat the command"
-            ) from error
-    print(report.terminal(results))
-    for note in notes(given):
-        print(note)
-    print(f"Written to {settings.out}: {', '.join(report.FILES)}")
+        with hosts.together():
+            if hosts.leads():
+                results = [result for one in scored for result in one.results]
+                run = {
+                    **facts(settings, given, scored),
+                    **made_by,
+                    "seconds": time.time() - start,
+                    "answers": {"new": answers.recorded, "made_by": answers.sources()},
+                }
+                write(settings.out, results, run, answers)
+                show(settings, given, results)
 
 
-def results_of(
+def checked_settings() -> flags.Settings:
+    """What can be wrong with flags and --out, on any of the processes."""
+    with hosts.together():
+        settings = flags.settings_from_flags()
+        parallel.check(settings.mesh)
+        if hosts.leads():
+            paths.check_writable("out", settings.out)
+            report.check_replaceable(settings.out)
+    # Paths may differ from host to host; what is read there is compared by content.
+    common = replace(settings, models=(), data="", out=Path())
+    hosts.agree("flags", common)
+    hosts.agree("versions of packages", versions())
+    return settings
+
+
+@contextmanager
+def kept_answers(
+    settings: flags.Settings, made_by: Mapping[str, Any]
+) -> Iterator[Journal]:
+    """The journal in --out; of many processes in the first, and in memory elsewhere."""
+    with ExitStack() as stack:
+        with hosts.together():
+            answers = stack.enter_context(
+                journal.opened(settings.out, made_by)
+                if hosts.leads()
+                else closing(Journal())
+            )
+        yield answers
+
+
+def read_inputs(settings: flags.Settings) -> inputs.Inputs:
+    """Models and questions, the same for all processes."""
+    with hosts.together():
+        given = inputs.read_inputs(settings)
+    hosts.agree("models", [(model.name, model.config) for model in given.models])
+    hosts.agree("questions", [question.digest for question in given.questions])
+    return given
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One model's points, and what they were made with."""
+
+    results: list[report.Result]  # of many processes in the first
+    digest: str
+    mesh: dict[str, int] | None
+    batch_tokens: int
+
+
+def score_model(
     blueprint: Blueprint,
     settings: flags.Settings,
     given: inputs.Inputs,
     answers: Journal,
     shown: Shown,
-) -> Iterator[report.Result]:
-    """One model's points; its weights are gone before the next one's are loaded."""
+) -> Scored:
+    """Asks one model; its weights are gone before the next one's are loaded."""
     shown.model(blueprint.name)
-    model = load(blueprint, settings.dtype)
+    mesh = inputs.mesh_of(blueprint, settings)
+    with hosts.together():
+        model = load(blueprint, settings.dtype, mesh)
+    hosts.agree(f"weights of {model.name}", model.digest)
+    tokens = batch_tokens(settings, mesh)
     points = sweep(
         model,
         given.questions,
@@ -83,26 +129,49 @@ def results_of(
         settings.protocols,
         context=settings.context,
         detokenize=settings.detokenize,
-        batch_tokens=batch_tokens(settings),
+        batch_tokens=tokens,
         levels_at_once=settings.levels_at_once,
         journal=answers,
         progress=shown,
     )
-    for point in points:
-        yield report.Result.of(model, point)
+    results = [report.Result.of(model, point) for point in points]
+    shape = None if mesh is None else dict(mesh.shape)
+    return Scored(results, model.digest, shape, tokens)
 
 
-def batch_tokens(settings: flags.Settings) -> int:
-    """As asked, or what suits the device."""
+def write(
+    out: Path, results: list[report.Result], run: dict[str, Any], answers: Journal
+) -> None:
+    try:
+        report.write(out, results, run)
+    except OSError as error:
+        raise InputError(
+            f"{out}: results could not be written ({error.strerror}); "
+            f"the journal keeps all {answers.answered} answers: mend that and "
+            "repeat the command"
+        ) from error
+
+
+def show(
+    settings: flags.Settings, given: inputs.Inputs, results: list[report.Result]
+) -> None:
+    """What the terminal says in the end."""
+    print(report.terminal(results))
+    for note in notes(given):
+        print(note)
+    print(f"Written to {settings.out}: {', '.join(report.FILES)}")
+
+
+def batch_tokens(settings: flags.Settings, mesh: Mesh | None = None) -> int:
+    """As asked, or what suits one device for each that takes rows of its own."""
     suits = BATCH_TOKENS.get(jax.default_backend(), ACCELERATOR_BATCH_TOKENS)
-    return settings.batch_tokens or suits
+    return settings.batch_tokens or suits * parallel.rows_multiple(mesh)
 
 
 def facts(
-    settings: flags.Settings, given: inputs.Inputs, results: Sequence[report.Result]
+    settings: flags.Settings, given: inputs.Inputs, scored: Sequence[Scored]
 ) -> dict[str, Any]:
     """What run.json says of the run: how to make it again, and what it was made of."""
-    digests = {result.asking.model: result.digest for result in results}
     return {
         "notes": notes(given),
         "settings": {**flags.facts(settings), "batch_tokens": batch_tokens(settings)},
@@ -111,9 +180,11 @@ def facts(
                 "directory": str(model.checkpoint.directory.resolve()),
                 "family": model.family.name,
                 "config": str(model.config),
-                "digest": digests[model.name],
+                "digest": one.digest,
+                "mesh": one.mesh,
+                "batch_tokens": one.batch_tokens,
             }
-            for model in given.models
+            for model, one in zip(given.models, scored, strict=True)
         },
         "questions": len(given.questions),
         "malformed": [str(item) for item in given.malformed],
@@ -127,12 +198,18 @@ def provenance(settings: flags.Settings) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "batch_tokens": batch_tokens(settings),
         "levels_at_once": settings.levels_at_once,
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": versions(),
         "python": sys.version.split()[0],
         "devices": [str(device) for device in jax.devices()],
+        "processes": jax.process_count(),
+        "mesh": settings.mesh and asdict(settings.mesh),
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
+
+
+def versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def notes(given: inputs.Inputs) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
 
-from jaxsparse import scoring, trees
+from jaxsparse import hosts, parallel, scoring, trees
 from jaxsparse.cbt import Question
 from jaxsparse.journal import Answer, Conditions, Journal
 from jaxsparse.model import Apply, Model
@@ -68,9 +69,14 @@ def prepare(
     context: str = "full",
     detokenize: str = "ptb",
     batch_tokens: int,
+    rows_multiple: int = 1,
     progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> Prepared:
-    """Encodes every question, then plans the batches from the full list."""
+    """Encodes every question, then plans the batches from the full list.
+
+    Args:
+        rows_multiple: what divides the rows of every batch.
+    """
     progress.stage(f"{protocol} · reading", len(questions))
     encoded = []
     for question in questions:
@@ -86,7 +92,7 @@ def prepare(
         )
         progress.done(1)
     operations = model.blueprint.family.operations(model.config)
-    batches = scoring.plan(encoded, batch_tokens, operations)
+    batches = scoring.plan(encoded, batch_tokens, operations, rows_multiple)
     asked = Asked(
         questions=tuple(questions),
         protocol=protocol,
@@ -110,6 +116,7 @@ class Scorer:
     apply: Apply
     levels_at_once: int = 1
     compiler_options: Mapping[str, Any] = field(default_factory=dict)
+    mesh: Mesh | None = None
     compile_seconds: float = 0.0
     _compiled: dict[Any, Any] = field(default_factory=dict)
 
@@ -126,6 +133,7 @@ class Scorer:
             params: the dense parameters.
             levels: path -> pruned leaf; with several levels at once, stacked on axis 0.
         """
+        batch = placed(self.mesh, batch)
         compiled = self._compile(params, levels, batch)
         start = time.perf_counter()
         scores = np.asarray(compiled(params, levels, batch))
@@ -136,13 +144,34 @@ class Scorer:
         key = (structure, tuple(leaf.shape for leaf in leaves))
         if key not in self._compiled:
             start = time.perf_counter()
-            lowered = jax.jit(self._score_levels).lower(params, levels, batch)
-            self._compiled[key] = lowered.compile(dict(self.compiler_options))
+            function = jax.jit(
+                self._score_levels, out_shardings=parallel.everywhere(self.mesh)
+            )
+            # Not all are equally fast, and those that call it first do not wait long.
+            with hosts.together():
+                lowered = function.lower(params, levels, batch)
+                self._compiled[key] = lowered.compile(dict(self.compiler_options))
             self.compile_seconds += time.perf_counter() - start
         return self._compiled[key]
 
     def _score_levels(self, params: Params, levels: Leaves, batch: scoring.Batch):
         return score_levels(self.apply, params, levels, batch, self.levels_at_once)
+
+
+def placed(mesh: Mesh | None, batch: scoring.Batch) -> scoring.Batch:
+    """A batch on its devices: what has rows is divided, so that no logits travel."""
+    rows, terms = parallel.place_rows, batch.terms
+    return replace(
+        batch,
+        inputs=rows(mesh, batch.inputs),
+        terms=replace(
+            terms,
+            slots=rows(mesh, terms.slots),
+            tokens=rows(mesh, terms.tokens),
+            places=parallel.place_whole(mesh, terms.places),
+            valid=parallel.place_whole(mesh, terms.valid),
+        ),
+    )
 
 
 def score_levels(
@@ -248,12 +277,14 @@ def score(
                 "out"
             )
         seconds = elapsed / len(members) / len(levels)
-        journal.record(
-            (conditions, prepared.digests[number], Answer(said, tokens, seconds))
-            for conditions, at_level in zip(levels, scores, strict=True)
-            for number, said in zip(members, at_level, strict=True)
-            for tokens in [np.array(prepared.encoded[number].option_tokens, np.int32)]
-        )
+        with hosts.together():
+            journal.record(
+                (conditions, prepared.digests[number], Answer(said, tokens, seconds))
+                for conditions, at_level in zip(levels, scores, strict=True)
+                for number, said in zip(members, at_level, strict=True)
+                for option_tokens in [prepared.encoded[number].option_tokens]
+                for tokens in [np.array(option_tokens, np.int32)]
+            )
         progress.done(len(members) * len(levels))
 
 

@@ -6,6 +6,7 @@ models, and its questions against them, before it loads the first weights.
 
 import dataclasses
 import hashlib
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from jaxsparse import trees
+from jaxsparse import parallel, trees
 from jaxsparse.models import FAMILIES, Family, Tensors
 from jaxsparse.models.config import Reader
 from jaxsparse.types import InputError, Params, brief
@@ -52,6 +54,7 @@ class Model:
     apply: Apply
     dtype: str
     digest: str  # of the weights' content, the configuration and the tokenizer
+    mesh: Mesh | None = None  # None: all of it is on one device
 
     @property
     def name(self) -> str:
@@ -87,13 +90,15 @@ class Model:
         )
 
 
-def load_model(name_or_dir: str, dtype: str = "float32", mesh: Any = None) -> Model:
+def load_model(
+    name_or_dir: str, dtype: str = "float32", mesh: Mesh | None = None
+) -> Model:
     """Loads a checkpoint in Hugging Face format.
 
     Args:
         name_or_dir: a local directory, an alias such as gpt2-small, or a hub id.
         dtype: of weights and activations, float32 or bfloat16.
-        mesh: a `jax.sharding.Mesh` to place the parameters on.
+        mesh: devices to divide the parameters among, as `parallel.mesh_for` makes it.
 
     Raises:
         InputError: what cannot be found, read or understood, with names.
@@ -173,19 +178,19 @@ def load_tokenizer(directory: Path) -> "PreTrainedTokenizerFast":
     return tokenizer
 
 
-def load(blueprint: Blueprint, dtype: str = "float32", mesh: Any = None) -> Model:
-    """Streams the weights to their device, checking every value on the way."""
+def load(
+    blueprint: Blueprint, dtype: str = "float32", mesh: Mesh | None = None
+) -> Model:
+    """Streams the weights to their devices, checking every value on the way."""
     if dtype not in DTYPES:
         raise InputError(f"--dtype={dtype}: unknown; known: {', '.join(DTYPES)}")
-    if mesh is not None:
-        raise InputError("mesh: this version runs on one device; leave it out")
     inspector = _Inspector(blueprint.checkpoint, dtype)
     _check_repeats(blueprint)
     leaves = rules.from_hf(
         blueprint.plan,
         inspector.read,
         np.dtype(dtype),
-        lambda path, leaf: jax.device_put(leaf),
+        lambda path, leaf: parallel.place_leaf(mesh, path, leaf),
     )
     return Model(
         blueprint=blueprint,
@@ -193,7 +198,14 @@ def load(blueprint: Blueprint, dtype: str = "float32", mesh: Any = None) -> Mode
         apply=make_apply(blueprint.family, blueprint.config, dtype),
         dtype=dtype,
         digest=_digest(blueprint, inspector.digests),
+        mesh=mesh,
     )
+
+
+def parameter_bytes(blueprint: Blueprint, dtype: str = "float32") -> int:
+    """What the parameters take once they are loaded."""
+    elements = sum(math.prod(shape) for shape in blueprint.plan.shapes.values())
+    return elements * np.dtype(dtype).itemsize
 
 
 def check_values(blueprint: Blueprint, dtype: str = "float32") -> None:

@@ -9,13 +9,14 @@ Dense is scored once and is the point at sparsity 0 of every method.
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from jaxsparse import pruning, scoring, trees
+from jaxsparse import hosts, parallel, pruning, scoring, trees
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import (
     Asked,
@@ -93,9 +94,7 @@ def prune(model: Model, recipe: Recipe, sparsities: Sequence[float]) -> Pruned:
     groups = [paths] if recipe.scope == "global" else [(path,) for path in paths]
     survival: dict[str, np.ndarray] = {}
     for group in groups if sparsities else ():
-        leaves = trees.flatten(model.params)
-        params = trees.unflatten({path: leaves[path] for path in group})
-        scores = pruning.scores(params, group, recipe.method, recipe.seed)
+        scores = _scores(model, group, recipe)
         levels = [
             pruning.counts(scores, sparsity, recipe.scope) for sparsity in sparsities
         ]
@@ -106,6 +105,16 @@ def prune(model: Model, recipe: Recipe, sparsities: Sequence[float]) -> Pruned:
     )
     achieved = tuple(_achieved(one, total) for one in matrices)
     return Pruned(recipe, sparsities, survival, achieved, matrices)
+
+
+def _scores(model: Model, paths: Sequence[str], recipe: Recipe) -> dict[str, Any]:
+    """The scores of some leaves; one of them at a time is whole on the host."""
+    leaves, scored = trees.flatten(model.params), {}
+    for path in paths:
+        leaf = trees.unflatten({path: hosts.gathered(leaves[path])})
+        one = pruning.scores(leaf, [path], recipe.method, recipe.seed)
+        scored |= trees.flatten(one)
+    return trees.unflatten(scored)
 
 
 def _matrices(survival: dict[str, np.ndarray], level: int) -> Iterator[MatrixSparsity]:
@@ -123,9 +132,13 @@ def _achieved(matrices: Sequence[MatrixSparsity], total: int) -> tuple[float, fl
 
 def pruned_leaves(leaves: Leaves, survival: Leaves, level: int) -> Leaves:
     """The prunable leaves at one level, the masked weights zero; leaf by leaf, so that
-    masks of the whole model are never on the device."""
+    masks of the whole model are never on the device. Each stays in the shards of its
+    leaf."""
     return {
-        path: _pruned_leaf(leaves[path], survival[path], level) for path in survival
+        path: _pruned_leaf(
+            leaves[path], parallel.place_like(leaves[path], survival[path]), level
+        )
+        for path in survival
     }
 
 
@@ -214,7 +227,8 @@ def sweep(
         progress: is told how far things are.
 
     Yields:
-        the points of each protocol, recipe by recipe, sparsity ascending from dense.
+        the points of each protocol, recipe by recipe, sparsity ascending from dense;
+        of several processes, in the first one, which alone has the old answers.
     """
     if levels_at_once < 1:
         raise ValueError(f"levels_at_once is {levels_at_once}; at least 1")
@@ -230,7 +244,10 @@ def sweep(
         _Level(one, number) for one in pruned for number in range(len(one.sparsities))
     ]
     scorer = Scorer(
-        model.apply, min(levels_at_once, len(levels)), model.compiler_options
+        model.apply,
+        min(levels_at_once, len(levels)),
+        model.compiler_options,
+        model.mesh,
     )
     for protocol in protocols:
         prepared = prepare(
@@ -240,10 +257,15 @@ def sweep(
             context=context,
             detokenize=detokenize,
             batch_tokens=batch_tokens,
+            rows_multiple=parallel.rows_multiple(model.mesh),
             progress=progress,
         )
         _score_unknown(scorer, prepared, model, levels, journal, progress)
-        yield from _points(pruned, prepared, model, levels, journal)
+        points: list[Point] = []
+        with hosts.together():
+            if hosts.leads():
+                points += _points(pruned, prepared, model, levels, journal)
+        yield from points
 
 
 def _recipe(method: str | Recipe) -> Recipe:
@@ -261,10 +283,7 @@ def _score_unknown(
     progress: Progress,
 ) -> None:
     """Scores what the journal does not know; its leaves live no longer than a chunk."""
-    work = [
-        (level, unknown(journal, level.conditions(model, prepared.asked), prepared))
-        for level in levels
-    ]
+    work = list(zip(levels, _unknown(prepared, model, levels, journal), strict=True))
     total = len(prepared.asked.questions) * len(levels)
     left = sum(len(questions) for _, questions in work)
     protocol = prepared.asked.protocol
@@ -285,6 +304,19 @@ def _score_unknown(
             journal=journal,
             progress=progress,
         )
+
+
+def _unknown(
+    prepared: Prepared, model: Model, levels: Sequence[_Level], journal: Journal
+) -> list[frozenset[int]]:
+    """What the journal, process 0's, lacks at each level."""
+    lacking = np.zeros((len(levels), len(prepared.digests)), np.uint8)
+    with hosts.together():
+        for row, level in zip(lacking, levels, strict=True):
+            asked = level.conditions(model, prepared.asked)
+            row[list(unknown(journal, asked, prepared))] = 1
+    lacking = hosts.from_first(lacking)
+    return [frozenset(np.flatnonzero(row).tolist()) for row in lacking]
 
 
 def _chunks(

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # do not import one another, but for what SIDEWAYS allows.
 GROUPS = (
     {"types", "assets"},
-    {"trees", "whole"},
+    {"trees", "whole", "hosts"},
     {"parallel"},
     {"models", "weights", "pruning", "cbt"},
     {"model"},

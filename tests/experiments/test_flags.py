@@ -7,6 +7,7 @@ import pytest
 
 from experiments import command, flags, inputs
 from experiments import sweep as sweep_binary
+from jaxsparse.parallel import Axes
 from jaxsparse.sweep import Recipe
 from jaxsparse.types import InputError
 from jaxsparse.weights.hub import BUNDLED
@@ -49,6 +50,7 @@ def test_defaults_are_designs():
     assert settings.sparsities == (0, 0.1, 0.5, 0.9, 0.99)
     assert (settings.dtype, settings.levels_at_once) == ("float32", 1)
     assert (settings.seed, settings.skip_malformed) == (0, False)
+    assert settings.mesh is None
 
 
 def test_every_flag_arrives():
@@ -57,8 +59,8 @@ def test_every_flag_arrives():
         "--num_examples=7", "--protocol=append,cloze", "--context=last",
         "--detokenize=none", "--method=random,magnitude", "--scope=global",
         "--prunable=all", "--sparsities=1,0.25", "--levels_at_once=3",
-        "--dtype=bfloat16", "--batch_tokens=99", "--seed=5", "--skip_malformed",
-        "--out=o",
+        "--dtype=bfloat16", "--batch_tokens=99", "--mesh=model:2,data:4", "--seed=5",
+        "--skip_malformed", "--out=o",
     )  # fmt: skip
     assert settings == flags.Settings(
         models=("a", "b/c"),
@@ -77,6 +79,7 @@ def test_every_flag_arrives():
         levels_at_once=3,
         dtype="bfloat16",
         batch_tokens=99,
+        mesh=Axes(data=4, model=2),
         seed=5,
         skip_malformed=True,
         out=Path("o"),

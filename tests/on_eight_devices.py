@@ -1,0 +1,189 @@
+"""What test_parallel.py runs in a process of its own, where there are eight devices."""
+
+import functools
+import math
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxsparse import hosts, parallel, trees
+from jaxsparse import sweep as sweep_module
+from jaxsparse.cbt import Question
+from jaxsparse.evaluation import Scorer, prepare
+from jaxsparse.model import load, load_model, open_model, untie
+from jaxsparse.parallel import Axes
+from jaxsparse.scoring import PROTOCOLS
+from jaxsparse.sweep import Recipe, prune, pruned_leaves, sweep
+from tests import tiny
+
+BOTH = "data:4,model:2"  # where two levels go at once, too
+TRIED = [
+    ("gpt2", "data:8"),
+    ("gpt2", "model:8"),
+    ("gpt2", BOTH),
+    ("electra-generator-projected", "data:8"),
+    ("electra-generator-projected", BOTH),
+    ("t5", "model:8"),
+    ("t5", BOTH),
+]
+MAGNITUDE = Recipe("magnitude", "global", "all")
+RANDOM = Recipe("random", "matrix", "all")
+NO_MULTIPLE = 5  # questions: every mesh has a last batch that lacks rows
+BATCH_TOKENS = 64 * 12  # some rows: a few batches
+RTOL = 1e-5  # of nats: sums in another order
+
+
+def question(seed):
+    context, query, options, answer = tiny.question_text(seed)
+    return Question(context, query, options, answer, "CN", id=f"CN-test-{seed}")
+
+
+QUESTIONS = tuple(question(2 + 3 * number) for number in range(NO_MULTIPLE))
+
+
+def mesh_of(text):
+    return parallel.mesh_for(parallel.parse(text), 0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_leaves_too():
+    """The models of these tests are tiny; their matrices are divided all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "SMALL", 64)
+        yield
+
+
+@pytest.fixture
+def scorers(monkeypatch):
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Scorer(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(sweep_module, "Scorer", make)
+    return made
+
+
+@pytest.fixture(scope="module")
+def on_one(loaded):
+    """variant -> what it says on one device, in nats; point, question, option."""
+    return functools.cache(lambda variant: nats(loaded(variant), (0.5,)))
+
+
+def nats(model, sparsities, **changes):
+    """`append`'s are probabilities: a relative error of theirs is one of nats."""
+    points = sweep(
+        model,
+        QUESTIONS,
+        [MAGNITUDE, RANDOM],
+        sparsities,
+        PROTOCOLS,
+        context="query",
+        batch_tokens=BATCH_TOKENS,
+        **changes,
+    )
+    by_point = [(point.asked.protocol, point.scores.scores) for point in points]
+    return np.stack(
+        [said if protocol == "cloze" else np.log(said) for protocol, said in by_point]
+    )
+
+
+@pytest.mark.parametrize(("variant", "text"), TRIED)
+def test_a_mesh_says_what_one_device_says(saved, on_one, scorers, variant, text):
+    expected = on_one(variant)
+    model = load_model(str(saved(variant)), mesh=mesh_of(text))
+    said = nats(model, (0.5,), levels_at_once=2 if text == BOTH else 1)
+    np.testing.assert_allclose(said, expected, rtol=RTOL, atol=RTOL)
+    assert said.shape == (2 * 4, NO_MULTIPLE, 10)
+    assert (said[:, -1] != 0).all()
+    planned = [shapes_of(model, protocol) for protocol in PROTOCOLS]
+    assert scorers[-1].compilations == sum(map(len, planned))
+    rows = {shape.rows for shapes in planned for shape in shapes}
+    assert all(number % parallel.rows_multiple(model.mesh) == 0 for number in rows)
+
+
+def shapes_of(model, protocol):
+    prepared = prepare(
+        untie(model),
+        QUESTIONS,
+        protocol,
+        context="query",
+        batch_tokens=BATCH_TOKENS,
+        rows_multiple=parallel.rows_multiple(model.mesh),
+    )
+    asked = [number for batch in prepared.batches for number in batch.questions]
+    assert sorted(asked) == list(range(NO_MULTIPLE))  # none is dropped
+    return prepared.shapes
+
+
+@pytest.mark.parametrize("name", ["tiny-gpt2", "tiny-electra", "tiny-t5"])
+def test_a_real_models_matrices_are_divided_and_pruned_where_they_are(name):
+    blueprint = open_model(name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parallel, "SMALL", 1 << 16)
+        model = load(blueprint, mesh=mesh_of("data:4,model:2"))
+    leaves = trees.flatten(model.params)
+    whole = load(blueprint)
+    pruned = prune(model, MAGNITUDE, [0.5])
+    expected = prune(whole, MAGNITUDE, [0.5])
+    at_level = pruned_leaves(
+        {path: leaves[path] for path in pruned.survival}, pruned.survival, 0
+    )
+    for path, leaf in trees.flatten(whole.params).items():
+        np.testing.assert_array_equal(hosts.gathered(leaves[path]), leaf)
+        held = {shard.data.size for shard in leaves[path].addressable_shards}
+        large = leaf.size >= 1 << 16 and path.endswith(("kernel", "embedding"))
+        assert held == {leaf.size // 2 if large else leaf.size}, path
+    for path, leaf in at_level.items():
+        np.testing.assert_array_equal(pruned.survival[path], expected.survival[path])
+        assert leaf.sharding.is_equivalent_to(leaves[path].sharding, leaf.ndim), path
+
+
+def test_a_head_untied_stays_divided(saved):
+    model = untie(load_model(str(saved("gpt2")), mesh=mesh_of("model:8")))
+    head, embedding = (
+        trees.flatten(model.params)[path] for path in model.blueprint.family.head
+    )
+    assert head.addressable_shards[0].data.size == head.size // 8
+    np.testing.assert_array_equal(np.asarray(head), np.asarray(embedding).T)
+
+
+# Which mesh
+
+
+def test_rows_take_all_devices_unless_a_device_is_too_small(monkeypatch):
+    def sizes(needed):
+        return dict(parallel.mesh_for(None, needed).shape)
+
+    assert sizes(1 << 60) == {"data": 8, "model": 1}  # a CPU does not say how large
+    monkeypatch.setattr(parallel, "_memory", lambda: 1000)
+    for needed, model in (0, 1), (700, 1), (701, 2), (1401, 4), (2801, 8), (9999, 8):
+        assert sizes(needed) == {"data": 8 // model, "model": model}, needed
+
+
+def test_model_varies_fastest_and_one_device_is_no_mesh():
+    grid = mesh_of("model:4,data:2").devices
+    assert [[one.id for one in row] for row in grid] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert mesh_of("data:3").devices.shape == (3, 1)
+    assert mesh_of("data:1,model:1") is None
+
+
+def test_more_devices_than_there_are_are_refused():
+    for fitting in (None, Axes(8), Axes(2, 4), Axes(3, 2)):
+        parallel.check(fitting)
+    with pytest.raises(ValueError, match="asks for 16 devices of 8"):
+        parallel.check(Axes(8, 2))
+
+
+def test_a_batch_is_handed_over_row_by_row():
+    mesh = mesh_of("data:4,model:2")
+    rows = np.arange(24).reshape(8, 3)
+    placed = parallel.place_rows(mesh, {"tokens": rows})["tokens"]
+    assert placed.sharding == NamedSharding(mesh, PartitionSpec("data"))
+    for shard in placed.addressable_shards:
+        assert shard.data.shape == (2, 3)
+        np.testing.assert_array_equal(shard.data, rows[shard.index])
+    assert math.prod(mesh.devices.shape) == jax.device_count() == 8
