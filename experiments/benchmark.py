@@ -33,15 +33,13 @@ from experiments import (
     command,
     paths,
 )
-from jaxsparse import cbt
+from jaxsparse import capacity, cbt
 from jaxsparse.assets import MODELS
 from jaxsparse.model import DTYPES, load_tokenizer
 from jaxsparse.models.shapes import SHAPES
 from jaxsparse.types import InputError
 
 PEERS = tuple(benchmark_table.TITLES)
-# As a sweep has them: on a CPU more only take more memory, an accelerator wants many.
-BATCH_TOKENS, ACCELERATOR_BATCH_TOKENS = 4096, 32768
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "transformers", "lm-eval")
 
 flags.DEFINE_list(
@@ -111,12 +109,11 @@ def chosen(flag: str, names: Sequence[str], known: Sequence[str]) -> tuple[str, 
 def measure(models: Sequence[str], peers: tuple[str, ...]) -> list[dict[str, Any]]:
     values = flags.FLAGS
     accelerator = jax.default_backend() != "cpu"
-    suits = ACCELERATOR_BATCH_TOKENS if accelerator else BATCH_TOKENS
     conditions = benchmark_model.Conditions(
         dtype=values.dtype,
         seed=values.seed,
         repeats=values.repeats,
-        batch_tokens=values.batch_tokens or suits,
+        batch_tokens=values.batch_tokens or capacity.batch_tokens(None),
         levels_at_once=values.levels_at_once,
         peer_batch=values.peer_batch,
         peers=peers,

@@ -60,7 +60,11 @@ flags.DEFINE_list(
     "sparsities", ["0", "0.1", "0.5", "0.9", "0.99"], "fractions to prune, 0 to 1"
 )
 flags.DEFINE_integer(
-    "levels_at_once", 1, "sparsities evaluated in one call", lower_bound=1
+    "levels_at_once",
+    0,
+    "sparsities evaluated in one call; 0: as many as the device "
+    "has memory for, on a CPU one",
+    lower_bound=0,
 )
 flags.DEFINE_enum("dtype", "float32", DTYPES, "of weights and activations")
 flags.DEFINE_integer(

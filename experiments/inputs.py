@@ -67,7 +67,7 @@ def read_inputs(settings: Settings) -> Inputs:
 def mesh_of(model: Blueprint, settings: Settings) -> Mesh | None:
     """--mesh, or what suits the model: at each level beside its dense parameters there
     are pruned ones, and twice those while several levels are stacked."""
-    levels = settings.levels_at_once
+    levels = settings.levels_at_once or 1
     copies = 2 if levels == 1 else 1 + 2 * levels
     needed = copies * parameter_bytes(model, settings.dtype)
     return parallel.mesh_for(settings.mesh, needed)

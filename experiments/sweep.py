@@ -20,15 +20,12 @@ from jax.sharding import Mesh
 
 from experiments import command, distributed, flags, inputs, paths
 from experiments.progress import Shown
-from jaxsparse import hosts, journal, parallel, report
+from jaxsparse import capacity, hosts, journal, parallel, report
+from jaxsparse.evaluation import Computed
 from jaxsparse.journal import Journal
 from jaxsparse.model import Blueprint, load
 from jaxsparse.sweep import sweep
 from jaxsparse.types import InputError
-
-# Tokens of a batch: on a CPU more only take more memory, an accelerator wants many.
-BATCH_TOKENS = {"cpu": 4096}
-ACCELERATOR_BATCH_TOKENS = 32768
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers")
 
@@ -55,7 +52,7 @@ def main() -> None:
                     "answers": {"new": answers.recorded, "made_by": answers.sources()},
                 }
                 write(settings.out, results, run, answers)
-                show(settings, given, results)
+                show(settings, given, scored)
 
 
 def checked_settings() -> flags.Settings:
@@ -105,6 +102,7 @@ class Scored:
     digest: str
     mesh: dict[str, int] | None
     batch_tokens: int
+    computed: dict[str, Computed]  # by protocol
 
 
 def score_model(
@@ -134,9 +132,12 @@ def score_model(
         journal=answers,
         progress=shown,
     )
-    results = [report.Result.of(model, point) for point in points]
+    results, computed = [], {}
+    for point in points:
+        results.append(report.Result.of(model, point))
+        computed[point.asked.protocol] = point.computed
     shape = None if mesh is None else dict(mesh.shape)
-    return Scored(results, model.digest, shape, tokens)
+    return Scored(results, model.digest, shape, tokens, computed)
 
 
 def write(
@@ -153,19 +154,29 @@ def write(
 
 
 def show(
-    settings: flags.Settings, given: inputs.Inputs, results: list[report.Result]
+    settings: flags.Settings, given: inputs.Inputs, scored: Sequence[Scored]
 ) -> None:
     """What the terminal says in the end."""
-    print(report.terminal(results))
+    print(report.terminal([result for one in scored for result in one.results]))
     for note in notes(given):
         print(note)
+    print(computed_note([what for one in scored for what in one.computed.values()]))
     print(f"Written to {settings.out}: {', '.join(report.FILES)}")
 
 
+def computed_note(computed: Sequence[Computed]) -> str:
+    """What was spent beside the questions."""
+    padding = [what.padding for what in computed]
+    return (
+        f"{sum(what.compilations for what in computed)} compilations in "
+        f"{sum(what.compile_seconds for what in computed):.1f} s; of the tokens "
+        f"computed {min(padding):.0%} to {max(padding):.0%} were padding"
+    )
+
+
 def batch_tokens(settings: flags.Settings, mesh: Mesh | None = None) -> int:
-    """As asked, or what suits one device for each that takes rows of its own."""
-    suits = BATCH_TOKENS.get(jax.default_backend(), ACCELERATOR_BATCH_TOKENS)
-    return settings.batch_tokens or suits * parallel.rows_multiple(mesh)
+    """As asked, or what suits the devices."""
+    return settings.batch_tokens or capacity.batch_tokens(mesh)
 
 
 def facts(
@@ -183,6 +194,7 @@ def facts(
                 "digest": one.digest,
                 "mesh": one.mesh,
                 "batch_tokens": one.batch_tokens,
+                "computed": {name: asdict(what) for name, what in one.computed.items()},
             }
             for model, one in zip(given.models, scored, strict=True)
         },

@@ -105,6 +105,29 @@ def prepare(
     return Prepared(asked, digests, tuple(encoded), batches)
 
 
+@dataclass(frozen=True)
+class Computed:
+    """What was computed for one protocol, beside its scores."""
+
+    shapes: int
+    batches: int  # of all questions, at each level
+    padding: float  # fraction of the tokens in them
+    levels_at_once: int
+    compilations: int  # none where the journal knew all
+    compile_seconds: float
+
+    @classmethod
+    def of(cls, scorer: "Scorer", prepared: Prepared) -> "Computed":
+        return cls(
+            shapes=len(prepared.shapes),
+            batches=len(prepared.batches),
+            padding=scoring.padding(prepared.encoded, prepared.batches),
+            levels_at_once=scorer.levels_at_once,
+            compilations=scorer.compilations,
+            compile_seconds=scorer.compile_seconds,
+        )
+
+
 @dataclass
 class Scorer:
     """Scores batches at several levels at once; compiles once for each shape.

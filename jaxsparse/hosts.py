@@ -79,6 +79,12 @@ def from_first(array: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
     return np.asarray(multihost_utils.broadcast_one_to_all(array))
 
 
+def number_from_first(number: int) -> int:
+    """Process 0's number, on all of them."""
+    sent = from_first(np.array([number], "<u4").view(np.uint8))
+    return int(sent.view("<u4")[0])
+
+
 def gathered(leaf: jax.Array | np.ndarray) -> np.ndarray:
     """A whole array on the host, wherever its parts are; all processes ask for it."""
     if (

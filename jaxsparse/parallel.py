@@ -90,11 +90,9 @@ def mesh_for(axes: Axes | None, needed: int) -> Mesh | None:
 def _suiting(needed: int) -> Axes:
     """All devices on `data`, but as few on `model` as its memory asks for."""
     count = jax.device_count()
-    limit = _memory() or needed / SHARE
+    limit = memory() or needed / SHARE
     fitting = (n for n in _divisors(count) if needed <= n * limit * SHARE)
-    model = next(fitting, count)
-    chosen = hosts.from_first(np.array(model, "<u4").reshape(1).view(np.uint8))
-    model = int(chosen.view("<u4")[0])
+    model = hosts.number_from_first(next(fitting, count))
     return Axes(count // model, model)
 
 
@@ -102,7 +100,7 @@ def _divisors(count: int) -> Iterator[int]:
     return (n for n in range(1, count + 1) if count % n == 0)
 
 
-def _memory() -> int:
+def memory() -> int:
     """Bytes of a device; 0 where it does not say."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return int(stats.get("bytes_limit", 0))

@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from jaxsparse import hosts, parallel, pruning, scoring, trees
+from jaxsparse import capacity, hosts, parallel, pruning, scoring, trees
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import (
     Asked,
+    Computed,
     Leaves,
     Prepared,
     Progress,
@@ -70,6 +71,7 @@ class Point:
     scores: Scores
     dense: Scores
     matrices: tuple[MatrixSparsity, ...] = ()  # the prunable ones
+    computed: Computed | None = None  # for all points of its protocol
 
 
 @dataclass(frozen=True)
@@ -170,14 +172,13 @@ class _Level:
         sparsity = self.pruned.sparsities[self.number]
         return f"{self.pruned.recipe.method} {sparsity:g}"
 
-    def leaves(self, model: Model) -> Leaves:
+    def leaves(self, model: Model, paths: Sequence[str]) -> Leaves:
         flat = trees.flatten(model.params)
-        dense = {
-            path: flat[path] for path in model.prunable(self.pruned.recipe.prunable)
-        }
+        dense = {path: flat[path] for path in paths}
         if self.number is None:
             return dense
-        return pruned_leaves(dense, self.pruned.survival, self.number)
+        survival = {path: self.pruned.survival[path] for path in paths}
+        return pruned_leaves(dense, survival, self.number)
 
     def conditions(self, model: Model, asked: Asked) -> Conditions:
         recipe, dense = self.pruned.recipe, self.number is None
@@ -210,8 +211,8 @@ def sweep(
     *,
     context: str = "full",
     detokenize: str = "ptb",
-    batch_tokens: int = 4096,
-    levels_at_once: int = 1,
+    batch_tokens: int = 0,
+    levels_at_once: int = 0,
     journal: Journal | None = None,
     progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> Iterator[Point]:
@@ -221,8 +222,9 @@ def sweep(
         methods: by name, or recipes where there is more to say than the method; with
             one prunable set.
         sparsities: fractions; 0 means dense, which is scored in any case.
-        batch_tokens: rows x length that a batch may have.
-        levels_at_once: sets of masks evaluated by one call; memory grows with them.
+        batch_tokens: rows x length that a batch may have; 0: what suits the device.
+        levels_at_once: sets of masks evaluated by one call, of any method and seed;
+            memory grows with them. 0: as many as the device takes.
         journal: where answers are looked up first and kept; without one, in memory.
         progress: is told how far things are.
 
@@ -230,8 +232,8 @@ def sweep(
         the points of each protocol, recipe by recipe, sparsity ascending from dense;
         of several processes, in the first one, which alone has the old answers.
     """
-    if levels_at_once < 1:
-        raise ValueError(f"levels_at_once is {levels_at_once}; at least 1")
+    if levels_at_once < 0:
+        raise ValueError(f"levels_at_once is {levels_at_once}; at least 1, or 0")
     journal = journal or Journal()
     recipes = [_recipe(method) for method in methods]
     model = for_recipes(model, recipes)
@@ -243,12 +245,6 @@ def sweep(
     levels = [_Level(pruned[0], None)] + [
         _Level(one, number) for one in pruned for number in range(len(one.sparsities))
     ]
-    scorer = Scorer(
-        model.apply,
-        min(levels_at_once, len(levels)),
-        model.compiler_options,
-        model.mesh,
-    )
     for protocol in protocols:
         prepared = prepare(
             model,
@@ -256,15 +252,17 @@ def sweep(
             protocol,
             context=context,
             detokenize=detokenize,
-            batch_tokens=batch_tokens,
+            batch_tokens=batch_tokens or capacity.batch_tokens(model.mesh),
             rows_multiple=parallel.rows_multiple(model.mesh),
             progress=progress,
         )
+        scorer = _scorer(model, prepared, levels, levels_at_once)
         _score_unknown(scorer, prepared, model, levels, journal, progress)
         points: list[Point] = []
         with hosts.together():
             if hosts.leads():
-                points += _points(pruned, prepared, model, levels, journal)
+                computed = Computed.of(scorer, prepared)
+                points += _points(pruned, prepared, model, levels, journal, computed)
         yield from points
 
 
@@ -272,6 +270,18 @@ def _recipe(method: str | Recipe) -> Recipe:
     if isinstance(method, Recipe):
         return method
     return Recipe(method, pruning.resolve_scope(method, None))
+
+
+def _scorer(
+    model: Model, prepared: Prepared, levels: Sequence[_Level], levels_at_once: int
+) -> Scorer:
+    """With as many levels at once as asked for, or as the device takes."""
+    prunable = model.prunable(levels[0].pruned.recipe.prunable)
+    most = len(levels)
+    at_once = min(levels_at_once, most) or capacity.levels_at_once(
+        model, prunable, prepared.shapes, most
+    )
+    return Scorer(model.apply, at_once, model.compiler_options, model.mesh)
 
 
 def _score_unknown(
@@ -292,7 +302,7 @@ def _score_unknown(
         progress.point(" … ".join(dict.fromkeys([chunk[0].name, chunk[-1].name])))
         # The last chunk repeats its last level: one shape, one compilation.
         filled = chunk + chunk[-1:] * (scorer.levels_at_once - len(chunk))
-        leaves = _stack([level.leaves(model) for level in filled])
+        leaves = _stack(filled, model)
         conditions = [level.conditions(model, prepared.asked) for level in chunk]
         score(
             scorer,
@@ -329,10 +339,15 @@ def _chunks(
             yield members[begin : begin + size], questions
 
 
-def _stack(levels: Sequence[Leaves]) -> Leaves:
+def _stack(levels: Sequence[_Level], model: Model) -> Leaves:
+    """The leaves of a level, or path by path those of several, on a new axis 0."""
+    paths = model.prunable(levels[0].pruned.recipe.prunable)
     if len(levels) == 1:
-        return levels[0]
-    return {path: jnp.stack([leaves[path] for leaves in levels]) for path in levels[0]}
+        return levels[0].leaves(model, paths)
+    return {
+        path: jnp.stack([level.leaves(model, [path])[path] for level in levels])
+        for path in paths
+    }
 
 
 def _points(
@@ -341,6 +356,7 @@ def _points(
     model: Model,
     levels: Sequence[_Level],
     journal: Journal,
+    computed: Computed,
 ) -> Iterator[Point]:
     asked = prepared.asked
     scores = [
@@ -349,10 +365,17 @@ def _points(
     dense, *rest = scores
     remaining = iter(rest)
     for one in pruned:
-        yield Point(one.recipe, 0.0, 0.0, 0.0, asked, dense, dense)
+        yield Point(one.recipe, 0.0, 0.0, 0.0, asked, dense, dense, computed=computed)
         for sparsity, achieved, matrices in zip(
             one.sparsities, one.achieved, one.matrices, strict=True
         ):
             yield Point(
-                one.recipe, sparsity, *achieved, asked, next(remaining), dense, matrices
+                one.recipe,
+                sparsity,
+                *achieved,
+                asked,
+                next(remaining),
+                dense,
+                matrices,
+                computed,
             )

@@ -16,7 +16,7 @@ GROUPS = (
     {"models", "weights", "pruning", "cbt"},
     {"model"},
     {"scoring", "journal", "stats", "plots", "training"},
-    {"evaluation"},
+    {"evaluation", "capacity"},
     {"sweep", "accuracy"},
     {"report", "finetune", "pretraining"},
     {"experiments"},
