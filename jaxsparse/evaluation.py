@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
 
-from jaxsparse import hosts, parallel, scoring, trees
+from jaxsparse import capacity, hosts, parallel, scoring, trees
 from jaxsparse.cbt import Question
 from jaxsparse.journal import Answer, Conditions, Journal
 from jaxsparse.model import Apply, Model
@@ -178,7 +178,10 @@ class Scorer:
         return self._compiled[key]
 
     def _score_levels(self, params: Params, levels: Leaves, batch: scoring.Batch):
-        return score_levels(self.apply, params, levels, batch, self.levels_at_once)
+        apply = self.apply
+        if self.mesh is None and jax.default_backend() == "cpu":
+            apply = capacity.in_parts(apply)
+        return score_levels(apply, params, levels, batch, self.levels_at_once)
 
 
 def placed(mesh: Mesh | None, batch: scoring.Batch) -> scoring.Batch:
