@@ -3,11 +3,13 @@
     ./run.sh benchmark --tokenizers=DIR
     ./run.sh benchmark --models=gpt2-medium --questions=8 --repeats=1
     ./run.sh benchmark --masks --models=gpt2-small
+    ./run.sh benchmark --parts
 
 Questions answered in a second, with random weights of the published shapes and stories
 of 500 tokens, the same for all: ours, torch transformers one question at a time, torch
 in sorted batches, and lm-evaluation-harness where it is installed. With --masks instead
-what magnitude masks of all sparsities take, and what torch's l1_unstructured takes.
+what magnitude masks of all sparsities take, and what torch's l1_unstructured takes;
+with --parts the parts of scoring that are written for CPUs, beside the plain ones.
 """
 
 import importlib.metadata
@@ -27,13 +29,14 @@ from absl import flags
 from experiments import (
     benchmark_masks,
     benchmark_model,
+    benchmark_parts,
     benchmark_peers,
     benchmark_questions,
     benchmark_table,
     command,
     paths,
 )
-from jaxsparse import capacity, cbt
+from jaxsparse import cbt
 from jaxsparse.assets import MODELS
 from jaxsparse.model import DTYPES, load_tokenizer
 from jaxsparse.models.shapes import SHAPES
@@ -64,8 +67,11 @@ flags.DEFINE_integer(
     "batch_tokens", 0, "tokens in a batch of ours; 0: what suits the device",
     lower_bound=0,
 )  # fmt: skip
-flags.DEFINE_integer("levels_at_once", 1, "sparsities in one call", lower_bound=1)
+flags.DEFINE_integer(
+    "levels_at_once", 0, "sparsities in one call; 0: as a sweep has it", lower_bound=0
+)
 flags.DEFINE_boolean("masks", False, "measure masks, not questions")
+flags.DEFINE_boolean("parts", False, "measure what was written for CPUs, part by part")
 flags.DEFINE_list("sparsities", ["0", "0.1", "0.5", "0.9", "0.99"], "of --masks")
 flags.DEFINE_string("json", "benchmark.json", "file to write everything to")
 flags.DEFINE_integer("seed", 0, "of weights and questions", lower_bound=0)
@@ -83,14 +89,19 @@ def main() -> None:
         raise InputError(f"--json={target}: a directory; name a file")
     # What compiling takes is to be seen.
     jax.config.update("jax_enable_compilation_cache", False)
-    if peers or values.masks:
+    if values.masks or (peers and not values.parts):
         benchmark_peers.check_torch()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    results = measure_masks(models) if values.masks else measure(models, peers)
+    if values.parts and values.masks:
+        raise InputError("--parts and --masks are measured one at a time")
+    if values.parts:
+        results = measure_parts()
+    else:
+        results = measure_masks(models) if values.masks else measure(models, peers)
     facts = {"started": started, **provenance(), "results": results}
     target.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print(f"Written to {values.json}, every repeat")
-    for result in results if not values.masks else ():
+    for result in () if values.masks or values.parts else results:
         if wrong := benchmark_table.disagreement(result):
             raise InputError(wrong)
 
@@ -113,7 +124,7 @@ def measure(models: Sequence[str], peers: tuple[str, ...]) -> list[dict[str, Any
         dtype=values.dtype,
         seed=values.seed,
         repeats=values.repeats,
-        batch_tokens=values.batch_tokens or capacity.batch_tokens(None),
+        batch_tokens=values.batch_tokens,
         levels_at_once=values.levels_at_once,
         peer_batch=values.peer_batch,
         peers=peers,
@@ -171,6 +182,13 @@ def measure_masks(models: Sequence[str]) -> list[dict[str, Any]]:
         print("\n".join(benchmark_masks.table(shape, result)))
         results.append({"shape": shape, **result})
     return results
+
+
+def measure_parts() -> list[dict[str, Any]]:
+    values = flags.FLAGS
+    seconds = benchmark_parts.compare(values.repeats, values.seed)
+    print("\n".join(benchmark_parts.table(seconds)))
+    return [seconds]
 
 
 def fractions(values: list[str]) -> list[float]:

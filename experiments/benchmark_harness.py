@@ -44,7 +44,10 @@ class Harness:
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         huggingface = importlib.import_module("lm_eval.models.huggingface")
         model = huggingface.HFLM(
-            pretrained=torch_model, tokenizer=tokenizer, batch_size=batch_size
+            pretrained=torch_model,
+            tokenizer=tokenizer,
+            batch_size=batch_size,
+            device="cpu",
         )
         harness = cls(model)
         answer = model.loglikelihood

@@ -1,7 +1,6 @@
 """One model of the benchmark: written, loaded by everyone, measured side by side."""
 
 import functools
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from experiments.benchmark_ours import Ours
 from experiments.benchmark_peers import Torch
 from experiments.benchmark_rows import naive_rows
 from experiments.measuring import Key, Measured
-from jaxsparse import cbt
+from jaxsparse import cbt, scoring
 from jaxsparse.evaluation import Prepared
 from jaxsparse.model import load_model
 
@@ -71,6 +70,7 @@ def measure(
     directory = place / shape
     parameters = random_weights.write(shape, tokenizer, directory, conditions.seed)
     sets = Sets.of(questions, peer_questions, conditions.classes)
+    measuring.release()
     with measuring.peak_memory() as peak:
         before = peak.bytes
         tell("loading and compiling")
@@ -119,6 +119,9 @@ def _ours(
     compiled = {
         "seconds": ours.scorer.compile_seconds,
         "compilations": ours.scorer.compilations,
+        "padding": scoring.padding(prepared[ALL].encoded, prepared[ALL].batches),
+        "batch_tokens": ours.batch_tokens,
+        "levels_at_once": ours.levels_of(prepared[ALL]),
     }
     for some in prepared.values():
         if some is not prepared[ALL]:
@@ -129,7 +132,7 @@ def _ours(
 def _add_ours(
     works: dict[Key, Callable[[], Any]], ours: Ours, prepared: dict[str, Prepared]
 ) -> None:
-    scorer = ours.sweep_scorer()
+    scorer = ours.sweep_scorer(prepared[ALL])
     if scorer is not ours.scorer:
         ours.sweep(prepared[ALL], scorer)  # compiles
     works["matmul", "before"] = measuring.matmul(_matmul_dtype(ours.model.dtype))
@@ -155,7 +158,7 @@ def _add_peers(
     conditions: Conditions,
 ) -> dict[str, Any]:
     """Loads who is asked for, warmed up; also what memory there was before."""
-    gc.collect()
+    measuring.release()
     loaded: dict[str, Any] = {"before": measuring.rss_anon()}
     if not conditions.peers:
         return loaded

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsparse import cbt, scoring, sweep, trees
+from jaxsparse import capacity, cbt, scoring, sweep, trees
 from jaxsparse.evaluation import Leaves, Prepared, Scorer, prepare
 from jaxsparse.model import Model
 
@@ -25,8 +25,19 @@ class Ours:
 
     @classmethod
     def of(cls, model: Model, batch_tokens: int, levels_at_once: int) -> "Ours":
+        """Zeros stand for what a sweep would choose."""
         scorer = Scorer(model.apply, 1, model.compiler_options)
+        batch_tokens = batch_tokens or capacity.batch_tokens(model, RECIPE.prunable)
         return cls(model, scorer, batch_tokens, levels_at_once)
+
+    def levels_of(self, prepared: Prepared) -> int:
+        """How many of the five go in one call."""
+        return self.levels_at_once or capacity.levels_at_once(
+            self.model,
+            self.model.prunable(RECIPE.prunable),
+            prepared.shapes,
+            1 + len(SPARSITIES),
+        )
 
     def prepare(self, questions: Sequence[cbt.Question]) -> Prepared:
         return prepare(self.model, questions, "cloze", batch_tokens=self.batch_tokens)
@@ -45,36 +56,32 @@ class Ours:
         start = time.perf_counter()
         pruned = sweep.prune(self.model, RECIPE, SPARSITIES)
         decided = time.perf_counter()
-        for leaves in self._levels(pruned.survival):
-            self._score(scorer, prepared, leaves)
+        for numbers in _chunks(scorer.levels_at_once):
+            # No name for the leaves, so that they are gone before the next.
+            self._score(scorer, prepared, self._level(pruned.survival, numbers))
         return {
             "masks": decided - start,
             "levels": time.perf_counter() - decided,
         }
 
-    def sweep_scorer(self) -> Scorer:
+    def sweep_scorer(self, prepared: Prepared) -> Scorer:
         """One level at a time needs no compilation of its own."""
-        if self.levels_at_once == 1:
+        levels = self.levels_of(prepared)
+        if levels == 1:
             return self.scorer
-        return Scorer(
-            self.model.apply, self.levels_at_once, self.model.compiler_options
-        )
+        return Scorer(self.model.apply, levels, self.model.compiler_options)
 
     def _dense(self) -> Leaves:
         leaves = trees.flatten(self.model.params)
         return {path: leaves[path] for path in self.model.prunable("blocks")}
 
-    def _levels(self, survival: Leaves) -> Iterator[Leaves]:
-        """As many at once as asked; the last repeat the last level, as in a sweep."""
-        dense, size = self._dense(), self.levels_at_once
-        numbers = [None, *range(len(SPARSITIES))]
-        for begin in range(0, len(numbers), size):
-            chunk = numbers[begin : begin + size]
-            levels = [
-                dense if n is None else sweep.pruned_leaves(dense, survival, n)
-                for n in chunk + chunk[-1:] * (size - len(chunk))
-            ]
-            yield levels[0] if size == 1 else _stack(levels)
+    def _level(self, survival: Leaves, numbers: Sequence[int | None]) -> Leaves:
+        dense = self._dense()
+        levels = [
+            dense if n is None else sweep.pruned_leaves(dense, survival, n)
+            for n in numbers
+        ]
+        return levels[0] if len(levels) == 1 else _stack(levels)
 
     def _score(self, scorer: Scorer, prepared: Prepared, leaves: Leaves) -> np.ndarray:
         """float32[level, question, option]"""
@@ -88,6 +95,14 @@ class Ours:
             said, _ = scorer.score(self.model.params, leaves, batch)
             scores[:, list(planned.questions)] = said[:, : len(planned.questions)]
         return scores
+
+
+def _chunks(size: int) -> Iterator[list[int | None]]:
+    """As many levels at once as asked; the last chunk repeats the last one."""
+    numbers = [None, *range(len(SPARSITIES))]
+    for begin in range(0, len(numbers), size):
+        chunk = numbers[begin : begin + size]
+        yield chunk + chunk[-1:] * (size - len(chunk))
 
 
 def _stack(levels: Sequence[Leaves]) -> Leaves:

@@ -38,6 +38,7 @@ class Torch:
 
     model: Any
     discriminates: bool
+    causal: bool
 
     @classmethod
     def load(cls, directory: Path, config: Any) -> "Torch":
@@ -56,7 +57,8 @@ class Torch:
         model = loader.from_pretrained(
             directory, dtype=torch.float32, local_files_only=True
         )
-        return cls(model.eval(), discriminates)
+        causal = type(config).__name__ == "GPT2Config"
+        return cls(model.eval(), discriminates, causal)
 
     def one_question_at_a_time(self, rows: Sequence[NaiveRow]) -> np.ndarray:
         """All rows of a question, padded to the longest; [question, option]."""
@@ -87,6 +89,8 @@ class Torch:
     def _logits(self, batch: Sequence[NaiveRow]) -> Any:
         if batch[0].encoder_tokens is None:
             tokens, mask = _padded([row.tokens for row in batch])
+            if self.causal:  # what is padded comes later and is never seen
+                return self.model(input_ids=tokens).logits
             return self.model(input_ids=tokens, attention_mask=mask).logits
         tokens, mask = _padded([row.encoder_tokens for row in batch])
         targets, _ = _padded([row.tokens for row in batch])

@@ -18,17 +18,19 @@ AGREE = 1e-3  # nats
 NOTES = """\
 matmul: share of what this machine gives in a product of 4096³; only operations that are
 no padding count. compile: without a cache. memory: anonymous, above what there was
-before the model was loaded{device}. sweep: five levels, their masks decided and
+before the model was loaded{device}; ours from loading on, the others' while they
+answer. sweep: five levels, their masks decided and
 applied, over five times one. ratio: median and spread of the repeats' own. counted: the
-ratio that counting the operations of matrix products predicts. Torch reads a row for
-each option (ELECTRA's generator: for each word piece of it) and gives logits at every
-position. No seconds hold compilation; those of the harness hold its tokenization.
+ratio that counting the operations of matrix products predicts. Torch, in float32 on the
+CPU, reads a row for each option (ELECTRA's generator: for each word piece of it) and
+gives logits at every position. No seconds hold compilation; those of the harness hold
+its tokenization.
 """
 
 
 def text(results: Sequence[dict[str, Any]], accelerator: bool) -> str:
     blocks = ["\n".join(block(result)) for result in results]
-    device = "; for ours the device's peak" if accelerator else ""
+    device = "; for ours the device's peak of the whole process" if accelerator else ""
     return "\n\n".join([*blocks, NOTES.format(device=device)])
 
 
@@ -54,7 +56,16 @@ def _alone(result: dict[str, Any]) -> list[str]:
         f"{_spread(rates):>16}{share_of_matmul(result):8.0%}"
         f"{result['compile']['seconds']:7.1f} s{memory / 1e9:6.2f} GB"
         f"{sweep_cost(result):7.2f}",
+        _planned(result["compile"]),
     ]
+
+
+def _planned(compiled: dict[str, Any]) -> str:
+    return (
+        f"    {compiled['compilations']} shapes, batches of {compiled['batch_tokens']} "
+        f"tokens, {compiled['padding']:.0%} padding, {compiled['levels_at_once']} "
+        "levels at once"
+    )
 
 
 def share_of_matmul(result: dict[str, Any]) -> float:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
 from experiments import command, distributed, flags, inputs, paths
 from experiments.progress import Shown
@@ -118,7 +117,8 @@ def score_model(
     with hosts.together():
         model = load(blueprint, settings.dtype, mesh)
     hosts.agree(f"weights of {model.name}", model.digest)
-    tokens = batch_tokens(settings, mesh)
+    prunable = settings.recipes[0].prunable
+    tokens = settings.batch_tokens or capacity.batch_tokens(model, prunable)
     points = sweep(
         model,
         given.questions,
@@ -170,13 +170,8 @@ def computed_note(computed: Sequence[Computed]) -> str:
     return (
         f"{sum(what.compilations for what in computed)} compilations in "
         f"{sum(what.compile_seconds for what in computed):.1f} s; of the tokens "
-        f"computed {min(padding):.0%} to {max(padding):.0%} were padding"
+        f"computed up to {max(padding):.0%} were padding"
     )
-
-
-def batch_tokens(settings: flags.Settings, mesh: Mesh | None = None) -> int:
-    """As asked, or what suits the devices."""
-    return settings.batch_tokens or capacity.batch_tokens(mesh)
 
 
 def facts(
@@ -185,7 +180,7 @@ def facts(
     """What run.json says of the run: how to make it again, and what it was made of."""
     return {
         "notes": notes(given),
-        "settings": {**flags.facts(settings), "batch_tokens": batch_tokens(settings)},
+        "settings": flags.facts(settings),
         "models": {
             model.name: {
                 "directory": str(model.checkpoint.directory.resolve()),
@@ -208,7 +203,7 @@ def provenance(settings: flags.Settings) -> dict[str, Any]:
     return {
         "command": f"./run.sh {shlex.join(sys.argv[1:])}".strip(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "batch_tokens": batch_tokens(settings),
+        "batch_tokens": settings.batch_tokens,
         "levels_at_once": settings.levels_at_once,
         "versions": versions(),
         "python": sys.version.split()[0],

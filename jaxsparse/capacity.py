@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
+import jax.numpy as jnp
 
 from jaxsparse import hosts, parallel, trees
 from jaxsparse.model import Apply, Model
@@ -22,11 +22,27 @@ CPU_BATCH_TOKENS, ACCELERATOR_BATCH_TOKENS = 2048, 32768
 SHARE = 0.8  # of a device's memory; what is left is for what XLA adds
 
 
-def batch_tokens(mesh: Mesh | None) -> int:
-    """Tokens of a batch, so many for each device that has rows of its own."""
-    cpu = jax.default_backend() == "cpu"
-    one = CPU_BATCH_TOKENS if cpu else ACCELERATOR_BATCH_TOKENS
-    return one * parallel.rows_multiple(mesh)
+def batch_tokens(model: Model, prunable: str) -> int:
+    """Tokens of a batch, so many for each device that has rows of its own: on an
+    accelerator half as many, and again, until one level fits into its memory."""
+    tokens, memory = ACCELERATOR_BATCH_TOKENS, parallel.memory()
+    if jax.default_backend() == "cpu":
+        tokens = CPU_BATCH_TOKENS
+    leaves = trees.flatten(model.params)
+    weights = sum(map(_bytes_of_device, leaves.values()))
+    weights += sum(_bytes_of_device(leaves[path]) for path in model.prunable(prunable))
+    devices = parallel.rows_multiple(model.mesh)
+    while memory and tokens > CPU_BATCH_TOKENS:
+        if weights + activations(model, _typical(tokens * devices)) <= SHARE * memory:
+            break
+        tokens //= 2
+    return hosts.number_from_first(tokens) * devices
+
+
+def _typical(tokens: int) -> Shape:
+    """A batch of so many tokens, in rows as real questions have them."""
+    lengths = (("tokens", 512), ("scored", 160))
+    return Shape(1, max(tokens // 512, 1), lengths, 160, 10, 16)
 
 
 def in_parts(apply: Apply) -> Apply:
@@ -37,12 +53,18 @@ def in_parts(apply: Apply) -> Apply:
         rows, length = inputs.tokens.shape
         length += getattr(inputs, "encoder_tokens", inputs.tokens[:, :0]).shape[1]
         few = max(CPU_BATCH_TOKENS // length, 1)
-        part = max(n for n in range(1, few + 1) if rows % n == 0)
-        if part == rows:
+        if rows <= few:
             return apply(params, inputs)
-        parts = jax.tree.map(lambda x: x.reshape(-1, part, *x.shape[1:]), inputs)
+        count = -(-rows // few)
+        part = -(-rows // count)
+
+        def divided(field: jax.Array) -> jax.Array:
+            missing = [(0, count * part - rows)] + [(0, 0)] * (field.ndim - 1)
+            return jnp.pad(field, missing).reshape(count, part, *field.shape[1:])
+
+        parts = jax.tree.map(divided, inputs)
         outputs = jax.lax.map(lambda some: apply(params, some), parts)
-        return outputs.reshape(rows, *outputs.shape[2:])
+        return outputs.reshape(-1, *outputs.shape[2:])[:rows]
 
     return apply_in_parts
 
@@ -52,17 +74,15 @@ def levels_at_once(
 ) -> int:
     """As many of at most `most` levels as the memory of a device takes beside the dense
     parameters; one where the device does not say what it has."""
-    memory = parallel.memory()
-    if jax.default_backend() == "cpu" or not memory:
-        return 1
     leaves = trees.flatten(model.params)
     dense = sum(map(_bytes_of_device, leaves.values()))
     pruned = [_bytes_of_device(leaves[path]) for path in prunable]
     level = sum(pruned) + max(activations(model, shape) for shape in shapes)
     # A leaf of all levels is stacked beside the leaves of each.
-    free = SHARE * memory - dense
+    free = SHARE * parallel.memory() - dense
     fitting = int(free // (level + max(pruned)))
-    return hosts.number_from_first(min(max(fitting, 1), most))
+    accelerator = jax.default_backend() != "cpu"
+    return hosts.number_from_first(min(max(fitting, 1), most) if accelerator else 1)
 
 
 def activations(model: Model, shape: Shape) -> int:

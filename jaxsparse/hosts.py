@@ -44,7 +44,7 @@ def together() -> Iterator[None]:
     problem = None
     try:
         yield
-    except (InputError, OSError) as error:
+    except Exception as error:
         problem = error
     messages = _messages("" if problem is None else str(problem) or repr(problem))
     if problem is not None:

@@ -90,8 +90,8 @@ def mesh_for(axes: Axes | None, needed: int) -> Mesh | None:
 def _suiting(needed: int) -> Axes:
     """All devices on `data`, but as few on `model` as its memory asks for."""
     count = jax.device_count()
-    limit = memory() or needed / SHARE
-    fitting = (n for n in _divisors(count) if needed <= n * limit * SHARE)
+    share = SHARE * memory()
+    fitting = (n for n in _divisors(count) if not share or needed <= n * share)
     model = hosts.number_from_first(next(fitting, count))
     return Axes(count // model, model)
 

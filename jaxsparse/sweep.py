@@ -242,6 +242,7 @@ def sweep(
         if any(sparsities):
             progress.stage(f"{recipe.method} · pruning")
         pruned.append(prune(model, recipe, sparsities))
+    batch_tokens = batch_tokens or capacity.batch_tokens(model, recipes[0].prunable)
     levels = [_Level(pruned[0], None)] + [
         _Level(one, number) for one in pruned for number in range(len(one.sparsities))
     ]
@@ -252,7 +253,7 @@ def sweep(
             protocol,
             context=context,
             detokenize=detokenize,
-            batch_tokens=batch_tokens or capacity.batch_tokens(model.mesh),
+            batch_tokens=batch_tokens,
             rows_multiple=parallel.rows_multiple(model.mesh),
             progress=progress,
         )
@@ -302,14 +303,12 @@ def _score_unknown(
         progress.point(" … ".join(dict.fromkeys([chunk[0].name, chunk[-1].name])))
         # The last chunk repeats its last level: one shape, one compilation.
         filled = chunk + chunk[-1:] * (scorer.levels_at_once - len(chunk))
-        leaves = _stack(filled, model)
-        conditions = [level.conditions(model, prepared.asked) for level in chunk]
         score(
             scorer,
             prepared,
             model,
-            leaves=leaves,
-            levels=conditions,
+            leaves=_stack(filled, model),  # no name, so that it is gone before the next
+            levels=[level.conditions(model, prepared.asked) for level in chunk],
             questions=questions,
             journal=journal,
             progress=progress,

@@ -158,8 +158,10 @@ def test_rows_take_all_devices_unless_a_device_is_too_small(monkeypatch):
     def sizes(needed):
         return dict(parallel.mesh_for(None, needed).shape)
 
-    assert sizes(1 << 60) == {"data": 8, "model": 1}  # a CPU does not say how large
-    monkeypatch.setattr(parallel, "_memory", lambda: 1000)
+    assert (
+        sizes(24) == sizes(1 << 60) == {"data": 8, "model": 1}
+    )  # a CPU does not say how large
+    monkeypatch.setattr(parallel, "memory", lambda: 1000)
     for needed, model in (0, 1), (700, 1), (701, 2), (1401, 4), (2801, 8), (9999, 8):
         assert sizes(needed) == {"data": 8 // model, "model": model}, needed
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import weakref
 from collections import Counter
 
 import jax
@@ -251,9 +252,42 @@ def test_a_method_by_name_is_pruned_in_its_own_scope(loaded, curve):
     np.testing.assert_array_equal(scores_of(points), scores_of(curve("gpt2")[3:]))
 
 
-def test_levels_at_once_below_1_is_refused(loaded):
-    with pytest.raises(ValueError, match="levels_at_once is 0"):
-        next(sweep(loaded("gpt2"), QUESTIONS, [MAGNITUDE], (0.5,), levels_at_once=0))
+def test_negative_levels_at_once_are_refused(loaded):
+    with pytest.raises(ValueError, match="levels_at_once is -1"):
+        next(sweep(loaded("gpt2"), QUESTIONS, [MAGNITUDE], (0.5,), levels_at_once=-1))
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_pruned_leaves_are_gone_before_the_next(loaded, monkeypatch, at_once):
+    """Else a sweep of a large model would hold two of its levels."""
+    made, stack = [], sweep_module._stack
+
+    def watched(levels, model):
+        assert all(leaf() is None for leaf in made)
+        leaves = stack(levels, model)
+        dense = {id(leaf) for leaf in trees.flatten(model.params).values()}
+        made.extend(
+            weakref.ref(leaf) for leaf in leaves.values() if id(leaf) not in dense
+        )
+        return leaves
+
+    monkeypatch.setattr(sweep_module, "_stack", watched)
+    points = sweep(
+        loaded("gpt2"), QUESTIONS, [MAGNITUDE], (0.3, 0.5, 0.9), **SHORT,
+        levels_at_once=at_once,
+    )  # fmt: skip
+    assert len(list(points)) == 4
+    assert made
+
+
+def test_methods_and_seeds_share_what_is_compiled(loaded):
+    recipes = [MAGNITUDE, RANDOM, dataclasses.replace(RANDOM, seed=1)]
+    points = list(sweep(loaded("gpt2"), QUESTIONS, recipes, (0.5, 0.9), **SHORT))
+    assert len(points) == 9
+    (computed,) = {point.computed for point in points}
+    assert computed.compilations == computed.shapes
+    assert computed.compile_seconds > 0
+    assert 0 <= computed.padding < 1
 
 
 # Masks

@@ -42,8 +42,14 @@ def attention(
         causal: query i sees no key after i, whatever else `mask` says, so that what is
             behind the diagonal need not be computed.
     """
-    if query.shape[1] > BLOCK and jax.default_backend() == "cpu":
-        return _by_blocks(query, key, value, mask, scale, bias, causal)
+    in_blocks = query.shape[1] > BLOCK and jax.default_backend() == "cpu"
+    how = by_blocks if in_blocks else plain
+    return how(query, key, value, mask, scale, bias, causal)
+
+
+def plain(query, key, value, mask, scale, bias, causal) -> Float[Array, "b q h d"]:
+    """All heads and queries at once, as accelerators like it; `mask` is enough."""
+    del causal
     weights = jnp.einsum(
         "bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32
     )
@@ -55,7 +61,7 @@ def attention(
     return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
 
 
-def _by_blocks(query, key, value, mask, scale, bias, causal) -> Float[Array, "b q h d"]:
+def by_blocks(query, key, value, mask, scale, bias, causal) -> Float[Array, "b q h d"]:
     """Head by head and a block of queries at a time, so that a CPU's caches hold the
     weights, which would else go through memory at every step."""
 

@@ -12,9 +12,6 @@ from jaxtyping import Float, Int, Shaped
 
 from jaxsparse.types import Array
 
-PADDING = -1  # the branch id of a padded position
-PREFIX = 0  # the branch id of the shared prefix; branches count from 1
-
 Activation = Callable[[Array], jax.Array]
 
 

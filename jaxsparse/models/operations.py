@@ -18,8 +18,8 @@ class Operations:
 
     The last layer needs keys and values of every token, but queries, the output
     projection and the feed-forward layer at scored positions only: these are in
-    `scored` and `scored_pair`, not in `token` and `pair`. T5's decoder, a few tokens
-    beside the encoder's hundreds, is counted in full: its `scored` is the head.
+    `scored` and `scored_pair`, not in `token` and `pair`. T5's decoder
+    is computed and counted in full: its `scored` is the head.
     """
 
     token: int  # of the row; T5: of the decoder's row

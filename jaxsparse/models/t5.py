@@ -177,6 +177,7 @@ class Attention(nn.Module):
         context: Float[Array, "b k m"],
         mask: Bool[Array, "b #q k"],
         bias: Float[Array, "#b h q k"] | None,
+        causal: bool = False,
     ) -> Float[Array, "b q m"]:
         config = self.config
 
@@ -185,7 +186,7 @@ class Attention(nn.Module):
         query = split_heads(dense(inner, name="q")(hidden), config.heads)
         key = split_heads(dense(inner, name="k")(context), config.heads)
         value = split_heads(dense(inner, name="v")(context), config.heads)
-        mixed = attention(query, key, value, mask, bias=bias)
+        mixed = attention(query, key, value, mask, bias=bias, causal=causal)
         return dense(config.hidden, name="o")(merge_heads(mixed))
 
 
@@ -229,7 +230,9 @@ class DecoderBlock(nn.Module):
     def __call__(self, hidden, mask, bias, encoded, encoded_mask):
         config, dtype = self.config, hidden.dtype
         normed = _norm(config, "attention_norm", dtype)(hidden)
-        hidden += Attention(config, name="attention")(normed, normed, mask, bias)
+        hidden += Attention(config, name="attention")(
+            normed, normed, mask, bias, causal=True
+        )
         normed = _norm(config, "cross_attention_norm", dtype)(hidden)
         hidden += Attention(config, name="cross_attention")(
             normed, encoded, encoded_mask, None
@@ -284,7 +287,7 @@ class Decoder(nn.Module):
 class T5(nn.Module):
     config: T5Config
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
-    everywhere: bool = False  # it is, as long as the decoder's rows are short
+    everywhere: bool = False  # it is in any case
 
     @nn.compact
     def __call__(self, inputs: Seq2SeqInputs) -> Float[Array, "row scored vocab"]:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 PROTOCOLS = ("cloze", "append")
 
-# Raised with every change of the scores: a journal tells old ones from new ones by it.
+# Raised with every change of what scores mean, beyond rounding: a journal tells old
+# ones from new ones by it.
 REVISION = 1
 
 

@@ -6,10 +6,12 @@ compilation, or make padding more than it may be. Costs are operations, padding
 included: scored positions are dear where the vocabulary is large.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Int
 
@@ -23,7 +25,7 @@ TOKENS_ONLY = Operations(token=1, pair=0, scored=0, encoder_token=1)
 
 MOST_SHAPES = 12  # and so compilations, of one model under one protocol
 MOST_PADDING = 0.15  # of the tokens computed, where groups can be chosen so
-COMPILATION = 0.5  # of a full batch's operations; both take 1 to 3 seconds
+COMPILATION = 0.5  # of a full batch's operations; on CPUs both take 1 to 3 seconds
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,12 @@ class Budget:
             lengths: of the shape, on the last axis.
         """
         row_tokens = lengths[..., 0] + lengths[..., 1]
-        most = np.maximum(self.tokens // row_tokens, largest)
-        share = np.maximum(-(-total // -(-total // most)), largest)
-        return -(-share // self.rows_multiple) * self.rows_multiple
+        fitting = self.tokens // row_tokens // self.rows_multiple * self.rows_multiple
+        most = np.maximum(fitting, self._rounded_up(largest))
+        return self._rounded_up(np.maximum(-(-total // -(-total // most)), largest))
+
+    def _rounded_up(self, rows):
+        return -(-rows // self.rows_multiple) * self.rows_multiple
 
     def cost(self, total, largest, lengths) -> Any:
         """Operations of all batches of a shape."""
@@ -55,7 +60,10 @@ class Budget:
 
     @property
     def compilation(self) -> float:
-        """Operations that a shape must save."""
+        """Operations that a shape must save: accelerators are done with a batch long
+        before anything is compiled."""
+        if jax.default_backend() != "cpu":
+            return math.inf
         dearest = max(self.operations.token, self.operations.encoder_token)
         return COMPILATION * self.tokens * dearest
 
@@ -94,7 +102,11 @@ def groups(
         alike.setdefault((encoder, tokens, scored), []).append(number)
     cells = list(alike.values())
     rows = [[len(encoded[number].rows) for number in cell] for cell in cells]
-    needed = sum(sum(lengths(one)[:2]) * len(one.rows) for one in encoded)
+    needed = sum(
+        len(row["tokens"]) + len(row.get("encoder_tokens", ()))
+        for question in encoded
+        for row in question.rows
+    )
     merging = _Merging(
         budget,
         needed,

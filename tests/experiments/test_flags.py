@@ -48,7 +48,7 @@ def test_defaults_are_designs():
     assert (settings.context, settings.detokenize) == ("full", "ptb")
     assert settings.recipes == (Recipe("magnitude", "matrix", "blocks"),)
     assert settings.sparsities == (0, 0.1, 0.5, 0.9, 0.99)
-    assert (settings.dtype, settings.levels_at_once) == ("float32", 1)
+    assert (settings.dtype, settings.levels_at_once) == ("float32", 0)
     assert (settings.seed, settings.skip_malformed) == (0, False)
     assert settings.mesh is None
 

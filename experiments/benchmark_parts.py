@@ -1,0 +1,114 @@
+"""Where the time of scoring goes: the parts that are written for CPUs, each beside the
+plain way of doing the same, at the shapes of GPT-2 small and ELECTRA-small."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsparse import capacity, trees
+from jaxsparse.models import attention
+from jaxsparse.models.electra import MaskedInputs
+from jaxsparse.models.shapes import published
+
+Work = Callable[[], Any]
+
+
+def compare(repeats: int, seed: int) -> dict[str, dict[str, list[float]]]:
+    """Seconds of each repetition, the plain way and ours, one after the other."""
+    seconds = {}
+    for name, plain, ours in parts(seed):
+        both = {"plain": plain, "ours": ours}
+        for work in both.values():
+            work()  # compiles
+        seconds[name] = {who: [] for who in both}
+        for _ in range(repeats):
+            for who, work in both.items():
+                start = time.perf_counter()
+                work()
+                seconds[name][who].append(time.perf_counter() - start)
+    return seconds
+
+
+def parts(seed: int) -> Iterator[tuple[str, Work, Work]]:
+    """A name, the plain way, ours."""
+    query, key, value, hidden, vocabulary = (
+        jax.random.normal(one, shape)
+        for one, shape in zip(
+            jax.random.split(jax.random.key(seed), 5),
+            [(3, 640, 12, 64)] * 3 + [(264, 768), (50257, 768)],
+            strict=True,
+        )
+    )
+    mask = jnp.tril(jnp.ones((1, 640, 640), bool))
+    yield (
+        "attention of a layer, 3 rows of 640",
+        _compiled(attention.plain, query, key, value, mask, 0.1, None, True),
+        _compiled(attention.by_blocks, query, key, value, mask, 0.1, None, True),
+    )
+
+    def normaliser(how: Callable[[Any], Any]) -> Callable[..., Any]:
+        return lambda hidden, vocabulary: how(hidden @ vocabulary.T)
+
+    yield (
+        "logits and their sum, 264 positions",
+        _compiled(normaliser(lambda x: jax.nn.logsumexp(x, -1)), hidden, vocabulary),
+        _compiled(normaliser(attention.log_sum_exp), hidden, vocabulary),
+    )
+    yield from _electra(seed)
+
+
+def _electra(seed: int) -> Iterator[tuple[str, Work, Work]]:
+    family, config = published("electra-small")
+    generator = np.random.default_rng(seed)
+    params = trees.unflatten(
+        {
+            path: 0.02 * generator.standard_normal(shape, np.float32)
+            for path, shape in family.shapes(config).items()
+        }
+    )
+    tokens = generator.integers(0, config.vocab, (12, 512)).astype(np.int32)
+    inputs = MaskedInputs(tokens, np.ones((12, 512), bool), np.full((12, 1), 300))
+
+    def apply(everywhere: bool) -> Callable[..., Any]:
+        module = family.module(config, jnp.dtype("float32"), everywhere)
+        return lambda params, inputs: module.apply({"params": params}, inputs)
+
+    yield (
+        "ELECTRA's last layer at one position",
+        _compiled(apply(True), params, inputs),
+        _compiled(apply(False), params, inputs),
+    )
+    yield (
+        "ELECTRA, 12 rows of 512, four at a time",
+        _compiled(apply(False), params, inputs),
+        _compiled(capacity.in_parts(apply(False)), params, inputs),
+    )
+
+
+def _compiled(function: Callable[..., Any], *arguments: Any) -> Work:
+    jitted = jax.jit(function, static_argnums=_static(arguments))
+    return lambda: jax.block_until_ready(jitted(*arguments))
+
+
+def _static(arguments: tuple[Any, ...]) -> tuple[int, ...]:
+    """Those that are no arrays."""
+    plain = (bool, float, type(None))
+    return tuple(n for n, one in enumerate(arguments) if isinstance(one, plain))
+
+
+def table(seconds: dict[str, dict[str, list[float]]]) -> list[str]:
+    lines = [f"{'':42}{'plain':>10}{'ours':>10}{'ratio':>8}{'spread':>14}"]
+    for name, both in seconds.items():
+        plain, ours = (statistics.median(one) for one in both.values())
+        ratios = [one / two for one, two in zip(*both.values(), strict=True)]
+        spread = f"{min(ratios):.2f}–{max(ratios):.2f}"
+        lines.append(
+            f"{name:42}{1e3 * plain:7.0f} ms{1e3 * ours:7.0f} ms"
+            f"{statistics.median(ratios):8.2f}{spread:>14}"
+        )
+    return lines

@@ -1,0 +1,85 @@
+"""Attention by blocks is attention; its sums are sums."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsparse.models import attention
+from jaxsparse.models.attention import BLOCK, branch_mask, log_sum_exp
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}
+
+
+def heads(seed, queries, keys, rows=2):
+    """Queries, keys and values of three heads."""
+    one, two, three = jax.random.split(jax.random.key(seed), 3)
+    shape = (3, 8)
+    return (
+        jax.random.normal(one, (rows, queries, *shape)),
+        jax.random.normal(two, (rows, keys, *shape)),
+        jax.random.normal(three, (rows, keys, *shape)),
+    )
+
+
+def plain(query, key, value, mask, scale=1.0, bias=0.0):
+    """Written out in float64."""
+    query, key, value = (np.asarray(x, np.float64) for x in (query, key, value))
+    weights = np.einsum("bqhd,bkhd->bhqk", query, key) * scale + np.asarray(bias)
+    weights = np.where(np.asarray(mask)[:, None], weights, -np.inf)
+    weights = np.exp(weights - weights.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    return np.einsum("bhqk,bkhd->bqhd", weights, value)
+
+
+# No multiple of a block, one block and a bit, an exact multiple, no more than a block.
+LENGTHS = (BLOCK + 1, 2 * BLOCK, 300, BLOCK)
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_rows_with_branches(length):
+    branches = np.zeros((2, length), np.int32)
+    branches[:, length // 2 :] = 1 + np.arange(length - length // 2) // 20
+    branches[1, -30:] = attention.PADDING
+    mask = branch_mask(branches)
+    query, key, value = heads(0, length, length)
+    found = attention.attention(query, key, value, mask, 0.3, causal=True)
+    read = branches != attention.PADDING
+    expected = plain(query, key, value, mask, 0.3)
+    np.testing.assert_allclose(found[read], expected[read], **CLOSE)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_whole_rows_with_a_bias_and_padded_keys(length):
+    mask = np.ones((2, 1, 260), bool)
+    mask[1, 0, 200:] = False
+    query, key, value = heads(1, length, 260)
+    bias = jax.random.normal(jax.random.key(2), (1, 3, length, 260))
+    found = attention.attention(query, key, value, mask, bias=bias)
+    np.testing.assert_allclose(
+        found, plain(query, key, value, mask, bias=bias), **CLOSE
+    )
+
+
+def test_what_is_right_of_the_diagonal_is_not_computed():
+    """Four blocks of queries see 1, 2, 3 and 4 blocks of keys: 10 of 16."""
+    mask = np.tril(np.ones((1, 512, 512), bool))
+
+    def operations(causal):
+        def attend(*heads):
+            return attention.attention(*heads, mask, causal=causal)
+
+        compiled = jax.jit(attend).lower(*heads(3, 512, 512, rows=1)).compile()
+        return compiled.cost_analysis()["flops"]
+
+    assert operations(True) / operations(False) == pytest.approx(10 / 16, rel=0.05)
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 1000), (2, 3, 50)])
+def test_log_sum_exp(shape):
+    logits = 30 * jax.random.normal(jax.random.key(4), shape)
+    expected = np.log(np.sum(np.exp(np.asarray(logits, np.float64)), axis=-1))
+    np.testing.assert_allclose(log_sum_exp(logits), expected, rtol=1e-6)
+    far = log_sum_exp(jnp.asarray(logits) + 1e4)  # exp(1e4) would be infinite
+    np.testing.assert_allclose(far, expected + 1e4, rtol=1e-6)
