@@ -3,6 +3,8 @@
 import inspect
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -39,10 +41,8 @@ def join() -> None:
     if not given and not FLAGS.distributed:
         return
     try:
-        jax.distributed.initialize(
-            **given,
-            **_patience(),
-        )
+        with _ended_by_signals():
+            jax.distributed.initialize(**given, **_patience())
     except (ValueError, RuntimeError, KeyError, OSError) as error:
         if given:
             raise InputError(
@@ -54,8 +54,20 @@ def join() -> None:
             "hosts of a TPU VM slice, by srun or mpirun, or give --coordinator, "
             "--num_processes and --process_id"
         ) from error
-    # JAX's notifier of preemption has taken it over, and would swallow it.
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Meanwhile the system ends the process, since Python's handlers wait for what does
+    not return; afterwards they are set again, as JAX's notifier of preemption has taken
+    SIGTERM over and would swallow it."""
+    numbers = signal.SIGTERM, signal.SIGINT
+    handlers = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
 
 
 def _patience() -> dict[str, Any]:
@@ -81,7 +93,8 @@ def _explicit() -> dict[str, Any]:
         )
     if FLAGS.distributed:
         raise InputError("--distributed and --coordinator exclude each other")
-    if not re.fullmatch(r"\S+:\d{1,5}", FLAGS.coordinator):
+    address = re.fullmatch(r"\S+:(\d{1,5})", FLAGS.coordinator)
+    if address is None or not 0 < int(address[1]) < 1 << 16:
         raise InputError(
             f"--coordinator={FLAGS.coordinator}: not an address; host:port, such as "
             "localhost:12345"

@@ -68,7 +68,11 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_enum("dtype", "float32", DTYPES, "of weights and activations")
 flags.DEFINE_integer(
-    "batch_tokens", 0, "tokens in a batch; 0: what suits the device", lower_bound=0
+    "batch_tokens",
+    0,
+    "tokens in a batch; 0: what suits the device",
+    lower_bound=0,
+    upper_bound=2**31 - 1,
 )
 flags.DEFINE_string(
     "mesh", "", "devices for rows and for parts of a model, such as data:4,model:2 "

@@ -49,7 +49,8 @@ def parse(text: str) -> Axes | None:
         name, _, size = part.strip().partition(":")
         if name not in AXES or name in sizes:
             raise InputError(f"--mesh={text}: no place for {part!r}; {_FORM}")
-        if not (size.isascii() and size.isdigit() and int(size)):
+        number = size.isascii() and size.isdigit() and len(size) < 10
+        if not (number and int(size)):
             raise InputError(f"--mesh={text}: {size!r} is no number from 1 on; {_FORM}")
         sizes[name] = int(size)
     return Axes(**sizes) if sizes else None
@@ -67,8 +68,8 @@ def check(axes: Axes | None) -> None:
     if not fits:
         raise InputError(
             f"--mesh=data:{axes.data},model:{axes.model} asks for {axes.devices} "
-            f"devices of {there}; data times model must be {there}, or leave the flag "
-            "out"
+            f"devices of {there}; data times model must be "
+            f"{'' if hosts.several() else 'at most '}{there}, or leave the flag out"
         )
 
 

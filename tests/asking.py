@@ -91,15 +91,24 @@ def generated(seed: int) -> Question:
     return question(query, options, story)
 
 
+def one_batch(encoded: Sequence[scoring.Encoded]) -> scoring.Planned:
+    """All questions in one batch, whatever that takes of padding."""
+    many = 600  # rows: a second batch would have as many again, for nothing
+    (planned,) = scoring.plan(encoded, 1 << 20, rows_multiple=many)
+    rows = sum(len(question.rows) for question in encoded)
+    shape = dataclasses.replace(planned.shape, rows=rows)
+    return dataclasses.replace(planned, shape=shape)
+
+
 def option_scores(
     model: Model,
     encoded: Sequence[scoring.Encoded],
     protocol: str,
     batch_tokens: int = 1 << 20,
-    rows_multiple: int = 1,
+    planned: Sequence[scoring.Planned] = (),
 ) -> np.ndarray:
     """Planned, stacked and scored; (question, option), in the order of `encoded`."""
-    planned = scoring.plan(encoded, batch_tokens, rows_multiple=rows_multiple)
+    planned = planned or scoring.plan(encoded, batch_tokens)
     scores = np.full((len(encoded), len(encoded[0].terms)), np.nan, np.float32)
     for one in planned:
         batch = scoring.batch(encoded, one, model.config, protocol)

@@ -143,7 +143,9 @@ def test_one_compilation_and_one_trace_per_shape(loaded, scorers):
     methods = ("magnitude", "random")
     points = sweep(model, questions, methods, (0.3, 0.6, 0.9), PROTOCOLS, **reading)
     assert len(list(points)) == 2 * 2 * 4
-    assert [scorer.compilations for scorer in scorers] == [len(shapes)]
+    assert [scorer.compilations for scorer in scorers] == [
+        len(plan.shapes) for plan in plans
+    ]
     assert sum(calls.values()) == len(shapes)
 
 

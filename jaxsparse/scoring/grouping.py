@@ -25,7 +25,9 @@ TOKENS_ONLY = Operations(token=1, pair=0, scored=0, encoder_token=1)
 
 MOST_SHAPES = 12  # and so compilations, of one model under one protocol
 MOST_PADDING = 0.15  # of the tokens computed, where groups can be chosen so
-COMPILATION = 0.5  # of a full batch's operations; on CPUs both take 1 to 3 seconds
+# What a compilation weighs on a CPU, where it takes a second or more: what two cores do
+# meanwhile, or half of a full batch of a large model, which takes longer to compile.
+COMPILATION, OF_A_BATCH = 1e11, 0.5  # operations, fraction
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Budget:
         if jax.default_backend() != "cpu":
             return math.inf
         dearest = max(self.operations.token, self.operations.encoder_token)
-        return COMPILATION * self.tokens * dearest
+        return max(COMPILATION, OF_A_BATCH * self.tokens * dearest)
 
     @property
     def in_tokens(self) -> "Budget":

@@ -98,7 +98,7 @@ def test_a_sweep_takes_all_levels_one_or_several_at_a_time(saved):
     for at_once in 1, 2:
         ours = Ours.of(model, 4096, at_once)
         prepared = ours.prepare([ASKED[0].question])
-        scorer, seen = ours.sweep_scorer(), []
+        scorer, seen = ours.sweep_scorer(prepared), []
         score = scorer.score
 
         def watched(*arguments, score=score, seen=seen):

@@ -258,7 +258,11 @@ def test_run_json_says_how_to_make_it_again(ended, place):
     assert second["directory"] == str(place / "other" / "gpt2")
     assert second["digest"] == load_model(second["directory"]).digest
     assert second["digest"] != facts["models"]["gpt2"]["digest"]
-    assert facts["settings"]["batch_tokens"] > 0  # what it was, not "what suits"
+    for model in facts["models"].values():
+        assert model["batch_tokens"] > 0  # what it was, not "what suits"
+        for computed in model["computed"].values():
+            assert computed["levels_at_once"] == 1
+            assert computed["compilations"] == computed["shapes"] > 0
     assert (facts["questions"], facts["malformed"]) == (6, [])
     assert {"jax", "flax", "transformers"} <= facts["versions"].keys()
     assert facts["devices"]

@@ -45,7 +45,9 @@ def test_gradients_are_those_of_every_position(variant, loaded):
 
     found, expected = (jax.grad(loss)(model.params, where) for where in (False, True))
     for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+        # Of sums that cancel, what is left is as exact as their parts.
+        largest = float(jnp.abs(other).max())
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * max(largest, 1))
 
 
 def products(jaxpr, times=1):

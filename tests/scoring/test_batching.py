@@ -117,7 +117,7 @@ def test_what_costs_more_is_padded_less():
     members = [
         encoded(0, "causal", [(500, 1, scored)], 1) for scored in [8] * 64 + [64] * 64
     ]
-    cheap, dear = (Operations(token=1, pair=0, scored=n) for n in (0, 100))
+    cheap, dear = (Operations(token=10**6, pair=0, scored=n) for n in (0, 10**9))
     assert len({batch.shape for batch in plan(members, 4096, cheap)}) == 1
     assert len({batch.shape for batch in plan(members, 4096, dear)}) == 2
 

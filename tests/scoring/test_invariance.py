@@ -38,9 +38,6 @@ CLOSE = {"rtol": 1e-5, "atol": 0}
 every_way = pytest.mark.parametrize(("variant", "protocol"), WAYS)
 
 
-ONE_BATCH = 600  # rows: a second batch would have as many again, for nothing
-
-
 @pytest.fixture(scope="module")
 def together(load):
     """(variant, protocol) -> the cases encoded, and their scores in one batch."""
@@ -49,10 +46,8 @@ def together(load):
     def score(variant: str, protocol: str):
         model = load(variant).model
         encoded = [case.encode(model, protocol) for case in CASES]
-        assert len(scoring.plan(encoded, 1 << 20, rows_multiple=ONE_BATCH)) == 1
-        return encoded, asking.option_scores(
-            model, encoded, protocol, rows_multiple=ONE_BATCH
-        )
+        planned = [asking.one_batch(encoded)]
+        return encoded, asking.option_scores(model, encoded, protocol, planned=planned)
 
     return score
 
@@ -210,7 +205,7 @@ def shapes_within(jaxpr):
 def test_only_scored_positions_reach_the_vocabulary(load, variant, protocol):
     model = load(variant).model
     encoded = [Asked(generated(seed)).encode(model, protocol) for seed in (2, 5)]
-    [planned] = scoring.plan(encoded, 1 << 20, rows_multiple=ONE_BATCH)
+    planned = asking.one_batch(encoded)
     batch = scoring.batch(encoded, planned, model.config, protocol)
     score = functools.partial(scoring.option_scores, model.apply)
     jaxpr = jax.make_jaxpr(score)(model.params, batch)
