@@ -81,7 +81,7 @@ BAD_FLAGS = {
     "examples": (["--num_examples=-1"], ["--num_examples=-1", "non-negative"]),
     "examples word": (["--num_examples=ten"], ["--num_examples", "ten"]),
     "levels": (["--levels_at_once=-1"], ["--levels_at_once=-1", "non-negative"]),
-    "batch": (["--batch_tokens=-5"], ["--batch_tokens=-5", "non-negative"]),
+    "batch": (["--batch_tokens=-5"], ["--batch_tokens=-5", "range"]),
     "seed": (["--seed=99999999999999999999"], ["--seed"]),
     "mesh": (["--mesh=data:8"], ["--mesh=data:8", "asks for 8 devices of 1;"]),
     "mesh of nothing": (["--mesh=data:0"], ["--mesh=data:0", "from 1 on", "model:2"]),
