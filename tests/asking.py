@@ -93,7 +93,7 @@ def generated(seed: int) -> Question:
 
 def one_batch(encoded: Sequence[scoring.Encoded]) -> scoring.Planned:
     """All questions in one batch, whatever that takes of padding."""
-    many = 600  # rows: a second batch would have as many again, for nothing
+    many = 4096  # rows: a second batch would have as many again, for nothing
     (planned,) = scoring.plan(encoded, 1 << 20, rows_multiple=many)
     rows = sum(len(question.rows) for question in encoded)
     shape = dataclasses.replace(planned.shape, rows=rows)
@@ -104,11 +104,14 @@ def option_scores(
     model: Model,
     encoded: Sequence[scoring.Encoded],
     protocol: str,
-    batch_tokens: int = 1 << 20,
-    planned: Sequence[scoring.Planned] = (),
+    batch_tokens: int | None = None,
 ) -> np.ndarray:
-    """Planned, stacked and scored; (question, option), in the order of `encoded`."""
-    planned = planned or scoring.plan(encoded, batch_tokens)
+    """Planned, in one batch unless told otherwise, stacked and scored; (question,
+    option), in the order of `encoded`."""
+    if batch_tokens is None:
+        planned = [one_batch(encoded)]
+    else:
+        planned = scoring.plan(encoded, batch_tokens)
     scores = np.full((len(encoded), len(encoded[0].terms)), np.nan, np.float32)
     for one in planned:
         batch = scoring.batch(encoded, one, model.config, protocol)

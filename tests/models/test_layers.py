@@ -32,7 +32,7 @@ def test_read_where_scored(variant, scored, loaded):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", ["gpt2", "electra-generator"])
 def test_gradients_are_those_of_every_position(variant, loaded):
     model = loaded(variant)
     made = rows.inputs(model.family, rows.random_rows(model.config.vocab, 10))

@@ -46,8 +46,7 @@ def together(load):
     def score(variant: str, protocol: str):
         model = load(variant).model
         encoded = [case.encode(model, protocol) for case in CASES]
-        planned = [asking.one_batch(encoded)]
-        return encoded, asking.option_scores(model, encoded, protocol, planned=planned)
+        return encoded, asking.option_scores(model, encoded, protocol)
 
     return score
 

@@ -13,7 +13,7 @@ from jaxsparse.scoring.grouping import MOST_SHAPES
 def encoded(name, protocol):
     model = open_model(name)
     questions = cbt.read("bundled", None, None).questions
-    some = cbt.select(questions, 200)
+    some = cbt.select(questions, 100)
     return model, [
         scoring.encode(one, model.tokenizer, model.config, protocol) for one in some
     ]
@@ -25,7 +25,7 @@ def encoded(name, protocol):
 def test_less_than_a_fifth_is_padding(name, protocol, tokens):
     model, questions = encoded(name, protocol)
     operations = model.family.operations(model.config)
-    for count in (24, 48, 100, 200):
+    for count in (24, 48, 100):
         some = questions[:: len(questions) // count][:count]
         batches = scoring.plan(some, tokens, operations)
         assert scoring.padding(some, batches) < 0.2, count
