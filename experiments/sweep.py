@@ -168,7 +168,7 @@ def computed_note(computed: Sequence[Computed]) -> str:
     """What was spent beside the questions."""
     padding = [what.padding for what in computed]
     return (
-        f"{sum(what.compilations for what in computed)} compilations in "
+        f"compilations: {sum(what.compilations for what in computed)} in "
         f"{sum(what.compile_seconds for what in computed):.1f} s; of the tokens "
         f"computed up to {max(padding):.0%} were padding"
     )
