@@ -7,13 +7,6 @@ import shutil
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Hundreds of tiny programs are compiled here, and each runs once: a third of the time
-# was LLVM's. Set XLA_FLAGS, also to nothing, to have the compiler as users have it.
-os.environ["XLA_FLAGS"] = os.environ.get(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true "
-    "--xla_cpu_use_fusion_emitters=false",
-)
 
 import jax
 import jaxtyping

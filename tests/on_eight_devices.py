@@ -21,7 +21,9 @@ from tests import tiny
 BOTH = "data:4,model:2"  # where two levels go at once, too
 TRIED = [
     ("gpt2", "data:8"),
+    ("gpt2", "model:8"),
     ("gpt2", BOTH),
+    ("electra-generator-projected", "data:8"),
     ("electra-generator-projected", BOTH),
     ("t5", "model:8"),
     ("t5", BOTH),

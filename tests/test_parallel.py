@@ -15,7 +15,7 @@ from jaxsparse.parallel import Axes, leaf_spec, parse
 from jaxsparse.types import InputError
 
 ROOT = Path(__file__).parents[1]
-EIGHT = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+EIGHT = "--xla_force_host_platform_device_count=8"
 
 
 def test_on_eight_devices():

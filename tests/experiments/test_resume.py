@@ -70,7 +70,7 @@ def contents(out: Path) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("models", "kills", "more"),
     [
-        (("gpt2",), 4, "--levels_at_once=2"),
+        (("gpt2",), 6, "--levels_at_once=2"),
         pytest.param(("gpt2", "electra"), 60, "--batch_tokens=130", marks=SLOW),
     ],
 )
