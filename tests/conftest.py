@@ -52,6 +52,8 @@ jax.tree_util.register_dataclass = _register_unchecked
 jaxtyping.install_import_hook("jaxsparse", "beartype.beartype")
 
 from jaxsparse import load_model  # noqa: E402
+from jaxsparse import sweep as sweep_module  # noqa: E402
+from jaxsparse.evaluation import Scorer  # noqa: E402
 from tests import tiny  # noqa: E402
 
 
@@ -86,3 +88,16 @@ def copied(saved, tmp_path):
         return Path(shutil.copytree(saved(variant), tmp_path / "copied" / variant))
 
     return copy
+
+
+@pytest.fixture
+def scorers(monkeypatch):
+    """The scorers that sweeps make."""
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Scorer(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(sweep_module, "Scorer", make)
+    return made

@@ -9,9 +9,8 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxsparse import hosts, parallel, trees
-from jaxsparse import sweep as sweep_module
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import Scorer, prepare
+from jaxsparse.evaluation import prepare
 from jaxsparse.model import load, load_model, open_model, untie
 from jaxsparse.parallel import Axes
 from jaxsparse.scoring import PROTOCOLS
@@ -53,18 +52,6 @@ def small_leaves_too():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "SMALL", 64)
         yield
-
-
-@pytest.fixture
-def scorers(monkeypatch):
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Scorer(*args, **kwargs))
-        return made[-1]
-
-    monkeypatch.setattr(sweep_module, "Scorer", make)
-    return made
 
 
 @pytest.fixture(scope="module")

@@ -67,19 +67,6 @@ def counting(model, calls):
     return dataclasses.replace(model, apply=apply)
 
 
-@pytest.fixture
-def scorers(monkeypatch):
-    """The scorers that sweeps make."""
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Scorer(*args, **kwargs))
-        return made[-1]
-
-    monkeypatch.setattr(sweep_module, "Scorer", make)
-    return made
-
-
 @pytest.mark.parametrize(
     ("variant", "at_once"),  # of 5 levels: 2 and 3 leave a remainder, 9 is too many
     [
