@@ -1,5 +1,7 @@
 """Statistics of right and wrong answers."""
 
+import functools
+import itertools
 from collections.abc import Sequence
 from itertools import count, pairwise
 from math import sqrt
@@ -64,64 +66,120 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     return tuple(np.minimum(adjusted, 1).tolist())
 
 
-# The two bootstraps are stratified: each class keeps its number of questions. Drawing n
-# of its n answers with replacement and counting each kind is one multinomial draw (of
-# two kinds, a binomial one), so we draw the counts.
+def difference_interval(
+    gained: int, lost: int, questions: int, level: float = 0.95
+) -> tuple[float, float]:
+    """The score interval of a difference in accuracy on the same questions (low, high),
+    as fractions: (gained - lost) / questions, and what the data do not exclude.
+
+    A difference is inside if a score test of it, at 1 - `level`, does not reject it.
+    Unlike a bootstrap's or Wald's, it has a width where no answer differs: four
+    questions that both answer alike exclude no loss below a half. Of the one-sided
+    bound at 95 %, `level` is 0.9.
+
+    Args:
+        gained: questions that only the first of the two gets right.
+        lost: questions that only the second gets right.
+
+    Raises:
+        ValueError: no questions, counts that are not among them, or a level that is not
+            between 0 and 1.
+
+    Source: Tango (1998), "Equivalence test and confidence interval for the difference
+    in proportions for the paired-sample design".
+    """
+    if questions < 1 or min(gained, lost) < 0 or gained + lost > questions:
+        raise ValueError(f"{gained} gained and {lost} lost of {questions} questions")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1; got {level}")
+    z = float(norm.isf((1 - level) / 2))
+    low = _lowest_difference(gained, lost, questions, z)
+    return low, -_lowest_difference(lost, gained, questions, z)
+
+
+def _lowest_difference(gained: int, lost: int, questions: int, z: float) -> float:
+    """The difference, below the one observed, whose score statistic is `z`."""
+    n = questions
+
+    def excess(difference: float) -> float:
+        """Above 0 where the statistic is above `z`: the difference is rejected."""
+        # The share of questions lost that is most likely under this difference.
+        b = (2 * n - gained + lost) * difference - gained - lost
+        root = sqrt(max(b**2 + 8 * n * lost * difference * (1 - difference), 0.0))
+        share = (root - b) / (4 * n)
+        variance = n * (2 * share + difference * (1 - difference))
+        return gained - lost - n * difference - z * sqrt(max(variance, 0.0))
+
+    if lost == n:
+        return -1.0
+    # Just below the observed difference: there both terms can vanish at once.
+    below = (gained - lost) / n - 1e-9
+    return float(root_scalar(excess, bracket=(-1, below), xtol=1e-12).root)
+
+
+# The bootstraps draw counts: drawing n of n things with replacement and counting each
+# kind is one multinomial draw (of two kinds, a binomial one).
 
 
 def class_mean_interval(
     correct: Bool[np.ndarray, " question"], classes: Sequence[str], seed: int = 0
-) -> tuple[float, float, float]:
-    """The mean over classes of their accuracies, and its 95 % interval: (mean, low,
+) -> tuple[float, tuple[float, float] | None]:
+    """The mean over classes of their accuracies, and its 95 % interval: mean, (low,
     high), as fractions. Each class weighs the same, however many questions it has.
 
-    The interval is a stratified percentile bootstrap: the same for the same seed, and
-    in whichever order the questions stand. Where a class is all right or all wrong, it
-    adds no width.
+    The interval is a stratified percentile bootstrap, in which each class keeps its
+    number of questions: the same for the same seed, and in whichever order the
+    questions stand. A class that is all right or all wrong adds no width. None where
+    that cannot be taken for precision: a class has one question, or all classes are so.
 
     Raises:
         ValueError: no questions, or not one class for each.
 
     Source: Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapter 13.
     """
-    labels = _labels(classes, len(correct))
+    labels = _labels("class", classes, len(correct))
     totals, right = np.bincount(labels), np.bincount(labels, correct)
+    mean = float((right / totals).mean(-1))
+    if totals.min() < 2 or not np.any((right > 0) & (right < totals)):
+        return mean, None
     drawn = _generator(seed).binomial(
         totals, right / totals, size=(RESAMPLES, len(totals))
     )
-    low, high = _percentiles((drawn / totals).mean(-1))
-    return float((right / totals).mean(-1)), low, high
+    return mean, _percentiles((drawn / totals).mean(-1))
 
 
-def paired_difference(
-    correct: Bool[np.ndarray, " question"],
-    dense: Bool[np.ndarray, " question"],
-    classes: Sequence[str],
-    seed: int = 0,
-) -> tuple[float, float, float]:
-    """The accuracy less the dense one over all questions, pooled, and its 95 %
-    interval: (difference, low, high), as fractions.
+def cluster_interval(
+    correct: Bool[np.ndarray, " question"], stories: Sequence[str], seed: int = 0
+) -> tuple[float, float] | None:
+    """The 95 % interval of the accuracy over all questions, as fractions (low, high),
+    where questions of one story stand or fall together.
 
-    A question's difference is -1 (lost), 0 or 1 (gained); these are what the bootstrap
-    of `class_mean_interval` resamples here, so that both answers to a question stay
-    together.
+    A percentile bootstrap over whole stories, drawn with replacement; the same for the
+    same seed, and in whichever order the questions stand. None where all stories are
+    answered equally well, or there is but one: a bootstrap would have no width.
 
     Raises:
-        ValueError: no questions, or not one class for each.
+        ValueError: no questions, or not one story for each.
 
-    Source: Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapter 13.
+    Source: Davison and Hinkley (1997), "Bootstrap Methods and their Application",
+    section 3.8.
     """
-    labels = _labels(classes, len(correct))
-    totals = np.bincount(labels)
-    gained = np.bincount(labels, correct & ~dense)
-    lost = np.bincount(labels, dense & ~correct)
-    kinds = np.stack([gained, lost, totals - gained - lost], -1)
-    drawn = _generator(seed).multinomial(
-        totals, kinds / totals[:, None], size=(RESAMPLES, len(totals))
-    )
-    net = (drawn[..., 0] - drawn[..., 1]).sum(-1)
-    low, high = _percentiles(net / len(correct))
-    return float((gained - lost).sum() / len(correct)), low, high
+    labels = _labels("story", stories, len(correct))
+    totals, right = np.bincount(labels), np.bincount(labels, correct)
+    if np.ptp(right / totals) == 0:
+        return None
+    drawn = _stories_drawn(len(totals), seed)
+    return _percentiles((drawn @ right) / (drawn @ totals))
+
+
+@functools.lru_cache(maxsize=8)
+def _stories_drawn(stories: int, seed: int) -> Float[np.ndarray, "resample story"]:
+    """How often each story is drawn. Every point of a table draws the same, so it is
+    kept; with thousands of stories there are fewer resamples, to save memory."""
+    resamples = RESAMPLES if stories <= 2_000 else 999
+    chances = np.full(stories, 1 / stories)
+    drawn = _generator(seed).multinomial(stories, chances, size=resamples)
+    return drawn.astype(np.float32)
 
 
 def fewest_significant(alpha: float = 0.05) -> int:
@@ -173,23 +231,22 @@ def detectable_difference(
     return float(root_scalar(excess, bracket=(0, changed), xtol=1e-12).root)
 
 
-def kept_for_free(sparsities: Sequence[float], below: Sequence[bool]) -> float:
-    """The largest sparsity up to which no accuracy is significantly below dense.
+def holds_up_to(sparsities: Sequence[float], holds: Sequence[bool]) -> float:
+    """The largest sparsity at which, and at every smaller one, something holds: that no
+    loss is detected, say, or that a large one is excluded. 0.0 where it holds not even
+    at the first, or there is none.
 
-    `below` says which are. One of them ends it even if a larger sparsity is not:
-    pruning more does not mend what pruning less has broken, so a curve that dips and
-    comes back came back by luck. 0.0 where even the first is below, or there is none.
+    The first exception ends it even if it holds again at a larger sparsity: pruning
+    more does not mend what pruning less has broken.
 
     Raises:
-        ValueError: sparsities that do not ascend, or not one of `below` for each.
+        ValueError: sparsities that do not ascend, or not one of `holds` for each.
     """
-    _check_curve(sparsities, below)
-    kept = 0.0
-    for sparsity, is_below in zip(sparsities, below, strict=True):
-        if is_below:
-            break
-        kept = float(sparsity)
-    return kept
+    _check_curve(sparsities, holds)
+    held = itertools.takewhile(
+        lambda point: point[1], zip(sparsities, holds, strict=True)
+    )
+    return max((float(sparsity) for sparsity, _ in held), default=0.0)
 
 
 def half_life(
@@ -218,14 +275,16 @@ def half_life(
     return None
 
 
-def _labels(classes: Sequence[str], questions: int) -> Int[np.ndarray, " question"]:
-    """Each question's class as a number; numbered by name."""
-    if not questions or len(classes) != questions:
+def _labels(
+    kind: str, names: Sequence[str], questions: int
+) -> Int[np.ndarray, " question"]:
+    """Each question's class or story as a number; numbered by name."""
+    if not questions or len(names) != questions:
         raise ValueError(
-            f"a bootstrap needs a class for each of one or more questions; got "
-            f"{len(classes)} classes and {questions} questions"
+            f"a bootstrap needs a {kind} for each of one or more questions; got "
+            f"{len(names)} for {questions} questions"
         )
-    return np.unique(np.asarray(classes), return_inverse=True)[1]
+    return np.unique(np.asarray(names), return_inverse=True)[1]
 
 
 def _generator(seed: int) -> np.random.Generator:

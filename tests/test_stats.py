@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from jaxsparse.stats import (
     class_mean_interval,
+    cluster_interval,
     detectable_difference,
+    difference_interval,
     fewest_significant,
     half_life,
+    holds_up_to,
     holm,
-    kept_for_free,
     mcnemar,
-    paired_difference,
     wilson,
 )
 
@@ -119,13 +120,6 @@ def _answers(counts=CLASSES):
     return np.array([row[1] for row in rows]), [row[2] for row in rows]
 
 
-def _two():
-    """1,500 answers of a model and of the dense one, and their classes: 90 gained, all
-    in the smaller class, and 210 lost."""
-    correct, dense = _pair(90, 210, 600)
-    return correct, dense, ["CN"] * 100 + ["NE"] * 1_400
-
-
 def _scipy_bootstrap(samples, statistic, paired=False):
     found = scipy.stats.bootstrap(
         samples,
@@ -154,7 +148,7 @@ def test_class_mean_interval_is_scipys_of_many_samples():
         return sum(one.mean(axis) for one in drawn) / len(drawn)
 
     theirs, error = _scipy_bootstrap(samples, mean)
-    estimate, *interval = class_mean_interval(correct, classes)
+    estimate, interval = class_mean_interval(correct, classes)
     assert estimate == pytest.approx((30 / 40 + 10 / 25 + 12 / 60) / 3)
     _assert_same_interval(interval, theirs, error)
 
@@ -162,38 +156,9 @@ def test_class_mean_interval_is_scipys_of_many_samples():
 @pytest.mark.parametrize(("right", "total"), [(3, 10), (70, 100), (990, 1000)])
 def test_class_mean_interval_of_one_class_is_binomial(right, total):
     """Percentiles of Binomial(n, k/n), but for one step of 1/n by chance."""
-    _, *interval = class_mean_interval(*_answers({"CN": (total, right)}))
+    _, interval = class_mean_interval(*_answers({"CN": (total, right)}))
     exact = scipy.stats.binom.ppf((0.025, 0.975), total, right / total) / total
     assert interval == pytest.approx(exact, abs=1.001 / total)
-
-
-def test_paired_difference_is_scipys_of_pairs():
-    correct, dense, _ = _two()
-
-    def difference(ours, theirs, axis):
-        return ours.mean(axis) - theirs.mean(axis)
-
-    theirs, error = _scipy_bootstrap(
-        (correct.astype(float), dense.astype(float)), difference, paired=True
-    )
-    estimate, *interval = paired_difference(correct, dense, ["CN"] * len(correct))
-    assert estimate == pytest.approx(-120 / 1_500)
-    _assert_same_interval(interval, theirs, error)
-
-
-def test_paired_difference_of_classes_is_resampling_within_each():
-    correct, dense, classes = _two()
-    differences = correct.astype(int) - dense.astype(int)
-    rng = np.random.default_rng(6)
-    sums = np.zeros(9_999)
-    for name in ("CN", "NE"):
-        own = differences[np.array(classes) == name]
-        sums += own[rng.integers(own.size, size=(sums.size, own.size))].sum(1)
-    drawn = sums / len(classes)
-    estimate, *interval = paired_difference(correct, dense, classes)
-    assert estimate == pytest.approx(-120 / 1_500)
-    _assert_same_interval(interval, np.percentile(drawn, (2.5, 97.5)), drawn.std())
-    assert drawn.std() < 0.9 * differences.std() / sqrt(1_500)  # as classes differ
 
 
 GROUPS = st.dictionaries(
@@ -204,59 +169,153 @@ GROUPS = st.dictionaries(
 
 
 @given(GROUPS)
-@example({"CN": (3, 0), "NE": (7, 7), "V": (9, 9)})  # no width: a mean of 2/3, exactly
-def test_intervals_hold_their_estimate(groups):
+@example({"CN": (3, 0), "NE": (7, 7), "V": (9, 9)})  # a mean of 2/3, exactly
+@example({"CN": (1, 1), "NE": (40, 7)})  # one question tells nothing of its class
+def test_a_class_mean_has_an_interval_where_a_bootstrap_can_give_one(groups):
     correct, classes = _answers(groups)
-    estimate, low, high = class_mean_interval(correct, classes)
-    assert 0 <= low <= estimate <= high <= 1
-    constant = all(right in (0, total) for total, right in groups.values())
-    assert (low == high) == constant
+    estimate, interval = class_mean_interval(correct, classes)
+    alone = any(total == 1 for total, _ in groups.values())
+    if alone or all(right in (0, total) for total, right in groups.values()):
+        assert interval is None
+    else:
+        low, high = interval
+        assert 0 <= low <= estimate <= high <= 1
+        assert low < high
 
-    dense = np.roll(correct, 1)  # as many right
-    estimate, low, high = paired_difference(correct, dense, classes)
-    assert -1 <= low <= estimate <= high <= 1
+
+STORIES = {"a": (30, 25), "b": (30, 5), "c": (12, 9), "d": (28, 14), "e": (40, 22)}
 
 
-def test_the_difference_from_itself_is_nothing_and_swaps_its_sign():
-    correct, dense, classes = _two()
-    assert paired_difference(correct, correct, classes) == (0, 0, 0)
-    assert paired_difference(np.zeros(4, bool), np.ones(4, bool), ["V"] * 4) == (
-        (-1, -1, -1)
+def test_a_cluster_interval_is_resampling_whole_stories():
+    correct, stories = _answers(
+        {f"{n}{k}": v for k in range(6) for n, v in STORIES.items()}
     )
-    estimate, low, high = paired_difference(correct, dense, classes)
-    swapped, low_swapped, high_swapped = paired_difference(dense, correct, classes)
-    assert (swapped, low < estimate < high < 0 < low_swapped) == (-estimate, True)
-    _assert_same_interval(
-        (-high_swapped, -low_swapped), (low, high), (high - low) / 3.92
-    )
+    members = [np.flatnonzero(np.array(stories) == name) for name in sorted({*stories})]
+    rng = np.random.default_rng(6)
+    drawn = []
+    for _ in range(9_999):
+        chosen = [members[n] for n in rng.integers(len(members), size=len(members))]
+        drawn.append(correct[np.concatenate(chosen)].mean())
+    interval = cluster_interval(correct, stories)
+    _assert_same_interval(interval, np.percentile(drawn, (2.5, 97.5)), np.std(drawn))
+    # Stories differ more than their questions would by chance.
+    low, high = wilson(int(correct.sum()), len(correct))
+    assert interval[1] - interval[0] > 1.2 * (high - low)
 
 
-def test_a_seed_gives_the_same_interval_in_any_order_of_questions():
-    correct, classes = _answers()
+@pytest.mark.parametrize("counts", [{"a": (9, 4)}, {"a": (9, 0), "b": (3, 0)}])
+def test_there_is_no_cluster_interval_without_stories_that_differ(counts):
+    assert cluster_interval(*_answers(counts)) is None
+
+
+def test_a_cluster_interval_of_thousands_of_stories_is_wilsons():
+    """One question a story: what clusters them changes nothing."""
+    correct = np.arange(4_000) % 4 == 0
+    low, high = cluster_interval(correct, [str(n) for n in range(4_000)])
+    error = (high - low) / 3.92
+    assert (low, high) == pytest.approx(wilson(1_000, 4_000), abs=0.6 * error)
+
+
+@pytest.mark.parametrize(
+    ("interval", "answers"),
+    [(class_mean_interval, _answers()), (cluster_interval, _answers(STORIES))],
+)
+def test_a_seed_gives_the_same_interval_in_any_order_of_questions(interval, answers):
+    correct, names = answers
     order = np.random.default_rng(7).permutation(len(correct))
-    mixed, its_classes = correct[order], [classes[index] for index in order]
-    ours = class_mean_interval(correct, classes, seed=3)
-    assert class_mean_interval(mixed, its_classes, seed=3) == ours
-    assert class_mean_interval(correct, classes, seed=4) != ours
-
-    dense = ~correct
-    ours = paired_difference(correct, dense, classes, seed=3)
-    assert paired_difference(mixed, dense[order], its_classes, seed=3) == ours
-    others = {paired_difference(correct, dense, classes, seed) for seed in range(9)}
-    assert len(others) > 1  # some agree: it moves in steps of 1/125
+    mixed, its_names = correct[order], [names[index] for index in order]
+    ours = interval(correct, names, seed=3)
+    assert interval(mixed, its_names, seed=3) == ours
+    others = {interval(correct, names, seed) for seed in range(9)}
+    assert len(others) > 1
 
 
-@pytest.mark.parametrize(("questions", "classes"), [(0, 0), (2, 1), (1, 2)])
-def test_bootstraps_refuse_questions_without_a_class(questions, classes):
-    correct, names = np.zeros(questions, bool), ["CN"] * classes
-    with pytest.raises(
-        ValueError, match=f"{classes} classes and {questions} questions"
-    ):
-        class_mean_interval(correct, names)
-    with pytest.raises(
-        ValueError, match=f"{classes} classes and {questions} questions"
-    ):
-        paired_difference(correct, correct, names)
+@pytest.mark.parametrize(("questions", "names"), [(0, 0), (2, 1), (1, 2)])
+@pytest.mark.parametrize("interval", [class_mean_interval, cluster_interval])
+def test_bootstraps_refuse_questions_without_a_name(interval, questions, names):
+    correct, named = np.zeros(questions, bool), ["CN"] * names
+    with pytest.raises(ValueError, match=f"got {names} for {questions} questions"):
+        interval(correct, named)
+
+
+# Paired differences
+
+
+def _score_statistic(gained, lost, n, difference):
+    """Tango's: the difference observed less the one supposed, over its standard error
+    where the share of lost questions is the likeliest under it; found by trying."""
+
+    def unlikelihood(share):
+        chances = np.array([share + difference, share, 1 - 2 * share - difference])
+        counts = np.array([gained, lost, n - gained - lost])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return -np.sum(np.where(counts, counts * np.log(chances), 0))
+
+    bounds = max(0.0, -difference), (1 - difference) / 2
+    share = scipy.optimize.minimize_scalar(
+        unlikelihood, bounds=bounds, method="bounded", options={"xatol": 1e-12}
+    ).x
+    variance = (2 * share + difference - difference**2) / n
+    return ((gained - lost) / n - difference) / sqrt(variance)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "n"),
+    [(40, 20, 160), (1, 12, 48), (0, 5, 30), (3, 0, 9), (17, 17, 500), (1, 1, 2)],
+)
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_difference_intervals_end_where_the_score_test_rejects(gained, lost, n, level):
+    low, high = difference_interval(gained, lost, n, level)
+    z = scipy.stats.norm.isf((1 - level) / 2)
+    assert _score_statistic(gained, lost, n, low) == pytest.approx(z, abs=1e-4)
+    assert _score_statistic(gained, lost, n, high) == pytest.approx(-z, abs=1e-4)
+    assert -1 <= low < (gained - lost) / n < high <= 1
+
+
+@pytest.mark.parametrize(("n", "bound"), [(4, 0.4035), (51, 0.0504), (52, 0.0495)])
+def test_agreeing_answers_exclude_no_small_loss(n, bound):
+    """z² / (n + z²), by hand: with no answer that differs, 52 exclude 5 points."""
+    z = scipy.stats.norm.isf(0.05)
+    low, high = difference_interval(0, 0, n, level=0.9)
+    assert -low == high == pytest.approx(z**2 / (n + z**2), abs=1e-9)
+    assert high == pytest.approx(bound, abs=1e-4)
+
+
+PAIRS = st.integers(1, 3_000).flatmap(
+    lambda n: st.integers(0, n).flatmap(
+        lambda gained: st.tuples(
+            st.just(gained), st.integers(0, n - gained), st.just(n)
+        )
+    )
+)
+
+
+@given(PAIRS)
+@example((0, 48, 48))
+@example((48, 0, 48))
+@example((0, 0, 1))
+def test_difference_intervals_hold_the_difference_and_swap_their_sign(pair):
+    gained, lost, n = pair
+    low, high = difference_interval(gained, lost, n)
+    assert -1 <= low <= (gained - lost) / n <= high <= 1
+    assert low < high
+    assert difference_interval(lost, gained, n) == (-high, -low)
+    inner_low, inner_high = difference_interval(gained, lost, n, level=0.9)
+    assert low <= inner_low <= inner_high <= high
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ((0, 0, 0), "0 questions"),
+        ((3, 3, 5), "3 gained and 3 lost of 5"),
+        ((-1, 0, 5), "-1 gained"),
+        ((1, 1, 5, 1.0), "level must lie"),
+    ],
+)
+def test_difference_interval_refuses(arguments, match):
+    with pytest.raises(ValueError, match=match):
+        difference_interval(*arguments)
 
 
 # What a number of questions can find
@@ -355,34 +414,34 @@ def test_detectable_difference_refuses(arguments, match):
 
 
 @pytest.mark.parametrize(
-    ("below", "kept"),
+    ("holds", "up_to"),
     [
-        ([False, False, False], 0.9),
-        ([False, False, True], 0.6),
-        ([False, True, False], 0.3),  # a dip counts, though the curve comes back
-        ([True, False, False], 0.0),
+        ([True, True, True], 0.9),
+        ([True, True, False], 0.6),
+        ([True, False, True], 0.3),  # a dip counts, though the curve comes back
+        ([False, True, True], 0.0),
     ],
 )
-def test_kept_for_free_ends_at_the_first_that_is_below(below, kept):
-    assert kept_for_free([0.3, 0.6, 0.9], below) == kept
+def test_what_holds_ends_at_the_first_exception(holds, up_to):
+    assert holds_up_to([0.3, 0.6, 0.9], holds) == up_to
 
 
-def test_kept_for_free_without_a_point_is_nothing():
-    assert kept_for_free([], []) == 0.0
+def test_nothing_holds_without_a_point():
+    assert holds_up_to([], []) == 0.0
 
 
 @pytest.mark.parametrize(
-    ("sparsities", "below", "match"),
+    ("sparsities", "holds", "match"),
     [
-        ([0.5, 0.3], [False, False], "ascend"),
-        ([0.5, 0.5], [False, False], "ascend"),
-        ([0.5, float("nan")], [False, False], "ascend"),
-        ([0.5], [False, False], "1 sparsities for 2"),
+        ([0.5, 0.3], [True, True], "ascend"),
+        ([0.5, 0.5], [True, True], "ascend"),
+        ([0.5, float("nan")], [True, True], "ascend"),
+        ([0.5], [True, True], "1 sparsities for 2"),
     ],
 )
-def test_kept_for_free_refuses(sparsities, below, match):
+def test_holds_up_to_refuses(sparsities, holds, match):
     with pytest.raises(ValueError, match=match):
-        kept_for_free(sparsities, below)
+        holds_up_to(sparsities, holds)
 
 
 def test_half_life_by_hand():

@@ -22,14 +22,15 @@ from jaxsparse.report.results import (
     RECIPE_COLUMNS,
     Result,
 )
-from jaxsparse.report.tables import all_tables
+from jaxsparse.report.tables import all_tables, findings
 from jaxsparse.types import InputError
 from jaxsparse.whole import whole_file
 
 RESULT_COLUMNS: tuple[str, ...] = (
     *RECIPE_COLUMNS,
     "questions", "correct", "accuracy", "ci_low", "ci_high", "dense_accuracy",
-    "p_vs_dense", "truncated", "ties", "seconds", "questions_per_second",
+    "p_vs_dense", "cluster_low", "cluster_high", "truncated", "ties", "seconds",
+    "questions_per_second",
 )  # fmt: skip
 LAYER_COLUMNS = (
     "model", "method", "pattern", "scope", "prunable", "seed", "sparsity", "finetuned",
@@ -77,8 +78,16 @@ def check_replaceable(out: Path, names: Sequence[str] = FILES) -> None:
             raise InputError(f"{path} is in the way and is not a file; move it")
 
 
-def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
+def write(
+    out: Path,
+    results: Sequence[Result],
+    run: Mapping[str, Any],
+    margin: float | None = None,
+) -> None:
     """Writes all files of a run into the directory `out`.
+
+    Args:
+        margin: a loss, as a fraction, of which it is said where more is excluded.
 
     Raises:
         OSError: one could not be written; then the old ones are all there still.
@@ -98,8 +107,9 @@ def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
             pq.write_table(question_table(results[0].questions), file)
         write_csv(to["results.csv"], RESULT_COLUMNS, result_rows(results))
         write_csv(to["layers.csv"], LAYER_COLUMNS, layer_rows(results))
-        tables = all_tables(results)
-        markdown = text.markdown(tables, run, ["accuracy.png"])
+        tables = all_tables(results, margin)
+        said = findings(results, margin)
+        markdown = text.markdown(tables, run, ["accuracy.png"], said)
         to["report.md"].write_text(markdown, encoding="utf-8")
         page = explorer.page(results, tables, [run["command"]], run["notes"])
         to["report.html"].write_text(page, encoding="utf-8")

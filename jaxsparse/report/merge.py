@@ -13,7 +13,7 @@ from jaxsparse.report import explorer, pictures, text
 from jaxsparse.report.files import RESULT_COLUMNS, result_rows, write_csv
 from jaxsparse.report.reading import Run
 from jaxsparse.report.results import Result
-from jaxsparse.report.tables import all_tables
+from jaxsparse.report.tables import all_tables, findings
 from jaxsparse.types import InputError
 from jaxsparse.whole import held, made, whole_file
 
@@ -31,13 +31,17 @@ class Merged:
 
     results: tuple[Result, ...]
     notes: tuple[str, ...]  # what was renamed, or left out
+    margin: float | None  # a loss, as a fraction; it is said where more is excluded
 
 
-def merge(runs: Sequence[Run]) -> Merged:
+def merge(runs: Sequence[Run], margin: float | None = None) -> Merged:
     """Puts the points of all runs side by side.
 
     A model is told by its content: two of one name get their run's name, and a point
     that several runs have is taken from the first.
+
+    Args:
+        margin: None takes that of the runs if they have one margin, else none.
 
     Raises:
         InputError: the runs asked different questions.
@@ -66,7 +70,14 @@ def merge(runs: Sequence[Run]) -> Merged:
     ]
     if repeated:
         notes.append(f"points in more than one run, taken from the first: {repeated}")
-    return Merged(_with_dense_first(results.values()), tuple(dict.fromkeys(notes)))
+    margins = dict.fromkeys(run.margin for run in runs)
+    if margin is None and len(margins) > 1:
+        said = [f"{100 * one:g}" if one is not None else "none" for one in margins]
+        notes.append(f"runs of other margins ({', '.join(said)}): none is applied here")
+    elif margin is None:
+        (margin,) = margins
+    points = _with_dense_first(results.values())
+    return Merged(points, tuple(dict.fromkeys(notes)), margin)
 
 
 def _check_same_questions(first: Run, other: Run) -> None:
@@ -166,7 +177,8 @@ def _write(
     out: Path, merged: Merged, command: str, runs: Sequence[Run], questions: int
 ) -> tuple[str, ...]:
     drawn = pictures.figures(merged.results)
-    tables = all_tables(merged.results)
+    tables = all_tables(merged.results, merged.margin)
+    said = findings(merged.results, merged.margin)
     commands = [command, *(str(run.facts["command"]) for run in runs)]
     names = [
         name
@@ -178,7 +190,7 @@ def _write(
         write_csv(to["results.csv"], RESULT_COLUMNS, result_rows(merged.results))
         shown = [f"{name}.png" for name in drawn]
         run = {"command": command, "notes": merged.notes}
-        markdown = text.markdown(tables, run, shown)
+        markdown = text.markdown(tables, run, shown, said)
         to["report.md"].write_text(markdown, encoding="utf-8")
         page = explorer.page(merged.results, tables, commands, merged.notes, questions)
         to["report.html"].write_text(page, encoding="utf-8")

@@ -37,6 +37,11 @@ class Run:
     def questions(self) -> tuple[Question, ...]:
         return self.results[0].questions
 
+    @property
+    def margin(self) -> float | None:
+        """The run's --margin as a fraction; none in runs of older versions."""
+        return self.facts.get("settings", {}).get("margin")
+
 
 def read(directory: Path) -> Run:
     """The results of a run, from its files.
@@ -72,6 +77,9 @@ def _check_facts(facts: Any) -> None:
         raise TypeError("command in run.json is no text")
     if not all(isinstance(note, str) for note in facts["notes"]):
         raise TypeError("notes in run.json are no texts")
+    margin = facts.get("settings", {}).get("margin")
+    if margin is not None and not 0 <= margin <= 1:
+        raise ValueError("margin in run.json is no fraction")
 
 
 def _questions(path: Path) -> Iterator[Question]:
@@ -107,8 +115,8 @@ def _results(
     for number, (recipe, rows) in enumerate(points):
         part = predictions.slice(number * len(questions), len(questions))
         first = part.slice(0, 1).to_pylist()[0]
-        same = [name for name in _KEYS if str(first[name]) != recipe[name]]
-        if same or part["question_id"].to_pylist() != ids:
+        others = [name for name in _KEYS if _as_text(first[name]) != recipe[name]]
+        if others or part["question_id"].to_pylist() != ids:
             raise ValueError(f"point {number + 1} differs between its files")
         scores = _lists(part["scores"], len(questions))
         correct = _correct(part, scores, questions)
@@ -126,6 +134,11 @@ def _results(
             accuracies=tuple(rows),
             matrices=tuple(layers.get(_layer_key(recipe), ())),
         )
+
+
+def _as_text(value: Any) -> str:
+    """As a csv file has it."""
+    return "" if value is None else str(value)
 
 
 def _correct(
@@ -192,12 +205,20 @@ def _points(path: Path) -> Iterator[tuple[dict[str, str], list[Accuracy]]]:
         raise ValueError(f"{path.name} ends in the middle of a point")
 
 
+# Empty where there is none; the last two are missing in runs of older versions.
+_OPTIONAL = ("p_vs_dense", "cluster_low", "cluster_high")
+
+
 def _accuracy(row: Mapping[str, str]) -> Accuracy:
-    types = get_type_hints(Accuracy)
-    del types["p_vs_dense"]
-    values = {name: of_type(row[name]) for name, of_type in types.items()}
-    p_value = row["p_vs_dense"]
-    return Accuracy(**values, p_vs_dense=float(p_value) if p_value else None)
+    values: dict[str, Any] = {
+        name: of_type(row[name])
+        for name, of_type in get_type_hints(Accuracy).items()
+        if name not in _OPTIONAL
+    }
+    for name in _OPTIONAL:
+        value = row.get(name)
+        values[name] = float(value) if value else None
+    return Accuracy(**values)
 
 
 def _layers(path: Path) -> dict[tuple[str, ...], list[MatrixSparsity]]:

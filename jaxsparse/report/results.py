@@ -103,6 +103,12 @@ class Result:
         return tuple(question.word_class for question in self.questions)
 
     @property
+    def stories(self) -> int:
+        """How many stories the questions come from; 0 where that is not known."""
+        known = {question.story for question in self.questions}
+        return 0 if "" in known else len(known)
+
+    @property
     def split(self) -> str:
         """The split of the questions; several are joined by +."""
         return "+".join(dict.fromkeys(question.split for question in self.questions))
@@ -162,7 +168,8 @@ class Labels:
         self._curves = list(dict.fromkeys(result.curve for result in results))
 
     def _differs(self, value: Any) -> bool:
-        return len({value(curve) for curve in self._curves}) > 1
+        """Whether it does for two curves; None is of curves that have no such thing."""
+        return len({value(curve) for curve in self._curves} - {None}) > 1
 
     def way(self, asking: Asking) -> str:
         """How the model was asked: its protocol, and what else is not the same for all
@@ -183,6 +190,10 @@ class Labels:
     def asking(self, asking: Asking) -> str:
         return f"{asking.model} · {self.way(asking)}"
 
+    def curve(self, curve: Curve) -> str:
+        """The curve among all of the report."""
+        return f"{curve.asking.model} · {self.line(curve)}"
+
     def method(self, curve: Curve) -> str:
         """How the model was pruned, by as much as tells it from the others."""
         recipe = curve.recipe
@@ -190,7 +201,8 @@ class Labels:
         for name in "scope", "prunable", "pattern", "seed":
             if self._differs(lambda other, name=name: getattr(other.recipe, name)):
                 value = getattr(recipe, name)
-                said.append(f"seed {value}" if name == "seed" else value)
+                if value is not None:  # a method that draws nothing has no seed
+                    said.append(f"seed {value}" if name == "seed" else value)
         if curve.finetuned:
             said.append("fine-tuned")
         return ", ".join(said)

@@ -1,16 +1,26 @@
-"""What the statistics say of a table: each point against dense, baselines, what is kept
-for free, and what so many questions can tell at all."""
+"""What the statistics say of a table: each point against dense, models against one
+another, baselines, and what so many questions can tell at all."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxsparse import cbt, stats
 from jaxsparse.cbt import Question
-from jaxsparse.report.results import POOLED, Asking, Curve, Result, by_curve, dense_of
+from jaxsparse.report.results import (
+    POOLED,
+    Asking,
+    Curve,
+    Result,
+    by_asking,
+    by_curve,
+    dense_of,
+)
 
 ALPHA = 0.05
+ONE_SIDED = 1 - 2 * ALPHA  # level of the two-sided interval with that bound
 
 
 @dataclass(frozen=True)
@@ -24,17 +34,22 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A point against dense, on the same questions."""
+    """One point against another, on the same questions."""
 
-    difference: Interval  # accuracy less dense accuracy, paired bootstrap
+    difference: Interval  # its accuracy less the other's, Tango's score interval
+    largest_loss: float  # by Tango's one-sided 95 % bound; a fraction, below 0 a gain
     changed: float  # share of questions that only one of the two gets right
     p: float  # exact McNemar
     adjusted: float  # the same, by Holm within the table
 
     @property
+    def significant(self) -> bool:
+        return self.adjusted < ALPHA
+
+    @property
     def below(self) -> bool:
-        """Whether it is significantly below dense."""
-        return self.adjusted < ALPHA and self.difference.value < 0
+        """Whether it is significantly below the other."""
+        return self.significant and self.difference.value < 0
 
 
 @dataclass(frozen=True)
@@ -42,22 +57,53 @@ class Row:
     """One point of a table."""
 
     result: Result
-    class_mean: Interval  # stratified bootstrap
+    class_mean: float
+    class_mean_interval: tuple[float, float] | None  # stratified bootstrap
     versus_dense: Comparison | None  # None for dense itself
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What one method leaves of a model; sparsities.
+class Loss:
+    """What a curve has lost against dense, and what may be lost and not be seen.
 
-    Where dense is not above chance, nothing can be lost, and the rest says nothing.
+    Where dense is not above chance, nothing can be lost; where no loss could be
+    significant, none is found: then the rest says nothing.
     """
 
     curve: Curve
+    dense: Result
+    points: tuple[tuple[float, Comparison], ...]  # sparsity, ascending and above 0
     above_chance: bool  # whether dense is, by its interval
-    free: float  # the largest not significantly below dense, nor any before it
-    largest: float  # that was asked for
+    could_be_significant: bool  # whether any loss could, with so many answers right
+    undetected: float  # the largest sparsity up to which no loss is significant, or 0
     half: float | None  # where half of the dense accuracy above chance is gone
+
+    @property
+    def says_something(self) -> bool:
+        return self.above_chance and self.could_be_significant
+
+    @property
+    def largest(self) -> float:
+        """The largest sparsity asked for."""
+        return self.points[-1][0]
+
+    @property
+    def hidden(self) -> float:
+        """The largest loss that the intervals allow up to `undetected`, a fraction; 0
+        where they exclude any."""
+        lows = [one.difference.low for at, one in self.points if at <= self.undetected]
+        return max([0.0, *(-low for low in lows)])
+
+    @property
+    def first_detected(self) -> tuple[float, Comparison] | None:
+        """The smallest sparsity at which a loss is significant."""
+        return next((point for point in self.points if point[1].below), None)
+
+    def excluded_up_to(self, margin: float) -> float:
+        """The largest sparsity at which, and at every smaller one asked for, a loss of
+        more than `margin`, a fraction, is excluded; 0 where there is none."""
+        holds = [one.largest_loss <= margin for _, one in self.points]
+        return stats.holds_up_to([at for at, _ in self.points], holds)
 
 
 @dataclass(frozen=True)
@@ -75,7 +121,7 @@ class Summary:
 
     asking: Asking
     rows: tuple[Row, ...]  # dense once
-    kept: tuple[Kept, ...]
+    losses: tuple[Loss, ...]
     fewest: float  # the smallest loss that can be significant, a fraction
     changed: float  # the largest share of changed answers at a point
     # The smallest loss that is found 4 times in 5 where so many answers change, by the
@@ -91,62 +137,127 @@ def summarise(asking: Asking, results: Sequence[Result]) -> Summary:
     """
     dense = dense_of(results, asking)
     points = [one for one in results if one.sparsity or one.curve.finetuned]
-    compared = _compare(points, dense) if dense else {}
+    compared = compare([(one, dense) for one in points]) if dense else ()
+    by_point = dict(zip(points, compared, strict=bool(dense)))
     rows = tuple(
         Row(
             one,
-            Interval(*stats.class_mean_interval(one.correct, one.classes)),
-            compared.get(one),
+            *stats.class_mean_interval(one.correct, one.classes),
+            by_point.get(one),
         )
         for one in results
         if one is dense or one in points
     )
     questions = len(results[0].questions)
-    changed = max((one.changed for one in compared.values()), default=0.0)
+    changed = max((one.changed for one in compared), default=0.0)
+    strictest = ALPHA / max(len(points), 1)
     return Summary(
         asking=asking,
         rows=rows,
-        kept=tuple(_kept(points, dense, compared)) if dense else (),
+        losses=tuple(_losses(by_point, dense, strictest)) if dense else (),
         fewest=stats.fewest_significant(ALPHA) / questions,
         changed=changed,
-        detectable=stats.detectable_difference(
-            questions, changed, ALPHA / max(len(points), 1)
-        ),
+        detectable=stats.detectable_difference(questions, changed, strictest),
     )
 
 
-def _compare(points: Sequence[Result], dense: Result) -> dict[Result, Comparison]:
-    p_values = [stats.mcnemar(one.correct, dense.correct) for one in points]
-    return {
-        one: Comparison(
-            Interval(*stats.paired_difference(one.correct, dense.correct, one.classes)),
-            float(np.mean(one.correct != dense.correct)),
-            p,
-            adjusted,
+def compare(pairs: Sequence[tuple[Result, Result]]) -> tuple[Comparison, ...]:
+    """Each first against its second, corrected for the number of pairs."""
+    p_values = [stats.mcnemar(one.correct, other.correct) for one, other in pairs]
+    return tuple(
+        _comparison(one, other, p, adjusted)
+        for (one, other), p, adjusted in zip(
+            pairs, p_values, stats.holm(p_values), strict=True
         )
-        for one, p, adjusted in zip(points, p_values, stats.holm(p_values), strict=True)
-    }
+    )
 
 
-def _kept(
-    points: Sequence[Result], dense: Result, compared: dict[Result, Comparison]
-) -> Iterator[Kept]:
+def _comparison(one: Result, other: Result, p: float, adjusted: float) -> Comparison:
+    questions = len(one.correct)
+    gained = int(np.count_nonzero(one.correct & ~other.correct))
+    lost = int(np.count_nonzero(other.correct & ~one.correct))
+    low, high = stats.difference_interval(gained, lost, questions)
+    bound, _ = stats.difference_interval(gained, lost, questions, ONE_SIDED)
+    return Comparison(
+        difference=Interval((gained - lost) / questions, low, high),
+        largest_loss=-bound,
+        changed=(gained + lost) / questions,
+        p=p,
+        adjusted=adjusted,
+    )
+
+
+def _losses(
+    compared: Mapping[Result, Comparison], dense: Result, strictest: float
+) -> Iterator[Loss]:
     """For every curve, from dense on."""
     chance = cbt.chance(dense.questions)
-    for curve, members in by_curve(points):
+    fewest = stats.fewest_significant(strictest)
+    for curve, members in by_curve(list(compared)):
         pruned = [one for one in members if one.sparsity]
         if not pruned:
             continue
         sparsities = [one.sparsity for one in pruned]
+        points = tuple((one.sparsity, compared[one]) for one in pruned)
         accuracies = [one.pooled.accuracy for one in (dense, *pruned)]
-        below = [compared[one].below for one in pruned]
-        yield Kept(
-            curve,
-            dense.pooled.ci_low > chance,
-            stats.kept_for_free(sparsities, below),
-            sparsities[-1],
-            stats.half_life([0.0, *sparsities], accuracies, chance),
+        yield Loss(
+            curve=curve,
+            dense=dense,
+            points=points,
+            above_chance=dense.pooled.ci_low > chance,
+            could_be_significant=dense.pooled.correct >= fewest,
+            undetected=stats.holds_up_to(
+                sparsities, [not one.below for _, one in points]
+            ),
+            half=stats.half_life([0.0, *sparsities], accuracies, chance),
         )
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two models at the same point, asked the same questions in the same way."""
+
+    one: Result
+    other: Result
+    comparison: Comparison  # of `one` against `other`
+
+
+def contests(results: Sequence[Result]) -> tuple[tuple[Contest, ...], ...]:
+    """Every two models that were asked alike, at every point both have; dense once.
+
+    Returns:
+        the contests of each protocol, context and detokenizer; Holm's correction is
+        over all of one of them.
+    """
+    groups: dict[tuple, list[tuple[Result, Result]]] = {}
+    points = {(one.asking, *_place(one)): one for one in results}
+    askings = [asking for asking, _ in by_asking(results)]
+    for first, second in itertools.combinations(askings, 2):
+        how = (first.protocol, first.context, first.detokenize)
+        if first.model == second.model or how != (
+            second.protocol, second.context, second.detokenize,
+        ):  # fmt: skip
+            continue
+        groups.setdefault(how, []).extend(
+            (one, points[second, *place])
+            for (asking, *place), one in points.items()
+            if asking == first and (second, *place) in points
+        )
+    return tuple(
+        tuple(
+            Contest(*pair, compared)
+            for pair, compared in zip(pairs, compare(pairs), strict=True)
+        )
+        for pairs in groups.values()
+        if pairs
+    )
+
+
+def _place(one: Result) -> tuple:
+    """Where a point stands on its curve, and which curve that is; dense is on all."""
+    if not one.sparsity and not one.curve.finetuned:
+        return None, False, 0.0
+    return one.curve.recipe, one.curve.finetuned, one.sparsity
 
 
 def baselines(questions: Sequence[Question]) -> tuple[Baseline, ...]:

@@ -4,27 +4,47 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxsparse.report.claims import findings, within
 from jaxsparse.report.results import Labels, Result
-from jaxsparse.report.tables import Table, legend, overview, summaries_of, tables
+from jaxsparse.report.summary import Summary
+from jaxsparse.report.tables import (
+    Table,
+    costs,
+    legend,
+    overview,
+    summaries_of,
+    tables,
+)
 
 COLUMNS = 100  # of a terminal
 # What a terminal has no room for; report.md has it.
 NOT_IN_TERMINAL = {
-    "achieved", "total", "class mean", "class mean CI", "difference CI", "p", "ties",
+    "achieved", "total", "class mean", "class mean CI", "difference CI", "stories CI",
+    "loss at most", "p", "ties",
 }  # fmt: skip
 LONGEST_NAME = 44
 
 
 def markdown(
-    tables: Sequence[Table], run: Mapping[str, Any], pictures: Sequence[str]
+    tables: Sequence[Table],
+    run: Mapping[str, Any],
+    pictures: Sequence[str],
+    findings: Sequence[str],
 ) -> str:
     """report.md.
 
     Args:
         run: has the `command` that made it, and `notes`.
         pictures: names of files beside it.
+        findings: sentences, the shortest answer first.
     """
     lines = ["# Accuracy against sparsity", "", f"    {run['command']}", ""]
+    lines += [
+        _escaped(findings[0]),
+        "",
+        *(f"- {_escaped(said)}" for said in findings[1:]),
+        "",
+    ]
     lines += [f"{line}\n" for line in run["notes"]]
     for picture in pictures:
         lines += [f"![{picture.rpartition('.')[0]} against sparsity]({picture})", ""]
@@ -41,19 +61,66 @@ def markdown(
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    escaped = [cell.replace("|", "\\|").replace("<", "&lt;") for cell in cells]
-    return f"| {' | '.join(escaped)} |"
+    return f"| {' | '.join(map(_escaped, cells))} |"
 
 
-def terminal(results: Sequence[Result], columns: int = COLUMNS) -> str:
-    """The tables in plain text, no line longer than `columns`; the overview last."""
-    points = tables(summaries_of(results), Labels(results))
-    shown = [_narrowed(table) for table in points]
-    blocks = [_plain(table, columns) for table in shown]
-    blocks += [_plain(part, columns) for part in _parts(overview(results), columns)]
-    lines = [line for block in blocks for line in ("", *block)]
-    said = legend(name for table in shown for name in table.header)
-    return "\n".join([*lines, "", textwrap.fill(said, columns)])
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def terminal(
+    results: Sequence[Result],
+    margin: float | None = None,
+    verbose: bool = False,
+    columns: int = COLUMNS,
+) -> str:
+    """The report in plain text, no line longer than `columns`.
+
+    First what fits a screen: the accuracy of each curve at each sparsity, and what it
+    shows. `verbose` adds every table of points, with what its columns mean.
+
+    Args:
+        margin: a loss, as a fraction, of which it is said where more is excluded.
+    """
+    labels, summaries = Labels(results), summaries_of(results)
+    said = findings(summaries, labels, margin)
+    blocks = [_plain(part, columns) for part in _parts(overview(results), columns)]
+    blocks.append(_filled(said[:1], columns))
+    if margin is not None:
+        blocks.append(_filled(_on_margin(summaries, labels, margin), columns))
+    if verbose:
+        blocks += _details(said[1:], summaries, labels, margin, columns)
+    return "\n".join(line for block in blocks for line in ("", *block))
+
+
+def _on_margin(
+    summaries: Sequence[Summary], labels: Labels, margin: float
+) -> Iterator[str]:
+    for summary in summaries:
+        for loss in summary.losses:
+            if loss.says_something:
+                yield f"{labels.curve(loss.curve)}: {within(loss, margin)}"
+
+
+def _details(
+    findings: Sequence[str],
+    summaries: Sequence[Summary],
+    labels: Labels,
+    margin: float | None,
+    columns: int,
+) -> Iterator[list[str]]:
+    """What does not fit a screen: all sentences, all tables, their legend."""
+    yield _filled(findings, columns)
+    points = [_narrowed(table) for table in tables(summaries, labels, margin)]
+    if any(summary.losses for summary in summaries):
+        for part in _parts(costs(summaries, labels, margin), columns):
+            yield _plain(part, columns)
+    yield from (_plain(table, columns) for table in points)
+    yield _filled([legend(name for table in points for name in table.header)], columns)
+
+
+def _filled(texts: Iterable[str], columns: int) -> list[str]:
+    return [textwrap.fill(text, columns) for text in texts]
 
 
 def _narrowed(table: Table) -> Table:
@@ -95,9 +162,7 @@ def _plain(table: Table, columns: int) -> list[str]:
     # The first column gives way: it is the one with names.
     spare = columns - sum(widths[1:]) - 2 * (len(widths) - 1)
     widths[0] = min(widths[0], max(spare, 8))
-    title, *notes = [
-        textwrap.fill(text, columns) for text in (table.title, *table.notes)
-    ]
+    title, *notes = _filled((table.title, *table.notes), columns)
     return [title, *(_line(row, widths) for row in cells), *notes]
 
 

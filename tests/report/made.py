@@ -22,7 +22,7 @@ def question(number, word_class):
     name = f"{word_class}-test-{number}"
     story = (*("Hush !",) * 18, f"It is {number} in {word_class} .", "THE end of the .")
     return Question(
-        story, "A XXXXX .", OPTIONS, "Zoë", word_class, id=name, story="Hush"
+        story, "A XXXXX .", OPTIONS, "Zoë", word_class, id=name, story=f"Hush {number}"
     )
 
 
@@ -44,6 +44,7 @@ def scores(correct, questions=8):
 def curve(
     correct, model="one", method="magnitude", protocol="cloze", *,
     questions=QUESTIONS, digest="0123", finetuned=False, scope="matrix", context="full",
+    seed=7,
 ):  # fmt: skip
     """The points of one curve: sparsity -> how many of the first answers are right.
 
@@ -59,7 +60,7 @@ def curve(
     for sparsity, right in correct.items():
         point = dense if sparsity == 0 else scores(right, len(questions))
         yield Result(
-            curve=Curve(asking, Recipe(method, scope, seed=7), finetuned),
+            curve=Curve(asking, Recipe(method, scope, seed=seed), finetuned),
             digest=digest,
             sparsity=sparsity,
             achieved_sparsity=max(0.0, sparsity - 0.01) if sparsity else 0.0,

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +29,8 @@ from tests.report.made import (
 RESULT_COLUMNS = """
 model, family, protocol, context, detokenize, method, pattern, scope, prunable, dtype,
 seed, sparsity, achieved_sparsity, total_sparsity, finetuned, word_class, split,
-questions, correct, accuracy, ci_low, ci_high, dense_accuracy, p_vs_dense, truncated,
-ties, seconds, questions_per_second
+questions, correct, accuracy, ci_low, ci_high, dense_accuracy, p_vs_dense, cluster_low,
+cluster_high, truncated, ties, seconds, questions_per_second
 """.replace(",", " ").split()
 FILES = [
     "accuracy.png", "layers.csv", "predictions.parquet", "questions.parquet",
@@ -75,7 +76,7 @@ def test_results_are_fractions_and_p_is_empty_for_dense(written):
     recipe = {
         "model": "one", "family": "gpt2", "protocol": "cloze", "context": "full",
         "detokenize": "ptb", "method": "magnitude", "pattern": "unstructured",
-        "scope": "matrix", "prunable": "blocks", "dtype": "bfloat16", "seed": "7",
+        "scope": "matrix", "prunable": "blocks", "dtype": "bfloat16", "seed": "",
         "finetuned": "False", "word_class": "all", "split": "test", "questions": "8",
         "dense_accuracy": "0.375", "truncated": "4", "ties": "0", "seconds": "9.0",
     }  # fmt: skip
@@ -91,6 +92,33 @@ def test_results_are_fractions_and_p_is_empty_for_dense(written):
     for row in dense, pruned:
         assert 0 < float(row["ci_low"]) < float(row["accuracy"])
         assert float(row["accuracy"]) < float(row["ci_high"]) < 1
+    # Of the two stories' questions 3 and 0 of 4 are right, then 4 and 2.
+    assert (dense["cluster_low"], dense["cluster_high"]) == ("0.0", "0.75")
+    assert (pruned["cluster_low"], pruned["cluster_high"]) == ("0.5", "1.0")
+
+
+def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_path):
+    """Its magnitude had a seed, and there were no intervals over stories."""
+    out = Path(shutil.copytree(written, tmp_path / "old"))
+    rows = read_csv(out / "results.csv")
+    for row in rows:
+        del row["cluster_low"], row["cluster_high"]
+        row["seed"] = "7"
+    with (out / "results.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(rows)
+    predictions = pa.parquet.read_table(out / "predictions.parquet")
+    seeds = pa.array([7] * predictions.num_rows, pa.int64())
+    at = predictions.schema.get_field_index("seed")
+    pa.parquet.write_table(
+        predictions.set_column(at, "seed", seeds), out / "predictions.parquet"
+    )
+    old, new = report.read(out), report.read(written)
+    assert [one.curve for one in old.results] == [one.curve for one in new.results]
+    assert {one.pooled.cluster_low for one in old.results} == {None}
+    merged = report.merge([new, old])
+    assert len(merged.results) == len(new.results)  # the same points, not twice
 
 
 def test_predictions_have_designs_columns_and_types(written):
@@ -163,7 +191,7 @@ def test_questions_can_be_asked_again(written):
     assert not reading.malformed
     assert [one.digest for one in reading.questions] == [q.digest for q in QUESTIONS]
     assert [one.word_class for one in reading.questions] == [*WORD_CLASSES] * 2
-    assert {one.story for one in reading.questions} == {"Hush"}
+    assert {one.story for one in reading.questions} == {"Hush 1", "Hush 2"}
 
 
 # Read again
@@ -179,7 +207,7 @@ def test_a_run_without_stories_is_read(written, tmp_path):
 
 def test_what_is_read_is_what_was_written(written):
     run = report.read(written)
-    assert {question.story for question in run.questions} == {"Hush"}
+    assert {question.story for question in run.questions} == {"Hush 1", "Hush 2"}
     expected = list(results_of(methods=("magnitude", "random")))
     assert run.facts == RUN
     assert len(run.results) == len(expected) == 4

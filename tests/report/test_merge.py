@@ -17,9 +17,13 @@ from tests.report.made import QUESTIONS, curve, questions_of
 PICTURES = {"accuracy.png", "accuracy.svg", "classes.png", "classes.svg"}
 
 
-def run(name, *curves, notes=()):
+def run(name, *curves, notes=(), margin=None):
     results = tuple(result for one in curves for result in one)
-    facts = {"command": f"./run.sh --out={name}", "notes": list(notes)}
+    facts = {
+        "command": f"./run.sh --out={name}",
+        "notes": list(notes),
+        "settings": {"margin": margin},
+    }
     return Run(Path("runs") / name, facts, results)
 
 
@@ -55,6 +59,31 @@ def test_points_of_one_curve_come_together_in_order():
     assert merged.notes == (
         "one left out", "points in more than one run, taken from the first: 1",
     )  # fmt: skip
+
+
+def test_a_report_has_its_own_margin_or_that_of_all_its_runs():
+    one, same = (run(name, curve({0.0: 5}), margin=0.05) for name in "ab")
+    other, none = run("c", curve({0.0: 5}), margin=0.02), run("d", curve({0.0: 5}))
+    assert report.merge([one, same]).margin == 0.05
+    assert report.merge([one, other], 0.1).margin == 0.1
+    for runs, said in (([one, other], "5, 2"), ([one, none], "5, none")):
+        merged = report.merge(runs)
+        assert merged.margin is None
+        note = f"runs of other margins ({said}): none is applied here"
+        assert note in merged.notes
+
+
+def test_seeds_of_a_method_that_draws_nothing_are_one():
+    runs = [
+        run(str(seed), curve({0.0: 5, 0.5: 3}, seed=seed),
+            curve({0.0: 5, 0.5: 2}, method="random", seed=seed))
+        for seed in (3, 4)
+    ]  # fmt: skip
+    merged = report.merge(runs)
+    seeds = [(one.curve.recipe.method, one.curve.recipe.seed) for one in merged.results]
+    assert (
+        seeds == [("magnitude", None)] * 2 + [("random", 3)] * 2 + [("random", 4)] * 2
+    )
 
 
 def test_models_are_told_by_their_content():

@@ -8,7 +8,7 @@ import pytest
 from jaxsparse import stats
 from jaxsparse.cbt import Question
 from jaxsparse.report.results import by_asking
-from jaxsparse.report.summary import baselines, summarise
+from jaxsparse.report.summary import baselines, contests, summarise
 from tests.report.made import curve, questions_of
 
 QUESTIONS = questions_of(10)  # 40, the first of them right
@@ -37,7 +37,10 @@ def test_every_point_is_compared_with_dense_on_the_same_questions():
         assert compared.changed == (30 - correct) / 40
         assert compared.difference.value == (correct - 30) / 40
         low, high = compared.difference.low, compared.difference.high
-        assert low < (correct - 30) / 40 < high <= 0
+        lost = 30 - correct
+        assert (low, high) == stats.difference_interval(0, lost, 40)
+        bound, _ = stats.difference_interval(0, lost, 40, level=0.9)
+        assert compared.largest_loss == -bound < -low
     p_values = [row.versus_dense.p for row in pruned]
     adjusted = [row.versus_dense.adjusted for row in pruned]
     assert adjusted == list(stats.holm(p_values))
@@ -59,36 +62,99 @@ def test_the_mean_over_classes_weighs_classes_the_same():
     other = [question for question in QUESTIONS if question.word_class == "P"]
     few = (*one[:10], *other[:2])
     (row,) = summary_of(curve({0.0: 11}, questions=few)).rows
-    assert row.class_mean.value == (10 / 10 + 1 / 2) / 2
-    assert row.class_mean.low < row.class_mean.value < row.class_mean.high
+    assert row.class_mean == (10 / 10 + 1 / 2) / 2
+    low, high = row.class_mean_interval
+    assert low < row.class_mean < high
     assert row.result.pooled.accuracy == 11 / 12
 
 
-def test_what_is_kept_for_free_and_where_half_is_gone():
+def test_one_question_a_class_has_a_mean_and_no_interval():
+    (row,) = summary_of(curve({0.0: 2}, questions=questions_of(1))).rows
+    assert (row.class_mean, row.class_mean_interval) == (0.5, None)
+
+
+def test_up_to_where_no_loss_is_detected_and_where_half_is_gone():
     shown = points({0.0: 36, 0.1: 37, 0.5: 34, 0.9: 18, 0.99: 4})
     other = points({0.0: 36, 0.5: 30, 0.99: 35}, method="random")
-    magnitude, random = summary_of(shown, other).kept
+    magnitude, random = summary_of(shown, other).losses
     assert (magnitude.curve.recipe.method, random.curve.recipe.method) == (
         "magnitude", "random",
     )  # fmt: skip
-    assert magnitude.above_chance
-    assert (magnitude.free, magnitude.largest) == (0.5, 0.99)
+    assert magnitude.says_something
+    assert (magnitude.undetected, magnitude.largest) == (0.5, 0.99)
+    assert magnitude.first_detected[0] == 0.9
+    # The largest that the intervals up to there allow: that of two lost of 40.
+    assert magnitude.hidden == -stats.difference_interval(0, 2, 40)[0]
     # Half-way between chance, 4 of 40, and dense: 20 of 40, less than the 18 at 0.9.
     assert magnitude.half == pytest.approx(0.5 + 0.4 * (34 - 20) / (34 - 18))
-    assert random.half is None
-    assert random.free == 0.99  # six lost of 40: not significant after correction
+    assert (random.half, random.first_detected) == (None, None)
+    assert random.undetected == 0.99  # six lost of 40: not significant after correction
+
+
+def test_a_margin_is_kept_where_the_bound_is_within_it_and_at_all_before():
+    # The bounds at the four sparsities: 10.4, 17.0, 6.3 and 26.3 points.
+    (loss,) = summary_of(points({0.0: 36, 0.1: 35, 0.3: 33, 0.5: 36, 0.9: 30})).losses
+    bounds = [one.largest_loss for _, one in loss.points]
+    assert bounds[2] < bounds[0] < bounds[1] < bounds[3]
+    assert loss.excluded_up_to(bounds[0]) == 0.1  # 0.5 is good again: by luck
+    assert loss.excluded_up_to(bounds[1]) == 0.5
+    assert loss.excluded_up_to(bounds[3]) == 0.9
+    assert loss.excluded_up_to(bounds[2]) == 0
+    assert (loss.excluded_up_to(0.0), loss.excluded_up_to(1.0)) == (0, 0.9)
+
+
+def test_agreement_on_four_questions_excludes_nothing():
+    four = questions_of(1)
+    (loss,) = summary_of(curve({0.0: 4, 0.5: 4}, questions=four)).losses
+    assert loss.above_chance
+    assert not loss.could_be_significant
+    assert loss.excluded_up_to(0.40) == 0
+    assert loss.excluded_up_to(0.41) == 0.5
+
+
+def test_a_loss_could_be_significant_only_of_enough_right_answers():
+    """Six all lost are, alone; of two points the smaller p is doubled."""
+    alone = [summary_of(points({0.0: n, 0.5: 0})).losses[0] for n in (5, 6)]
+    assert [one.could_be_significant for one in alone] == [False, True]
+    two = [summary_of(points({0.0: n, 0.5: 0, 0.9: 0})).losses[0] for n in (6, 7)]
+    assert [one.could_be_significant for one in two] == [False, True]
 
 
 def test_a_significant_gain_is_no_loss():
-    (kept,) = summary_of(points({0.0: 10, 0.5: 30})).kept
-    assert kept.free == 0.5
+    (loss,) = summary_of(points({0.0: 10, 0.5: 30})).losses
+    assert (loss.undetected, loss.first_detected) == (0.5, None)
+    assert loss.hidden == 0
+    assert loss.excluded_up_to(0.0) == 0.5
 
 
 def test_where_dense_is_at_chance_nothing_can_be_lost():
-    (kept,) = summary_of(points({0.0: 5, 0.5: 1})).kept
-    assert not kept.above_chance
-    (kept,) = summary_of(points({0.0: 12, 0.5: 1})).kept
-    assert kept.above_chance
+    (loss,) = summary_of(points({0.0: 5, 0.5: 1})).losses
+    assert not loss.above_chance
+    (loss,) = summary_of(points({0.0: 12, 0.5: 1})).losses
+    assert loss.above_chance
+
+
+def test_two_models_are_compared_at_every_point_that_both_have():
+    results = [
+        *points({0.0: 36, 0.5: 30, 0.9: 10}),
+        *points({0.0: 36, 0.5: 28}, method="random"),
+        *points({0.0: 20, 0.5: 12, 0.99: 4}, model="two"),
+        *points({0.0: 16}, model="three"),
+        *points({0.0: 4}, model="two", protocol="append"),  # nobody else was asked so
+    ]
+    (group,) = contests(results)
+    named = [
+        (one.one.asking.model, one.other.asking.model, one.one.sparsity)
+        for one in group
+    ]
+    assert named == [("one", "two", 0), ("one", "two", 0.5), ("one", "three", 0),
+                     ("two", "three", 0)]  # fmt: skip
+    differences = [one.comparison.difference.value for one in group]
+    assert differences == [16 / 40, 18 / 40, 20 / 40, 4 / 40]
+    p_values = [one.comparison.p for one in group]
+    right = np.arange(40)
+    assert p_values[1] == stats.mcnemar(right < 30, right < 12)
+    assert [one.comparison.adjusted for one in group] == list(stats.holm(p_values))
 
 
 def test_fine_tuned_points_are_compared_with_the_one_shot_dense_model():
@@ -98,8 +164,8 @@ def test_fine_tuned_points_are_compared_with_the_one_shot_dense_model():
     assert shown == [(False, 0), (False, 0.5), (True, 0), (True, 0.5)]
     differences = [one.versus_dense.difference.value for one in summary.rows[1:]]
     assert differences == [-20 / 40, 8 / 40, 5 / 40]
-    one_shot, finetuned = summary.kept
-    assert (one_shot.free, finetuned.free) == (0, 0.5)
+    one_shot, finetuned = summary.losses
+    assert (one_shot.undetected, finetuned.undetected) == (0, 0.5)
 
 
 def test_what_so_many_questions_can_tell():
@@ -110,7 +176,7 @@ def test_what_so_many_questions_can_tell():
     expected = stats.detectable_difference(40, summary.changed, alpha=0.05 / 2)
     assert summary.detectable == expected
     alone = summary_of(points({0.0: 30}))
-    assert (alone.changed, alone.kept) == (0, ())
+    assert (alone.changed, alone.losses) == (0, ())
     assert alone.rows[0].versus_dense is None
 
 

@@ -1,5 +1,6 @@
 """Tables for people: what they hold, as markdown and within a terminal's width."""
 
+import dataclasses
 import re
 
 import pytest
@@ -34,92 +35,110 @@ def test_a_table_for_each_model_and_protocol_has_dense_once_and_every_point():
 
 def test_tables_say_percent_and_every_statistic():
     (table,) = tables_of(list(results_of()))
+    assert table.header[:9] == (
+        "method", "sparsity", "all", "95 % CI", "stories CI", "difference",
+        "difference CI", "p Holm", "CN",
+    )  # fmt: skip
     values = [dict(zip(table.header, row, strict=True)) for row in table.rows]
     dense, pruned, prior, chance = values
     assert dense == {
         "method": "dense", "sparsity": "0", "achieved": "0.0000", "total": "0.0000",
         "CN": "50.0", "NE": "50.0", "V": "50.0", "P": "0.0", "all": "37.5",
-        "95 % CI": "13.7–69.4", "class mean": "37.5",
+        "95 % CI": "13.7–69.4", "stories CI": "0.0–75.0", "class mean": "37.5",
         "class mean CI": dense["class mean CI"], "difference": "", "difference CI": "",
         "p": "", "p Holm": "", "ties": "0", "seconds": "9.0",
     }  # fmt: skip
     assert pruned == {
         "method": "magnitude", "sparsity": "0.5", "achieved": "0.4900",
         "total": "0.3100", "CN": "100.0", "NE": "100.0", "V": "50.0", "P": "50.0",
-        "all": "75.0", "95 % CI": "40.9–92.9", "class mean": "75.0",
+        "all": "75.0", "95 % CI": "40.9–92.9", "stories CI": "50.0–100.0",
+        "class mean": "75.0",
         "class mean CI": pruned["class mean CI"], "difference": "+37.5",
         "difference CI": pruned["difference CI"],
         "p": "0.25", "p Holm": "0.25", "ties": "0", "seconds": "9.0",
     }  # fmt: skip
     for row in dense, pruned:
         assert re.fullmatch(r"[\d.]+–[\d.]+", row["class mean CI"])
-    assert re.fullmatch(r"\+[\d.]+ to \+[\d.]+", pruned["difference CI"])
+    low, high = stats.difference_interval(3, 0, 8)
+    expected = f"{100 * low:+.1f} to {100 * high:+.1f}".replace("-", "−")
+    assert pruned["difference CI"] == expected
     assert (chance["CN"], chance["all"], chance["p"]) == ("10.0", "10.0", "")
     assert (prior["method"], prior["all"]) == ("most frequent", "0.0")
 
 
-def test_notes_say_what_was_asked_what_is_free_and_what_can_be_told():
+def test_a_margin_adds_the_bound_of_the_loss():
+    results = list(curve({0.0: 36, 0.5: 34, 0.9: 40}, questions=questions_of(10)))
+    (table,) = tables.tables(summaries_of(results), Labels(results), margin=0.2)
+    at = table.header.index("loss at most")
+    bound, _ = stats.difference_interval(0, 2, 40, level=0.9)
+    said = [row[at] for row in table.rows]
+    assert said == ["", f"{-100 * bound:.1f}", "0.0", "", ""]
+
+
+def test_notes_say_what_was_asked_and_what_is_claimed():
     questions = questions_of(10)
     shown = curve({0.0: 36, 0.5: 34, 0.9: 2}, questions=questions)
     (table,) = tables_of(list(shown))
-    asked, kept, told = table.notes
+    asked, *claimed = table.notes
     assert asked == (
-        "40 questions, 20 with sentences dropped to fit; gpt2, bfloat16, scope matrix, "
-        "prunable blocks"
+        "40 questions from 10 stories, 20 with sentences dropped to fit; gpt2, "
+        "bfloat16, scope matrix, prunable blocks"
     )
-    assert kept == (
-        "magnitude: sparsity 0.5 is kept for free; half of what dense has above chance "
-        "is gone at 0.68"
-    )
-    found = f"{100 * stats.detectable_difference(40, 0.85, 0.05 / 2):.1f}"
-    assert told == (
-        "A loss of less than 15.0 points cannot be significant with so many questions; "
-        f"where 85 % of the answers change, as at most here, one of {found} points is "
-        "found four times in five."
-    )
+    assert claimed[0].startswith("magnitude: no loss is detected up to sparsity 0.5;")
+    assert claimed[1].startswith("A loss of less than 15.0 points cannot")
 
 
-def test_notes_of_a_model_at_chance_and_of_one_that_loses_nothing():
-    (table,) = tables_of(list(results_of()))
+def test_zeros_of_the_file_are_said():
+    half = [
+        dataclasses.replace(one, achieved_sparsity=0.5)
+        for one in curve({0.0: 36, 0.3: 36}, questions=questions_of(10))
+    ]
+    (table,) = tables_of(half)
     assert table.notes[1] == (
-        "magnitude: sparsity 0.5 (the largest asked for) is kept for free; half of "
-        "what dense has above chance is gone nowhere"
-    )
-    assert table.notes[2].endswith("not even one as large is found four times in five.")
-    (table,) = tables_of(list(curve({0.0: 1, 0.5: 1})))
-    assert table.notes[1:] == (
-        "magnitude: dense is not above chance, so that there is nothing to lose",
-        "A loss of less than 75.0 points cannot be significant with so many questions.",
+        "The file's own zeros are 50.00 % of the prunable weights: dense has them too, "
+        "and a smaller sparsity prunes nothing more."
     )
 
 
-def test_notes_of_many_questions_and_of_very_few():
-    few = questions_of(1)
-    (table,) = tables_of(list(curve({0.0: 4, 0.5: 0}, questions=few)))
-    assert table.notes[2] == "With so few questions no loss can be significant."
-    many = questions_of(2000)
-    lost = {0.0: 8000, 0.5: 6000, 0.9: 8000}
-    (table,) = tables_of(list(curve(lost, questions=many)))
-    assert table.notes[1].startswith("magnitude: no sparsity is kept for free; half of")
-    assert table.notes[2].startswith("A loss of less than 0.07 points cannot")
-    stars = [row[table.header.index("p Holm")] for row in table.rows[:3]]
-    assert (stars[0], stars[1][-1], stars[2]) == ("", "*", "1")
-
-
-def test_what_is_free_is_a_table_too():
+def test_what_pruning_costs_is_a_table_too():
     questions = questions_of(10)
     results = [
         *curve({0.0: 36, 0.5: 34, 0.9: 2}, questions=questions),
-        *curve({0.0: 36, 0.5: 35}, questions=questions, method="random"),
+        *curve({0.0: 36, 0.5: 36}, questions=questions, method="random"),
+        *curve({0.0: 36, 0.5: 10}, questions=questions, context="query"),
         *curve({0.0: 2, 0.5: 2}, questions=questions, protocol="append"),
     ]
-    changed = 34 / 40
-    found = f"{100 * stats.detectable_difference(40, changed, 0.05 / 3):.1f}"
-    assert tables.free(summaries_of(results), Labels(results)).rows == (
-        ("one · cloze, magnitude", "0.5", "0.68", found),
-        ("one · cloze, random", "0.5", "nowhere", found),
-        ("one · append, magnitude", "at chance", "", ""),
-    )
+    summaries, labels = summaries_of(results), Labels(results)
+    power = f"{100 * stats.detectable_difference(40, 34 / 40, 0.05 / 3):.1f}"
+    query = f"{100 * stats.detectable_difference(40, 26 / 40, 0.05):.1f}"
+    two, none = (-100 * stats.difference_interval(0, n, 40)[0] for n in (2, 0))
+    named = [row[1:] for row in tables.costs(summaries, labels, None).rows]
+    assert named == [
+        ("0.5", f"{two:.1f}", "0.9", "0.68", power),
+        ("0.5", f"{none:.1f}", "none", "none", power),
+        ("none", "", "0.5", "0.31", query),
+        ("at chance", "", "", "", ""),
+    ]
+    table = tables.costs(summaries, labels, 0.1)
+    at = table.header.index("10 excluded up to")
+    assert [row[at] for row in table.rows] == ["none", "0.5", "none", ""]
+    assert len({len(row) for row in (table.header, *table.rows)}) == 1
+
+
+def test_models_are_compared_in_a_table_of_each_protocol():
+    made = all_tables(list(many()))
+    compared = [table for table in made if table.title.startswith("Models")]
+    assert [one.title for one in compared] == [
+        "Models compared · cloze", "Models compared · append",
+    ]  # fmt: skip
+    for table in compared:
+        assert [row[:4] for row in table.rows] == [
+            ("gpt2-medium", "electra-large-discriminator", method, sparsity)
+            for method, sparsity in (
+                ("dense", "0"), ("magnitude", "0.5"), ("random", "0.5"),
+            )
+        ]  # fmt: skip
+        assert {row[4] for row in table.rows} == {"+0.0"}
 
 
 def test_the_overview_has_a_row_for_each_line_of_the_plot_and_the_baselines():
@@ -176,19 +195,25 @@ def test_the_original_layout_is_a_block_for_each_model_with_runtimes():
 
 
 def test_markdown_tables_are_tables_and_notes_are_there():
-    made = text.markdown(all_tables(list(many())), RUN, ["accuracy.png", "layers.png"])
+    said = ("In short <b>.", "one · cloze: a | b")
+    made = text.markdown(
+        all_tables(list(many())), RUN, ["accuracy.png", "layers.png"], said
+    )
+    assert "In short &lt;b>.\n\n- one · cloze: a \\| b\n" in made
     for fact in (RUN["command"], *RUN["notes"], "(accuracy.png)"):
         assert fact in made
     assert "![layers against sparsity](layers.png)" in made
     lines = made.splitlines()
-    assert sum(line.startswith("## ") for line in lines) == 1 + 1 + 4 + 1 + 1
-    assert lines[-1].startswith("sparsity: as requested; achieved: sparsity of the")
+    assert sum(line.startswith("## ") for line in lines) == 1 + 1 + 4 + 2 + 1 + 1
+    assert lines[-1].startswith("sparsity: as requested; ")
+    for name in tables.EXPLAINED:
+        assert f"{name}: " in lines[-1] or name == "loss at most"
     for number, line in enumerate(lines):
         if line.startswith("| method"):
             assert lines[number - 1] == ""  # or markdown would join it to a sentence
             assert set(lines[number + 1]) == {"|", "-"}
             rows = lines[number : number + 2 + 5]
-            assert {row.count("|") for row in rows} == {19}
+            assert {row.count("|") for row in rows} == {20}
             assert lines[number + 2 + 5] == ""
 
 
@@ -196,15 +221,31 @@ def widths(made):
     return max(map(len, made.splitlines()))
 
 
-def test_terminal_tables_are_aligned_and_at_most_100_columns_wide():
+def test_the_terminal_has_the_summary_alone_and_it_fits_a_screen():
     made = text.terminal(list(many()))
+    overview, said = made.strip().split("\n\n")
+    assert len(overview.splitlines()) == 2 + 8 + 2
+    assert " ".join(said.split()).startswith(
+        "So few of the 8 questions are answered right that no loss could be significant"
+    )
+    with_margin = text.terminal(
+        list(curve({0.0: 36, 0.5: 34}, questions=questions_of(10))), margin=0.05
+    )
+    assert "40 questions a loss of more than 5 points could not be" in with_margin
+
+
+def test_verbose_tables_are_aligned_and_at_most_100_columns_wide():
+    made = text.terminal(list(many()), verbose=True)
+    assert made.startswith(text.terminal(list(many())))  # the summary first
     assert widths(made) <= 100
     blocks = [block.splitlines() for block in made.strip().split("\n\n")]
     said = " ".join(blocks.pop())
     assert said.startswith("sparsity: as requested; all: accuracy in percent")
-    assert not re.search("achieved|ties|class mean", said)  # what is not shown
-    assert len(blocks.pop()) == 2 + 8 + 2
-    for title, header, *rows in blocks:
+    assert "CN: common nouns" in said
+    assert not re.search("achieved|ties:|class mean", said)  # what is not shown
+    points = [block for block in blocks if block[1].startswith("method")]
+    assert len(points) == 4
+    for title, header, *rows in points:
         assert "·" in title
         assert header.split()[:2] == ["method", "sparsity"]
         points = rows[:3]
@@ -222,7 +263,7 @@ def test_a_terminal_is_never_too_narrow_and_nothing_is_left_out(sparsities):
         *curve({**at, 0.999: 7}, model=model, protocol="append"),
         *curve({0.25: 1}, model=model, finetuned=True),
     ]
-    made = text.terminal(results)
+    made = text.terminal(results, verbose=True)
     assert widths(made) <= 100
     *_, overview = made.split("Accuracy at each sparsity", 1)
     for sparsity in (*at, 0.999):

@@ -1,0 +1,190 @@
+"""What a report claims, sentence by sentence: no more than the data can carry."""
+
+import re
+
+import pytest
+
+from jaxsparse import stats
+from jaxsparse.report import claims
+from jaxsparse.report.results import Labels
+from jaxsparse.report.tables import findings, summaries_of
+from tests.report.made import curve, questions_of
+
+QUESTIONS = questions_of(10)  # 40, the first of them right
+
+
+def points(correct, **how):
+    return list(curve(correct, questions=how.pop("questions", QUESTIONS), **how))
+
+
+def losses_of(results):
+    return [loss for summary in summaries_of(results) for loss in summary.losses]
+
+
+def allowed(lost, questions=40):
+    return f"{-100 * stats.difference_interval(0, lost, questions)[0]:.1f} points"
+
+
+def test_no_loss_detected_never_stands_without_the_loss_that_may_be_there():
+    (loss,) = losses_of(points({0.0: 36, 0.1: 36, 0.5: 34, 0.9: 2}))
+    low, high = stats.difference_interval(0, 34, 40)
+    assert claims.of_loss(loss) == (
+        "no loss is detected up to sparsity 0.5; the 95 % intervals still allow a loss "
+        f"of {allowed(2)} up to there. A loss is detected at 0.9: 85.0 points "
+        f"({-100 * high:.1f} to {-100 * low:.1f}). Half of what dense has above chance "
+        "is gone at sparsity 0.68, on straight lines between the points."
+    )
+
+
+def test_a_loss_at_once_and_none_at_all():
+    (loss,) = losses_of(points({0.0: 36, 0.5: 10, 0.9: 36}))
+    said = claims.of_loss(loss)
+    assert said.startswith("a loss is detected at 0.5, the smallest sparsity asked for")
+    assert "no loss" not in said
+    (loss,) = losses_of(points({0.0: 36, 0.5: 36}))
+    assert claims.of_loss(loss) == (
+        "no loss is detected up to sparsity 0.5, the largest asked for; the 95 % "
+        f"intervals still allow a loss of {allowed(0)} up to there. At no sparsity "
+        "asked for is half of what dense has above chance gone."
+    )
+    (loss,) = losses_of(points({0.0: 10, 0.5: 40}))
+    assert "the 95 % intervals exclude one up to there" in claims.of_loss(loss)
+
+
+def test_nothing_is_claimed_where_nothing_could_be_found():
+    """The case of four questions of which accuracy falls from two to none."""
+    few = points({0.0: 3, 0.5: 3, 0.9: 0}, questions=questions_of(1))
+    (loss,) = losses_of(few)
+    assert claims.of_loss(loss) == (
+        "dense answers 3 of 4 questions right: too few for any loss to be significant, "
+        "so that nothing is claimed."
+    )
+    short, curve_by_curve = findings(few)
+    assert short == (
+        "So few of the 4 questions are answered right that no loss could be "
+        "significant: nothing can be said of what pruning costs."
+    )
+    assert curve_by_curve.startswith("one · cloze: dense answers 3 of 4")
+
+
+def test_a_model_at_chance_has_nothing_to_lose():
+    results = points({0.0: 5, 0.5: 1})
+    (loss,) = losses_of(results)
+    said = claims.of_loss(loss)
+    assert said == (
+        "dense is not above chance (12.5 %, interval 5.5 to 26.1, chance 10.0), so "
+        "that there is nothing to lose."
+    )
+    assert claims.of_loss(loss, 0.05) == said  # no margin makes a claim of it
+    short, listed = findings(results)
+    assert short.startswith("No model answers above chance before it is pruned")
+    assert listed.startswith(
+        "Not above chance before pruning, so that there is nothing"
+    )
+
+
+def test_a_margin_is_excluded_up_to_somewhere_or_nowhere():
+    bound, _ = stats.difference_interval(0, 2, 40, level=0.9)
+    (loss,) = losses_of(points({0.0: 36, 0.1: 36, 0.5: 34, 0.9: 2}))
+    assert claims.within(loss, -bound) == (
+        f"A loss of more than {-100 * bound:g} points is excluded up to sparsity 0.5 "
+        "(Tango's one-sided 95 % bound, there and at every smaller one asked for)."
+    )
+    least, _ = stats.difference_interval(0, 0, 40, level=0.9)
+    assert claims.within(loss, -least).count("excluded up to sparsity 0.1") == 1
+    assert claims.within(loss, 1.0).count("0.9, the largest asked for") == 1
+    assert claims.within(loss, 0.05) == (
+        "With 40 questions a loss of more than 5 points could not be excluded even if "
+        f"no answer changed: that leaves {-100 * least:.1f} points open."
+    )
+    (loss,) = losses_of(points({0.0: 36, 0.5: 30}))
+    assert claims.within(loss, 0.1).startswith(
+        "A loss of more than 10 points is excluded at no sparsity: Tango's one-sided "
+        "95 % bound at 0.5 is "
+    )
+
+
+def test_the_first_sentence_groups_curves_that_lose_alike():
+    results = [
+        *points({0.0: 36, 0.5: 34, 0.9: 2}),
+        *points({0.0: 30, 0.5: 30, 0.9: 4}, model="two"),
+        *points({0.0: 30, 0.5: 3, 0.9: 4}, model="three"),
+        *points({0.0: 30, 0.5: 30, 0.9: 28}, model="four"),
+        *points({0.0: 2, 0.5: 1}, model="five"),
+    ]
+    short, *listed = findings(results)
+    assert short == (
+        "With 40 questions no loss is detected up to sparsity 0.9 for four · cloze, "
+        f"though the 95 % intervals allow for losses of up to {allowed(2)}; 0.9 is the "
+        "largest sparsity asked for. No loss is detected up to sparsity 0.5 for "
+        "one · cloze and two · cloze, though the 95 % intervals allow for losses of up "
+        f"to {allowed(2)}; 65.0 to 85.0 points less are found at "
+        "sparsity 0.9. For three · cloze a loss is detected at sparsity 0.5 already, "
+        "the smallest asked for: 67.5 points."
+    )
+    assert [said.partition(" ")[0] for said in listed] == [
+        "one", "two", "three", "four", "Not",
+    ]  # fmt: skip
+    assert "five · cloze (5.0 %" in listed[-1]
+    many = [
+        one for n in range(5) for one in points({0.0: 36, 0.5: 34}, model=f"model-{n}")
+    ]
+    assert "up to sparsity 0.5 for 5 curves, though" in findings(many)[0]
+
+
+def test_dense_alone_is_told_by_its_interval():
+    (said,) = findings(points({0.0: 36}))
+    low, high = stats.wilson(36, 40)
+    assert said == (
+        f"one · cloze answers 90.0 % of 40 questions ({100 * low:.1f} to "
+        f"{100 * high:.1f})."
+    )
+
+
+@pytest.mark.parametrize(
+    ("correct", "ending"),
+    [
+        (
+            {0.0: 36, 0.5: 36},
+            "significant with so many questions.",
+        ),
+        (
+            {0.0: 36, 0.5: 34, 0.9: 2},
+            "At the point where 85 % of the answers change, the most in this table, a "
+            "loss of {:.1f} points has 80 % power to be found significant.",
+        ),
+        (
+            {0.0: 36, 0.5: 34},
+            "At the point where 5 % of the answers change, the most in this table, "
+            "even a loss that large has less than 80 % power to be found significant.",
+        ),
+    ],
+)
+def test_what_so_many_questions_can_tell(correct, ending):
+    (summary,) = summaries_of(points(correct))
+    said = claims.of_power(summary)
+    assert said.startswith("A loss of less than 15.0 points cannot be significant")
+    assert said.endswith(ending.format(100 * (summary.detectable or 0)))
+
+
+def test_of_very_few_and_of_very_many_questions():
+    (summary,) = summaries_of(points({0.0: 4, 0.5: 0}, questions=questions_of(1)))
+    assert (
+        claims.of_power(summary) == "With so few questions no loss can be significant."
+    )
+    many = questions_of(2000)
+    (summary,) = summaries_of(points({0.0: 8000, 0.5: 6000}, questions=many))
+    assert claims.of_power(summary).startswith("A loss of less than 0.07 points")
+
+
+def test_no_sentence_says_that_anything_is_free_or_proven():
+    results = [
+        *points({0.0: 36, 0.1: 36, 0.5: 34, 0.9: 2}),
+        *points({0.0: 5, 0.5: 1}, model="two"),
+        *points({0.0: 36, 0.5: 36}, method="random"),
+    ]
+    labels = Labels(results)
+    said = claims.findings(summaries_of(results), labels, 0.2)
+    for sentence in said:
+        assert not re.search("free|no effect|lossless|keeps|prove", sentence)
+        assert "no loss" not in sentence or "allow" in sentence
