@@ -8,7 +8,7 @@ from absl import flags as absl_flags
 from experiments import command, flags, inputs, paths
 from jaxsparse import parallel, trees
 from jaxsparse.model import export, load
-from jaxsparse.sweep import for_recipes, prune, pruned_leaves
+from jaxsparse.sweep import for_recipes, prune, pruned_leaves, zeros
 from jaxsparse.types import InputError
 
 absl_flags.DEFINE_string("export", None, "directory to write; must not exist yet")
@@ -27,7 +27,7 @@ def main() -> None:
     model = for_recipes(load(blueprint, settings.dtype, mesh), [recipe])
     pruned = prune(model, recipe, [sparsity])
     leaves = trees.flatten(model.params)
-    achieved = (0.0, 0.0)
+    achieved = before = zeros(model, recipe.prunable)
     if pruned.survival:
         dense = {path: leaves[path] for path in pruned.survival}
         leaves |= pruned_leaves(dense, pruned.survival, 0)
@@ -38,6 +38,11 @@ def main() -> None:
         f"{achieved[0]:.6f} of the prunable weights ({recipe.prunable}) and "
         f"{achieved[1]:.6f} of all; written to {directory}"
     )
+    if before[0] > sparsity:
+        print(
+            f"{before[0]:.6f} of the prunable weights were zero already, which is more "
+            "than was requested: nothing was pruned"
+        )
 
 
 def one(flag: str, values: tuple) -> tuple:

@@ -46,7 +46,10 @@ class Recipe:
     scope: str
     prunable: str = "blocks"
     pattern: str = "unstructured"
-    seed: int = 0
+    seed: int | None = 0  # None of a method that draws nothing, whatever is given
+
+    def __post_init__(self):
+        object.__setattr__(self, "seed", pruning.effective_seed(self.method, self.seed))
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ def prune(model: Model, recipe: Recipe, sparsities: Sequence[float]) -> Pruned:
     """Decides at which of the sparsities each weight stays.
 
     With one group per matrix, leaf by leaf, so that the host never holds the scores of
-    the whole model.
+    the whole model. Weights that are zero already survive nowhere: they count as
+    pruned, even where there are more of them than a sparsity asks for.
     """
     sparsities = tuple(sorted(sparsity for sparsity in sparsities if sparsity > 0))
     paths = model.prunable(recipe.prunable)
@@ -100,7 +104,10 @@ def prune(model: Model, recipe: Recipe, sparsities: Sequence[float]) -> Pruned:
         levels = [
             pruning.counts(scores, sparsity, recipe.scope) for sparsity in sparsities
         ]
-        survival |= trees.flatten(pruning.survival(scores, levels))
+        kept = trees.flatten(pruning.survival(scores, levels))
+        for path, scored in trees.flatten(scores).items():
+            kept[path][scored == pruning.ZERO] = 0
+        survival |= kept
     total = trees.size(model.params)
     matrices = tuple(
         tuple(_matrices(survival, level)) for level in range(len(sparsities))
@@ -114,7 +121,7 @@ def _scores(model: Model, paths: Sequence[str], recipe: Recipe) -> dict[str, Any
     leaves, scored = trees.flatten(model.params), {}
     for path in paths:
         leaf = trees.unflatten({path: hosts.gathered(leaves[path])})
-        one = pruning.scores(leaf, [path], recipe.method, recipe.seed)
+        one = pruning.scores(leaf, [path], recipe.method, recipe.seed or 0)
         scored |= trees.flatten(one)
     return trees.unflatten(scored)
 
@@ -130,6 +137,25 @@ def _achieved(matrices: Sequence[MatrixSparsity], total: int) -> tuple[float, fl
     """Of the prunable set, and of all parameters; quotients of exact integers."""
     pruned = sum(one.pruned for one in matrices)
     return pruned / sum(one.weights for one in matrices), pruned / total
+
+
+def zeros(model: Model, prunable: str) -> tuple[float, float]:
+    """The sparsity that a model has before it is pruned: zeros of its prunable set,
+    as a fraction of that set, and of all parameters."""
+    leaves = trees.flatten(model.params)
+    paths = model.prunable(prunable)
+    found = sum(
+        int(hosts.gathered(_zeros_of(leaves[path])).sum(dtype=np.int64))
+        for path in paths
+    )
+    size = sum(leaves[path].size for path in paths)
+    return found / size, found / trees.size(model.params)
+
+
+@jax.jit
+def _zeros_of(leaf: Float[Array, "..."]) -> Int[Array, "..."]:
+    """By rows: a count of all of them need not fit into 32 bits."""
+    return jnp.count_nonzero(leaf == 0, axis=-1)
 
 
 def pruned_leaves(leaves: Leaves, survival: Leaves, level: int) -> Leaves:
@@ -242,6 +268,7 @@ def sweep(
         if any(sparsities):
             progress.stage(f"{recipe.method} · pruning")
         pruned.append(prune(model, recipe, sparsities))
+    of_dense = zeros(model, recipes[0].prunable)
     batch_tokens = batch_tokens or capacity.batch_tokens(model, recipes[0].prunable)
     levels = [_Level(pruned[0], None)] + [
         _Level(one, number) for one in pruned for number in range(len(one.sparsities))
@@ -263,7 +290,9 @@ def sweep(
         with hosts.together():
             if hosts.leads():
                 computed = Computed.of(scorer, prepared)
-                points += _points(pruned, prepared, model, levels, journal, computed)
+                points += _points(
+                    pruned, prepared, model, levels, journal, computed, of_dense
+                )
         yield from points
 
 
@@ -356,6 +385,7 @@ def _points(
     levels: Sequence[_Level],
     journal: Journal,
     computed: Computed,
+    of_dense: tuple[float, float],
 ) -> Iterator[Point]:
     asked = prepared.asked
     scores = [
@@ -364,7 +394,7 @@ def _points(
     dense, *rest = scores
     remaining = iter(rest)
     for one in pruned:
-        yield Point(one.recipe, 0.0, 0.0, 0.0, asked, dense, dense, computed=computed)
+        yield Point(one.recipe, 0.0, *of_dense, asked, dense, dense, computed=computed)
         for sparsity, achieved, matrices in zip(
             one.sparsities, one.achieved, one.matrices, strict=True
         ):

@@ -16,7 +16,11 @@ MASKS = {
     1: {
         "magnitude": "98a94252da6a4402db6b81e20f5e27c1bfd9dfc400dacfdf049688300f4e3470",
         "random": "f4e00774e2880ca5a3b80108e744e2d45172aeedfecf4eb90fb2a8f182e6937a",
-    }
+    },
+    2: {  # weights that are zero already go first, at random too
+        "magnitude": "98a94252da6a4402db6b81e20f5e27c1bfd9dfc400dacfdf049688300f4e3470",
+        "random": "62c48cb715aa0fdb5afbdced2fd24e7645e5f3a0d35b40128d6a2eb304a027c9",
+    },
 }
 # revision -> the ten scores of tiny-gpt2 for the first bundled question
 SCORES = {

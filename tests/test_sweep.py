@@ -462,6 +462,28 @@ def test_sparsities_stated_are_those_of_torchs_prunable_weights(
     assert pruned.achieved == ((zero / sum(sizes), zero / total),)
 
 
+@pytest.mark.parametrize("recipe", [MAGNITUDE, RANDOM])
+def test_zeros_of_the_file_count_and_go_first(loaded, recipe):
+    """Half of the weights are zero, so dense has 0.5, and less prunes nothing more."""
+    full = loaded("gpt2")
+    half = prune(full, Recipe("random", "matrix", seed=9), [0.5])
+    flat = trees.flatten(full.params)
+    sparse = flat | sweep_module.pruned_leaves(flat, half.survival, 0)
+    model = dataclasses.replace(full, params=trees.unflatten(sparse), digest="half")
+    dense, less, more = sweep(model, QUESTIONS, [recipe], (0.3, 0.75), **SHORT)
+    (expected,) = half.achieved
+    for point in dense, less:
+        assert (point.achieved_sparsity, point.total_sparsity) == expected
+    np.testing.assert_array_equal(less.scores.scores, dense.scores.scores)
+    assert more.achieved_sparsity == 0.75
+    pruned = prune(model, recipe, [0.75])
+    for path, kept in half.survival.items():
+        assert not np.any(np.asarray(pruned.survival[path])[np.asarray(kept) == 0])
+    assert sum(one.pruned for one in less.matrices) == sum(
+        one.pruned for one in half.matrices[0]
+    )
+
+
 HEADS = {
     "gpt2": "lm_head/kernel",
     "electra-generator-projected": "generator/lm_head/kernel",

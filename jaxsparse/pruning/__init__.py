@@ -10,20 +10,29 @@ from jaxsparse.pruning.masks import (
     masks,
     survival,
 )
-from jaxsparse.pruning.scores import METHODS, Method, resolve_scope, scores
+from jaxsparse.pruning.scores import (
+    METHODS,
+    ZERO,
+    Method,
+    effective_seed,
+    resolve_scope,
+    scores,
+)
 
 # Raised with every change of what is pruned: a journal tells old scores by it.
-REVISION = 1
+REVISION = 2
 
 __all__ = [
     "REVISION",
     "METHODS",
+    "ZERO",
     "Counts",
     "Method",
     "achieved",
     "apply_level",
     "apply_masks",
     "counts",
+    "effective_seed",
     "kept",
     "level_masks",
     "masks",

@@ -1,7 +1,7 @@
 """Scores: what each prunable weight is worth. A larger score is kept longer.
 
 A method is an entry of `METHODS`. Its function scores one leaf; the tree around it, the
-path and the check for NaN are the same for all.
+path, the check for NaN and the score of zeros are the same for all.
 """
 
 import hashlib
@@ -18,6 +18,9 @@ from jaxsparse.types import InputError, Params
 Leaf = Float[np.ndarray, "*layer in out"]
 LeafScores = Float32[np.ndarray, "*layer in out"]
 
+# The score of a weight that is zero already: it goes first, whatever the method.
+ZERO = np.float32(-np.inf)
+
 
 @dataclass(frozen=True)
 class Method:
@@ -29,6 +32,7 @@ class Method:
     function: Callable[[np.ndarray, str, int], np.ndarray]
     scopes: tuple[str, ...]
     default_scope: str
+    draws: bool = False  # random numbers; without, no seed changes anything
 
 
 def scores(
@@ -38,7 +42,7 @@ def scores(
 
     Returns:
         A tree that mirrors `params`: float32 host arrays at the prunable paths, None
-        elsewhere.
+        elsewhere; `ZERO` where a weight is zero already.
 
     Raises:
         InputError: no such method, or a leaf whose scores hold NaN.
@@ -72,6 +76,15 @@ def resolve_scope(method: str, scope: str | None) -> str:
     return scope
 
 
+def effective_seed(method: str, seed: int | None) -> int | None:
+    """`seed` if the method draws random numbers, else None: then it has no seed.
+
+    Raises:
+        InputError: no such method.
+    """
+    return seed if _method(method).draws else None
+
+
 def magnitude(leaf: Leaf, path: str, seed: int) -> LeafScores:
     """The absolute value of each weight; loaded bfloat16 is widened first, exactly."""
     del path, seed
@@ -100,7 +113,7 @@ def random(leaf: Leaf, path: str, seed: int) -> LeafScores:
 
 METHODS: dict[str, Method] = {
     "magnitude": Method(magnitude, ("matrix", "global"), "matrix"),
-    "random": Method(random, ("matrix", "global"), "matrix"),
+    "random": Method(random, ("matrix", "global"), "matrix", draws=True),
 }
 
 
@@ -119,4 +132,5 @@ def _leaf_scores(leaf: np.ndarray, path: str, method: str, seed: int) -> LeafSco
                 f"{path}, layer {layer}: {method} scores hold NaN; "
                 "use a checkpoint without NaN weights"
             )
+    scored[leaf == 0] = ZERO
     return scored

@@ -4,7 +4,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsparse.pruning import METHODS, resolve_scope, scores
+from jaxsparse.pruning import (
+    METHODS,
+    ZERO,
+    counts,
+    effective_seed,
+    masks,
+    resolve_scope,
+    scores,
+)
 from jaxsparse.trees import flatten
 from jaxsparse.types import InputError
 
@@ -51,24 +59,43 @@ def test_random_depends_on_seed_path_and_layer_alone():
     assert len(np.unique(three)) > 70  # layers differ
     other_seed = draw(_params(), ["h/attn/kernel"], 6)["h/attn/kernel"]
     assert np.mean(three == other_seed) < 0.1
-    twin = {"a": np.zeros((9, 9)), "b": np.zeros((9, 9))}
+    twin = {"a": np.ones((9, 9)), "b": np.ones((9, 9))}
     drawn = draw(twin, ["a", "b"], 0)
     assert np.mean(drawn["a"] == drawn["b"]) < 0.1
 
 
 def test_random_is_the_documented_stream():
     """Fixed for ever: results name a seed, and the seed must mean the same mask."""
-    drawn = scores({"w": np.zeros((2, 2))}, ["w"], "random", 0)["w"]
+    drawn = scores({"w": np.ones((2, 2))}, ["w"], "random", 0)["w"]
     expected = [[1304714, 4353535], [228433, 12743229]]
     np.testing.assert_array_equal(drawn * 2**24, expected)
 
 
 def test_random_is_uniform():
-    drawn = scores({"w": np.zeros((200, 500))}, ["w"], "random", 1)["w"]
+    drawn = scores({"w": np.ones((200, 500))}, ["w"], "random", 1)["w"]
     assert drawn.min() >= 0
     assert drawn.max() < 1
     shares = np.histogram(drawn, bins=10, range=(0, 1))[0] / drawn.size
     np.testing.assert_allclose(shares, 0.1, atol=0.005)  # 5 standard deviations
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_zero_already_goes_first_and_changes_no_other_score(method):
+    full = {"w": np.random.default_rng(3).normal(size=(8, 9)).astype(np.float32)}
+    holes = np.arange(72).reshape(8, 9) % 3 == 1
+    sparse = {"w": np.where(holes, np.float32(-0.0), full["w"])}
+    scored = scores(sparse, ["w"], method, 1)["w"]
+    assert np.all(scored[holes] == ZERO)
+    np.testing.assert_array_equal(
+        scored[~holes], scores(full, ["w"], method, 1)["w"][~holes]
+    )
+    kept = masks({"w": scored}, counts({"w": scored}, 1 / 3, "matrix"))["w"]
+    np.testing.assert_array_equal(kept, ~holes)
+
+
+def test_a_method_that_draws_nothing_has_no_seed():
+    assert effective_seed("magnitude", 3) is None
+    assert effective_seed("random", 3) == 3
 
 
 def test_refusals_name_what_is_wrong():
