@@ -9,7 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
-import experiments.out  # noqa: F401 - it defines --out
+from experiments.out import margin
 from jaxsparse import cbt, parallel, pruning, scoring
 from jaxsparse.model import DTYPES
 from jaxsparse.models import PRUNABLE
@@ -40,6 +40,10 @@ flags.DEFINE_integer(
     "num_examples", None, "questions in all, even over the classes; 0: all (default: "
     f"0, and {NEWCOMERS_QUESTIONS} when the bundled ones are asked without --model)",
     lower_bound=0,
+)  # fmt: skip
+flags.DEFINE_enum(
+    "sample", "first", ("first", "random"),
+    "with --num_examples: the first questions of each class, or drawn by --seed",
 )  # fmt: skip
 flags.DEFINE_list(
     "protocol", None, "ways of asking: cloze,append (default: cloze; both without "
@@ -79,7 +83,8 @@ flags.DEFINE_string(
     "(default: all for rows, but for as many as the model's size asks for)"
 )  # fmt: skip
 flags.DEFINE_integer(
-    "seed", 0, "of methods that draw random numbers", lower_bound=0,
+    "seed", 0, "of methods that draw random numbers, and of --sample=random",
+    lower_bound=0,
     upper_bound=2**63 - 1,
 )  # fmt: skip
 flags.DEFINE_boolean(
@@ -116,6 +121,7 @@ class Settings:
     split: str | None
     word_classes: tuple[str, ...] | None
     num_examples: int
+    sample: str
     protocols: tuple[str, ...]
     context: str
     detokenize: str
@@ -127,6 +133,7 @@ class Settings:
     mesh: parallel.Axes | None
     seed: int
     skip_malformed: bool
+    margin: float | None  # a fraction
     out: Path
 
 
@@ -163,6 +170,7 @@ def settings_from_flags() -> Settings:
         split=FLAGS.split,
         word_classes=word_classes,
         num_examples=num_examples,
+        sample=FLAGS.sample,
         protocols=protocols,
         context=original.get("context") or FLAGS.context,
         detokenize=FLAGS.detokenize,
@@ -177,6 +185,7 @@ def settings_from_flags() -> Settings:
         mesh=parallel.parse(FLAGS.mesh),
         seed=FLAGS.seed,
         skip_malformed=FLAGS.skip_malformed or bool(original),
+        margin=margin(),
         out=_out(models, data, num_examples, protocols),
     )
 
@@ -267,7 +276,8 @@ def _last_component(model: str) -> str:
 
 
 SCORE_FLAGS = (
-    "model", "data", "split", "word_classes", "num_examples", "protocol", "context",
+    "model", "data", "split", "word_classes", "num_examples", "sample", "protocol",
+    "context",
     "detokenize", "pattern", "scope", "prunable", "dtype", "seed", "skip_malformed",
     "model_type", "large", "first_and_sec",
 )  # fmt: skip

@@ -15,6 +15,7 @@ from jaxsparse.types import InputError
 class Inputs:
     models: tuple[Blueprint, ...]  # names unique within the run
     questions: tuple[cbt.Question, ...]
+    usable: int  # questions that could be asked
     malformed: tuple[cbt.Malformed, ...]  # left out
 
 
@@ -52,7 +53,8 @@ def read_inputs(settings: Settings) -> Inputs:
     malformed = (*reading.malformed, *unusable.values())
     cbt.check(malformed, settings.skip_malformed)
     usable = [q for q in reading.questions if q.id not in unusable]
-    questions = cbt.select(usable, settings.num_examples)
+    seed = settings.seed if settings.sample == "random" else None
+    questions = cbt.select(usable, settings.num_examples, seed)
     if not questions:
         raise InputError(
             f"--data={settings.data}: every question is malformed, such as "
@@ -61,7 +63,7 @@ def read_inputs(settings: Settings) -> Inputs:
     if len(models) > 1:
         for model in models:
             check_values(model, settings.dtype)
-    return Inputs(models, questions, malformed)
+    return Inputs(models, questions, len(usable), malformed)
 
 
 def mesh_of(model: Blueprint, settings: Settings) -> Mesh | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from absl import flags as absl_flags
 
-import experiments.out  # noqa: F401 - it defines --out
 from experiments import command, paths
+from experiments.out import margin
 from jaxsparse import report
 from jaxsparse.types import InputError
 
@@ -26,11 +26,12 @@ absl_flags.DEFINE_integer(
 
 
 def main() -> None:
+    of_losses = margin()
     directories = run_directories(FLAGS.runs)
     out = out_directory(FLAGS.out, directories)
     report.check_replaceable(out, report.MERGED_FILES)
     runs = [report.read(directory) for directory in directories]
-    merged = report.merge(runs)
+    merged = report.merge(runs, of_losses)
     said = f"./run.sh report {shlex.join(sys.argv[1:])}"
     try:
         written = report.write_merged(out, merged, said, runs, FLAGS.explorer_questions)
@@ -39,7 +40,7 @@ def main() -> None:
             f"{out}: the report could not be written ({error.strerror}); mend that, or "
             "name another directory with --out"
         ) from error
-    print(report.terminal(merged.results))
+    print(report.terminal(merged.results, merged.margin, FLAGS.verbose))
     for note in merged.notes:
         print(note)
     print(f"Written to {out}: {', '.join(written)}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from absl import flags as absl_flags
 
 from experiments import command, distributed, flags, inputs, paths
 from experiments.progress import Shown
@@ -26,6 +27,7 @@ from jaxsparse.model import Blueprint, load
 from jaxsparse.sweep import sweep
 from jaxsparse.types import InputError
 
+FLAGS = absl_flags.FLAGS
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers")
 
 
@@ -50,7 +52,7 @@ def main() -> None:
                     "seconds": time.time() - start,
                     "answers": {"new": answers.recorded, "made_by": answers.sources()},
                 }
-                write(settings.out, results, run, answers)
+                write(settings, results, run, answers)
                 show(settings, given, scored)
 
 
@@ -141,13 +143,16 @@ def score_model(
 
 
 def write(
-    out: Path, results: list[report.Result], run: dict[str, Any], answers: Journal
+    settings: flags.Settings,
+    results: list[report.Result],
+    run: dict[str, Any],
+    answers: Journal,
 ) -> None:
     try:
-        report.write(out, results, run)
+        report.write(settings.out, results, run, settings.margin)
     except OSError as error:
         raise InputError(
-            f"{out}: results could not be written ({error.strerror}); "
+            f"{settings.out}: results could not be written ({error.strerror}); "
             f"the journal keeps all {answers.answered} answers: mend that and "
             "repeat the command"
         ) from error
@@ -157,10 +162,13 @@ def show(
     settings: flags.Settings, given: inputs.Inputs, scored: Sequence[Scored]
 ) -> None:
     """What the terminal says in the end."""
-    print(report.terminal([result for one in scored for result in one.results]))
-    for note in notes(given):
+    results = [result for one in scored for result in one.results]
+    verbose = FLAGS.verbose
+    print(report.terminal(results, settings.margin, verbose))
+    for note in notes(settings, given):
         print(note)
-    print(computed_note([what for one in scored for what in one.computed.values()]))
+    if verbose:
+        print(computed_note([what for one in scored for what in one.computed.values()]))
     print(f"Written to {settings.out}: {', '.join(report.FILES)}")
 
 
@@ -179,7 +187,7 @@ def facts(
 ) -> dict[str, Any]:
     """What run.json says of the run: how to make it again, and what it was made of."""
     return {
-        "notes": notes(given),
+        "notes": notes(settings, given),
         "settings": flags.facts(settings),
         "models": {
             model.name: {
@@ -219,14 +227,21 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def notes(given: inputs.Inputs) -> list[str]:
+def notes(settings: flags.Settings, given: inputs.Inputs) -> list[str]:
     """What was left out, in words."""
-    if not given.malformed:
-        return []
-    count = len(given.malformed)
-    first = "; ".join(str(item) for item in given.malformed[:3])
-    more = "; …" * (count > 3)
-    return [f"{count} malformed item{'s' * (count > 1)} left out: {first}{more}"]
+    said, asked = [], len(given.questions)
+    if asked < given.usable:
+        how = "the first of each class; --sample=random draws them"
+        if settings.sample == "random":
+            how = f"drawn from each class by seed {settings.seed}"
+        said.append(f"{asked} of {given.usable:,} questions were asked: {how}")
+    if count := len(given.malformed):
+        first = "; ".join(str(item) for item in given.malformed[:3])
+        more = "; …" * (count > 3)
+        said.append(
+            f"{count} malformed item{'s' * (count > 1)} left out: {first}{more}"
+        )
+    return said
 
 
 def _git(*arguments: str) -> str | None:

@@ -8,12 +8,14 @@ Source: Hill et al. (2016), The Goldilocks Principle, https://arxiv.org/abs/1511
 """
 
 import hashlib
+import itertools
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from jaxsparse.types import InputError
 
@@ -115,24 +117,29 @@ def judge(
     )
 
 
-def select(questions: Sequence[Question], num_examples: int) -> tuple[Question, ...]:
-    """The first `num_examples` questions (0: all), spread evenly over their classes.
+def select(
+    questions: Sequence[Question], num_examples: int, seed: int | None = None
+) -> tuple[Question, ...]:
+    """`num_examples` questions (0: all), spread evenly over their classes: the first of
+    each class, or with a `seed` drawn from it.
 
     Each class gives its first one, then its second, and so on until there are enough:
     shares differ by one at most, in favour of the class that appears first, and a class
-    with too few leaves its share to the others. The order of `questions` is kept.
+    with too few leaves its share to the others. The order of `questions` is kept. What
+    is drawn depends on the seed and on how many questions each class has; fewer of them
+    are among more.
     """
     if num_examples < 0:
         raise InputError(f"--num_examples is {num_examples}; give 0 (all) or more")
-    rounds: Counter[str] = Counter()
-    turns = []  # (how many of its class come before it, the question's index)
+    members: dict[str, list[int]] = {}
     for index, question in enumerate(questions):
-        turns.append((rounds[question.word_class], index))
-        rounds[question.word_class] += 1
-    order = {word_class: rank for rank, word_class in enumerate(rounds)}
-    turns.sort(key=lambda turn: (turn[0], order[questions[turn[1]].word_class]))
-    taken = turns[: num_examples or None]
-    return tuple(questions[index] for index in sorted(index for _, index in taken))
+        members.setdefault(question.word_class, []).append(index)
+    if seed is not None:
+        draw = np.random.Generator(np.random.PCG64(seed))
+        members = {name: draw.permutation(of).tolist() for name, of in members.items()}
+    rounds = itertools.zip_longest(*members.values())
+    turns = [index for one in rounds for index in one if index is not None]
+    return tuple(questions[index] for index in sorted(turns[: num_examples or None]))
 
 
 def check(malformed: Sequence[Malformed], skip: bool) -> None:
