@@ -499,6 +499,27 @@ def test_select_takes_prefixes_and_differs_by_one(classes, number):
             assert exhausted or taken[other] <= taken[word_class] + 1
 
 
+@given(
+    st.lists(st.sampled_from(["CN", "NE", "V", "P"])),
+    st.integers(0, 30),
+    st.integers(0, 5),
+)
+def test_select_draws_as_many_of_each_class_and_fewer_among_more(classes, n, seed):
+    questions = questions_of(classes)
+    first, drawn = select(questions, n), select(questions, n, seed)
+    assert list(drawn) == [q for q in questions if q in drawn]
+    counts = [Counter(q.word_class for q in one) for one in (first, drawn)]
+    assert counts[0] == counts[1]
+    assert n == 0 or set(drawn) <= set(select(questions, n + 3, seed))
+
+
+def test_select_draws_by_the_seed_alone():
+    questions = questions_of(["CN", "V"] * 50)
+    draws = [select(questions, 10, seed) for seed in (1, 1, 2, None)]
+    assert draws[0] == draws[1]
+    assert len({tuple(q.id for q in one) for one in draws}) == 3
+
+
 def test_select_refuses_a_negative_number():
     with pytest.raises(InputError, match="--num_examples is -1"):
         select([], -1)

@@ -51,6 +51,18 @@ def test_defaults_are_designs():
     assert (settings.dtype, settings.levels_at_once) == ("float32", 0)
     assert (settings.seed, settings.skip_malformed) == (0, False)
     assert settings.mesh is None
+    assert (settings.sample, settings.margin) == ("first", None)
+
+
+@pytest.mark.parametrize("margin", ["-1", "100.5", "nan", "inf"])
+def test_a_margin_is_points_of_accuracy(margin):
+    with pytest.raises(InputError, match=f"--margin={margin}: .* 0 to 100"):
+        binary.settings(f"--margin={margin}")
+
+
+@pytest.mark.parametrize("margin", ["0", "100"])
+def test_a_margin_may_be_nothing_or_all(margin):
+    assert binary.settings(f"--margin={margin}").margin == float(margin) / 100
 
 
 def test_every_flag_arrives():
@@ -60,7 +72,7 @@ def test_every_flag_arrives():
         "--detokenize=none", "--method=random,magnitude", "--scope=global",
         "--prunable=all", "--sparsities=1,0.25", "--levels_at_once=3",
         "--dtype=bfloat16", "--batch_tokens=99", "--mesh=model:2,data:4", "--seed=5",
-        "--skip_malformed", "--out=o",
+        "--skip_malformed", "--out=o", "--sample=random", "--margin=2.5",
     )  # fmt: skip
     assert settings == flags.Settings(
         models=("a", "b/c"),
@@ -68,6 +80,7 @@ def test_every_flag_arrives():
         split="train",
         word_classes=("P", "V"),
         num_examples=7,
+        sample="random",
         protocols=("append", "cloze"),
         context="last",
         detokenize="none",
@@ -82,6 +95,7 @@ def test_every_flag_arrives():
         mesh=Axes(data=4, model=2),
         seed=5,
         skip_malformed=True,
+        margin=0.025,
         out=Path("o"),
     )
 

@@ -59,11 +59,22 @@ def test_two_runs_become_one_report(here):
     assert "./run.sh report --runs=one,two --out=both" in text
     page = (here / "both/report.html").read_text()
     assert "./run.sh --data=data --model=gpt2" in page
-    overview, free, points, original, _ = text.split("\n## ")[1:]
+    overview, costs, points, original, _ = text.split("\n## ")[1:]
     assert re.search(r"\| gpt2 · cloze, random \| [\d.]+ \|", overview)
-    assert "| gpt2 · cloze, magnitude |" in free
+    assert "| gpt2 · cloze, magnitude |" in costs
     assert re.search(r"\| random \| 0.9 \|", points)
     assert "| gpt2 | 0 % |" in original
+
+
+def test_a_margin_is_the_reports_own(here):
+    ended = binary.run(report, "--runs=one,two", "--out=within", "--margin=60")
+    assert (ended.status, ended.stderr) == (0, "")
+    assert "60 excluded up to" in (here / "within/report.md").read_text()
+    ended = binary.run(report, "--runs=one", "--out=never", "--margin=-2")
+    assert_refused(ended, "--margin=-2: give points of accuracy, 0 to 100")
+    assert not (here / "never").exists()
+    ended = binary.run(report, "--runs=one", "--out=more", "--verbose")
+    assert "p Holm" in ended.stdout
 
 
 def test_one_run_is_reported_too_and_the_page_holds_as_many_questions_as_asked(here):

@@ -184,7 +184,11 @@ def test_only_what_is_new_is_scored(counted, place, tmp_path):
     assert all(known[key] == scores for key, scores in before.items())
     assert counted(*more, "--num_examples=8", "--levels_at_once=2") == 0
     assert counted(*more, "--num_examples=16", "--levels_at_once=2") == 3 * 4
-    assert counted(*more, "--num_examples=8", "--seed=1") == 2 * 8
+    # A method that draws nothing has no seed; one that draws has.
+    assert counted(*more, "--num_examples=8", "--seed=1") == 0
+    random = ("--num_examples=8", "--method=random")
+    assert counted(*more, *random) == 0
+    assert counted(*more, *random, "--seed=1") == 2 * 8
     assert counted(*more, "--num_examples=8", "--model=gpt2,electra") == 3 * 8
 
 

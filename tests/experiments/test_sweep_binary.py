@@ -14,7 +14,8 @@ from experiments import inputs, sweep
 from jaxsparse import stats
 from jaxsparse.cbt import WORD_CLASSES
 from jaxsparse.model import load_model
-from jaxsparse.report.text import NOT_IN_TERMINAL
+from jaxsparse.report import read
+from jaxsparse.report.text import NOT_IN_TERMINAL, terminal
 from tests import tiny
 from tests.experiments import binary
 
@@ -98,6 +99,23 @@ def test_a_run_says_how_far_it_is_and_where_its_results_are(ended):
     assert last == f"Written to first: {', '.join(FILES)}"
 
 
+def test_the_summary_comes_first_and_alone_unless_asked(ended, place, monkeypatch):
+    monkeypatch.chdir(place)
+    asked = ("--model=gpt2", "--data=data", "--num_examples=6", "--sparsities=0.5")
+    short = binary.run(sweep, *asked, "--out=short", "--margin=10")
+    assert short.status == 0
+    assert len(short.stdout.splitlines()) < 24
+    long = binary.run(sweep, *asked, "--out=short", "--margin=10", "--verbose")
+    assert long.stdout.startswith(short.stdout.partition("6 of 8 questions")[0])
+    assert "6 of 8 questions were asked: the first of each class" in short.stdout
+    for said in ("What pruning costs", "method", "CN: common nouns", "compilations: "):
+        assert said in long.stdout
+        assert said not in short.stdout
+    facts = json.loads((place / "short/run.json").read_text(encoding="utf-8"))
+    assert facts["settings"]["margin"] == 0.1
+    assert "10 excluded up to" in (place / "short/report.md").read_text()
+
+
 def test_files_are_those_named_and_the_journal(ended, place):
     there = {path.name for path in (place / "first").iterdir()}
     assert there == {*FILES, "journal.sqlite"}
@@ -169,17 +187,19 @@ def test_the_table_counts_the_predictions(table, predictions):
 def test_recipe_columns_are_those_asked_for_in_both(table, predictions):
     asked = {
         "context": "query", "detokenize": "ptb", "pattern": "unstructured",
-        "scope": "matrix", "prunable": "blocks", "dtype": "float32", "seed": "0",
+        "scope": "matrix", "prunable": "blocks", "dtype": "float32",
         "finetuned": "False", "split": "test",
     }  # fmt: skip
     assert all(asked.items() <= row.items() for row in table)
+    seeds = {(row["method"], row["seed"]) for row in table}
+    assert seeds == {("magnitude", ""), ("random", "0")}  # the one draws nothing
     grouped = by_row(predictions)
     recipe = list(table[0])[:17]
     assert recipe == list(predictions[0])[:17]
     for row in table:
         for one in grouped[*point_of(row), row["word_class"]]:
             for name in set(recipe) - {"word_class"}:
-                assert str(one[name]) == row[name]
+                assert ("" if one[name] is None else str(one[name])) == row[name]
 
 
 def test_seconds_add_up_and_sparsities_are_achieved(table):
@@ -213,11 +233,17 @@ def test_models_of_one_name_are_told_apart(predictions):
 
 def test_the_report_says_what_the_table_says(ended, table, place):
     text = (place / "first/report.md").read_text(encoding="utf-8")
+    verbose = terminal(read(place / "first").results, verbose=True)
+    assert terminal(read(place / "first").results) in ended.stdout
     assert "./run.sh --model=gpt2,electra,other/gpt2/ --data=data" in text
     pooled = iter(row for row in table if row["word_class"] == "all")
-    overview, free, *sections, original, columns = text.split("\n## ")[1:]
+    overview, costs, *sections, compared, also, original, columns = text.split("\n## ")[
+        1:
+    ]
     assert overview.startswith("Accuracy at each sparsity")
-    assert free.startswith("Sparsity kept for free")
+    assert costs.startswith("What pruning costs")
+    assert compared.startswith("Models compared · cloze")
+    assert also.startswith("Models compared · append")
     assert original.startswith("In the layout of the original experiments")
     assert columns.startswith("Columns")
     assert len(sections) == 3 * 2
@@ -244,7 +270,7 @@ def test_the_report_says_what_the_table_says(ended, table, place):
                     for name, cell in line.items()
                     if cell and name not in NOT_IN_TERMINAL
                 ]
-                assert re.search(" +".join(map(re.escape, shorter)), ended.stdout)
+                assert re.search(" +".join(map(re.escape, shorter)), verbose)
 
 
 def test_run_json_says_how_to_make_it_again(ended, place):
@@ -321,6 +347,31 @@ def test_split_word_classes_and_num_examples_choose_questions(place, monkeypatch
         *("V-test-1", "V-test-2", "NE-test-1")
     ]
     assert ids("--data=both/cbtest_V_valid_2000ex.txt") == ["V-validation-1"]
+
+
+def test_questions_are_drawn_by_seed_where_asked(place, monkeypatch):
+    monkeypatch.chdir(place)
+    binary.write_directory(place / "many", each=9)
+    asked = ("--data=many", "--num_examples=8")
+    first = ids(*asked)
+    drawn = {
+        seed: ids(*asked, "--sample=random", f"--seed={seed}") for seed in (0, 0, 1)
+    }
+    assert ids(*asked, "--sample=first", "--seed=1") == first
+    assert len({tuple(one) for one in (first, *drawn.values())}) == 3
+    for chosen in drawn.values():
+        assert Counter(name[: name.index("-")] for name in chosen) == dict.fromkeys(
+            WORD_CLASSES, 2
+        )
+    settings = binary.settings("--model=gpt2", *asked, "--sample=random", "--seed=1")
+    (said,) = sweep.notes(settings, inputs.read_inputs(settings))
+    assert said == "8 of 36 questions were asked: drawn from each class by seed 1"
+    settings = binary.settings("--model=gpt2", *asked)
+    (said,) = sweep.notes(settings, inputs.read_inputs(settings))
+    assert said == (
+        "8 of 36 questions were asked: the first of each class; --sample=random draws "
+        "them"
+    )
 
 
 def test_names_of_models_are_unique_within_a_run(place, monkeypatch):
