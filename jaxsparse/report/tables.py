@@ -25,6 +25,8 @@ from jaxsparse.report.summary import (
     summarise,
 )
 
+WORTH_SAYING = 0.001  # of the weights: single zeros are in any file
+
 # What each column holds, by its name.
 EXPLAINED = {
     "sparsity": "as requested",
@@ -338,13 +340,17 @@ def _notes(
     recipes = [row.result.curve.recipe for row in summary.rows]
     scopes = ", ".join(dict.fromkeys(recipe.scope for recipe in recipes))
     prunable = ", ".join(dict.fromkeys(recipe.prunable for recipe in recipes))
-    stories = f" from {first.stories} stories" * bool(first.stories)
+    stories = ""
+    if first.stories:
+        stories = (
+            f" from {first.stories} {'story' if first.stories == 1 else 'stories'}"
+        )
     yield (
         f"{pooled.questions} questions{stories}, {pooled.truncated} with sentences "
         f"dropped to fit; {asking.family}, {asking.dtype}, scope {scopes}, prunable "
         f"{prunable}"
     )
-    if first.achieved_sparsity and not first.sparsity:
+    if not first.sparsity and first.achieved_sparsity >= WORTH_SAYING:
         yield (
             f"The file's own zeros are {100 * first.achieved_sparsity:.2f} % of the "
             "prunable weights: dense has them too, and a smaller sparsity prunes "
