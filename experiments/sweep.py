@@ -26,7 +26,9 @@ from jaxsparse.model import Blueprint, load
 from jaxsparse.sweep import sweep
 from jaxsparse.types import InputError
 
-PACKAGES = ("jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers")
+PACKAGES = (
+    "jaxsparse", "jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers",
+)  # fmt: skip
 
 
 def main() -> None:
