@@ -100,7 +100,9 @@ def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
         tables = all_tables(results)
         markdown = text.markdown(tables, run, ["accuracy.png"])
         to["report.md"].write_text(markdown, encoding="utf-8")
-        page = explorer.page(results, tables, [run["command"]], run["notes"])
+        page = explorer.page(
+            results, tables, [run["command"]], run["notes"], facts=[run]
+        )
         to["report.html"].write_text(page, encoding="utf-8")
         plots.save(pictures.figures(results)["accuracy"], to["accuracy.png"])
         facts = f"{json.dumps(run, indent=2)}\n"
