@@ -28,7 +28,9 @@ from jaxsparse.sweep import sweep
 from jaxsparse.types import InputError
 
 FLAGS = absl_flags.FLAGS
-PACKAGES = ("jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers")
+PACKAGES = (
+    "jaxsparse", "jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers",
+)  # fmt: skip
 
 
 def main() -> None:

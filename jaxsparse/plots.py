@@ -3,7 +3,7 @@ sparsity of layers as a map of heat."""
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +43,14 @@ class HeatMap:
     values: tuple[tuple[float, ...], ...]  # row, column
 
 
-def draw_accuracy(curves: Sequence[Curve], chance: float, title: str) -> Figure:
-    """A figure with one panel for each `panel` of the curves, in their order."""
+def draw_accuracy(
+    curves: Sequence[Curve], references: Mapping[str, float], title: str
+) -> Figure:
+    """A figure with one panel for each `panel` of the curves, in their order.
+
+    Args:
+        references: level lines by name: what is right without a model, fractions.
+    """
     panels = list(dict.fromkeys(curve.panel for curve in curves))
     labels = list(dict.fromkeys(curve.label for curve in curves))
     figure, axes = _grid(len(panels), PANEL_INCHES[1], sharey=True)
@@ -52,8 +58,8 @@ def draw_accuracy(curves: Sequence[Curve], chance: float, title: str) -> Figure:
         for curve in curves:
             if curve.panel == panel:
                 _draw_curve(axis, curve, labels.index(curve.label))
-        _frame(axis, panel, chance)
-    axes[0].set_ylim(0, _top(curves))
+        _frame(axis, panel, references)
+    axes[0].set_ylim(0, top(curves))
     figure.supylabel("accuracy, %", fontsize="medium")
     figure.supxlabel("sparsity of the prunable weights", fontsize="medium")
     handles = {}
@@ -151,10 +157,10 @@ def _draw_curve(axis: Axes, curve: Curve, number: int) -> None:
     )
 
 
-def _frame(axis: Axes, title: str, chance: float) -> None:
-    axis.axhline(
-        100 * chance, color="0.45", linestyle="--", linewidth=1, label="chance"
-    )
+def _frame(axis: Axes, title: str, references: Mapping[str, float]) -> None:
+    for name, value in references.items():
+        dashes = "--" if name == "chance" else ":"
+        axis.axhline(100 * value, color="0.45", linestyle=dashes, lw=1, label=name)
     axis.set_title(title, fontsize="medium", parse_math=False)  # a name, and may have $
     axis.set_xlim(-0.03, 1.03)
     axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
@@ -163,8 +169,8 @@ def _frame(axis: Axes, title: str, chance: float) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _top(curves: Sequence[Curve]) -> float:
-    """Percent; a little above the highest band, in tens."""
+def top(curves: Sequence[Curve]) -> float:
+    """Where panels end, percent: a little above the highest band, in tens."""
     highest = max(value for curve in curves for value in curve.high)
     return min(100.0, 10.0 * (int(10 * highest) + 1))
 

@@ -1,18 +1,26 @@
-"""The page of a report, from results: its tables, its plots, and its questions."""
+"""The page of a report, from results: its findings, its curves, and its questions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import starmap
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from jaxsparse import cbt
 from jaxsparse.report import pictures
-from jaxsparse.report.page import Page, PageCurve, PagePoint, PageQuestion, render
+from jaxsparse.report.about import about, title
+from jaxsparse.report.page import (
+    Page,
+    PageCurve,
+    PagePoint,
+    PageQuestion,
+    PageText,
+    render,
+)
 from jaxsparse.report.results import Curve, Labels, Result, by_curve
-from jaxsparse.report.tables import Table, legend
+from jaxsparse.report.tables import EXPLAINED, Table, legend
 
-TITLE = "Accuracy against sparsity"
 MOST_QUESTIONS = 1000  # on a page, unless told: some megabytes, which a phone can open
 
 
@@ -22,42 +30,61 @@ def page(
     commands: Sequence[str],
     notes: Sequence[str],
     questions: int = MOST_QUESTIONS,
+    *,
+    facts: Sequence[Mapping[str, Any]] = (),
+    findings: Sequence[str] = (),
 ) -> str:
     """report.html; its explorer holds so many of the questions (0: all), as evenly over
-    their classes as they come."""
+    their classes as they come.
+
+    Args:
+        facts: the run.json of every run.
+        findings: sentences, the answer of the page first.
+    """
     asked = results[0].questions
     chosen = {id(question) for question in cbt.select(asked, questions)}
     numbers = np.array(
         [n for n, question in enumerate(asked) if id(question) in chosen]
     )
     labels = Labels(results)
-    curves = by_curve(results)
+    styles = tuple(dict.fromkeys(result.asking.detokenize for result in results))
     return render(
         Page(
-            title=TITLE,
+            title=title(results),
+            findings=tuple(findings),
+            about=tuple(about(results, facts)),
             commands=tuple(commands),
             notes=tuple(notes),
+            charts=tuple(pictures.charts(results)),
+            maps=tuple(pictures.layers(results)),
+            explained=EXPLAINED | pictures.CLASS_NAMES,
             legend=legend(name for table in tables for name in table.header),
             tables=tuple(tables),
-            pictures=tuple(pictures.panels(results)),
+            styles=styles,
             curves=tuple(
-                _curve(curve, members, labels, numbers) for curve, members in curves
+                _curve(curve, members, labels, numbers, styles)
+                for curve, members in by_curve(results)
             ),
-            questions=tuple(_question(asked[number]) for number in numbers),
+            questions=tuple(_question(asked[number], styles) for number in numbers),
+            class_names=pictures.CLASS_NAMES,
             asked=len(asked),
         )
     )
 
 
-def _question(question: cbt.Question) -> PageQuestion:
+def _question(question: cbt.Question, styles: Sequence[str]) -> PageQuestion:
     return PageQuestion(
         id=question.id,
         word_class=question.word_class,
-        sentences=question.context,
-        query=question.query,
-        options=question.options,
-        answer=question.answer,
+        answers=_answers(question),
+        texts=tuple(PageText(*cbt.detokenize(question, style)) for style in styles),
     )
+
+
+def _answers(question: cbt.Question) -> tuple[int, ...]:
+    """The options that equal the answer: mostly one."""
+    options = enumerate(question.options)
+    return tuple(number for number, text in options if text == question.answer)
 
 
 def _curve(
@@ -65,12 +92,16 @@ def _curve(
     members: Sequence[Result],
     labels: Labels,
     numbers: Int[np.ndarray, " question"],
+    styles: Sequence[str],
 ) -> PageCurve:
+    questions = members[0].questions
+    answers = [_answers(questions[number]) for number in numbers]
     points = (
         (
             one.sparsity,
             one.pooled.accuracy,
             one.predicted[numbers].tolist(),
+            places(one.scores[numbers], answers),
             one.scores[numbers].astype(float).tolist(),
         )
         for one in members
@@ -79,5 +110,21 @@ def _curve(
         model=curve.asking.model,
         label=labels.line(curve),
         protocol=curve.asking.protocol,
+        context=curve.asking.context,
+        style=styles.index(curve.asking.detokenize),
         points=tuple(starmap(PagePoint, points)),
     )
+
+
+def places(
+    scores: Float[np.ndarray, "question option"], answers: Sequence[Sequence[int]]
+) -> list[int]:
+    """Where the answer stands among the options, the best first, from 1.
+
+    Of equal scores the first option is better, as it is for the prediction.
+    """
+    order = np.argsort(-scores, axis=1, kind="stable").tolist()
+    return [
+        1 + min(ranked.index(option) for option in right)
+        for ranked, right in zip(order, answers, strict=True)
+    ]

@@ -111,7 +111,9 @@ def write(
         said = findings(results, margin)
         markdown = text.markdown(tables, run, ["accuracy.png"], said)
         to["report.md"].write_text(markdown, encoding="utf-8")
-        page = explorer.page(results, tables, [run["command"]], run["notes"])
+        page = explorer.page(
+            results, tables, [run["command"]], run["notes"], facts=[run], findings=said
+        )
         to["report.html"].write_text(page, encoding="utf-8")
         plots.save(pictures.figures(results)["accuracy"], to["accuracy.png"])
         facts = f"{json.dumps(run, indent=2)}\n"

@@ -192,7 +192,10 @@ def _write(
         run = {"command": command, "notes": merged.notes}
         markdown = text.markdown(tables, run, shown, said)
         to["report.md"].write_text(markdown, encoding="utf-8")
-        page = explorer.page(merged.results, tables, commands, merged.notes, questions)
+        page = explorer.page(
+            merged.results, tables, commands, merged.notes, questions,
+            facts=[run.facts for run in runs], findings=said,
+        )  # fmt: skip
         to["report.html"].write_text(page, encoding="utf-8")
         for name, figure in drawn.items():
             for kind in "png", "svg":

@@ -1,22 +1,26 @@
-"""report.html: tables, pictures and a question explorer in one file, without network.
+"""report.html: findings, curves, tables and questions in one file, without network.
 
 The parts of the page lie in `jaxsparse/assets/page`. They are filled in one pass, so
 that what is filled in is never searched again; whatever comes from data is escaped
 here, and set as text by the script.
 """
 
-import base64
 import html
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from jaxsparse.assets import DIRECTORY
+from jaxsparse.plots import HeatMap
+from jaxsparse.report import sections
+from jaxsparse.report.sections import Chart
 from jaxsparse.report.tables import Table
 
 PARTS = DIRECTORY / "page"
+OPEN = 2  # tables that are not folded at first
+WIDE = 15  # columns from which a table is set closer
 # protocol -> its scores as they are embedded, in few characters
 ROUNDED: dict[str, Callable[[float], float]] = {
     "cloze": lambda nats: round(nats, 3),
@@ -29,21 +33,13 @@ IN_SCRIPT = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One panel, about 3.6 by 3.4 inches."""
-
-    title: str
-    alt: str
-    svg: str  # a whole SVG document
-
-
-@dataclass(frozen=True)
 class PagePoint:
     """What a model said at one sparsity; a row for each question of the page."""
 
     sparsity: float
     accuracy: float  # fraction, of all questions asked
     predicted: Sequence[int]  # index of an option
+    places: Sequence[int]  # of the answer among the options by score, from 1
     scores: Sequence[Sequence[float]]  # question, option; nats, or probabilities
 
 
@@ -57,29 +53,44 @@ class PageCurve:
     model: str
     label: str  # tells the curves of a model apart: "cloze, magnitude"
     protocol: str  # of ROUNDED
+    context: str  # how much of the story the model has read
+    style: int  # which of the questions' texts
     points: tuple[PagePoint, ...]  # sparsity ascending
+
+
+@dataclass(frozen=True)
+class PageText:
+    """A question as some of the models read it."""
+
+    sentences: tuple[str, ...]  # 20
+    query: str  # holds XXXXX once
+    options: tuple[str, ...]  # 10
 
 
 @dataclass(frozen=True)
 class PageQuestion:
     id: str
     word_class: str
-    sentences: tuple[str, ...]  # 20
-    query: str  # holds XXXXX once
-    options: tuple[str, ...]  # 10
-    answer: str  # the text of the right options
+    answers: tuple[int, ...]  # which options are right
+    texts: tuple[PageText, ...]  # in every style of the page
 
 
 @dataclass(frozen=True)
 class Page:
     title: str
+    findings: tuple[str, ...]  # the first is the answer of the page
+    about: tuple[tuple[str, str], ...]  # what was run: short names and texts
     commands: tuple[str, ...]
     notes: tuple[str, ...]
-    legend: str  # of the tables
+    charts: tuple[Chart, ...]
+    maps: tuple[HeatMap, ...]
+    explained: Mapping[str, str]  # columns of the tables
+    legend: str  # the same in one text
     tables: tuple[Table, ...]
-    pictures: tuple[Picture, ...]
+    styles: tuple[str, ...]  # of detokenizing
     curves: tuple[PageCurve, ...]
     questions: tuple[PageQuestion, ...]  # of the explorer
+    class_names: Mapping[str, str]
     asked: int  # questions of the run, in the explorer or not
 
 
@@ -91,18 +102,22 @@ def render(page: Page) -> str:
     """
     for curve in page.curves:
         _check(curve, page.questions)
+    tables = [_table(*item, page.explained) for item in enumerate(page.tables, 1)]
     parts = {
         "title": html.escape(page.title),
         "style": _asset("page.css"),
+        "findings": _findings(page.findings),
+        "about": "".join(map(_fact, page.about)),
         "commands": _each('<pre class="command">{}</pre>', page.commands),
-        "notes": _each("<p>{}</p>", page.notes),
+        "notes": _each('<p class="note">{}</p>', page.notes),
         "contents": "\n".join(_contents(page)),
-        "tables": "\n".join(_table(*item) for item in enumerate(page.tables, 1)),
+        "charts": "\n".join(map(sections.chart, page.charts)),
+        "maps": sections.heat_maps(page.maps),
+        "tables": "\n".join(tables),
         "legend": html.escape(page.legend),
-        "pictures": "\n".join(map(_picture, page.pictures)) or "<p>No plots.</p>",
         "held": html.escape(_held(len(page.questions), page.asked)),
         "data": _data(page),
-        "script": _asset("state.js") + _asset("page.js"),
+        "script": "".join(map(_asset, ("state.js", "page.js", "points.js"))),
     }
     return PLACEHOLDER.sub(lambda found: parts[found[1]], _asset("page.html"))
 
@@ -115,16 +130,17 @@ def _check(curve: PageCurve, questions: Sequence[PageQuestion]) -> None:
     if not sparsities or sparsities != sorted(set(sparsities)):
         raise ValueError(f"{where}: sparsities {sparsities} do not ascend")
     for point in curve.points:
-        sizes = len(point.predicted), len(point.scores)
-        if sizes != (len(questions),) * 2:
+        sizes = [len(rows) for rows in (point.predicted, point.places, point.scores)]
+        if set(sizes) != {len(questions)}:
             raise ValueError(
-                f"{where}, sparsity {point.sparsity}: {sizes[0]} predictions and "
-                f"{sizes[1]} rows of scores for {len(questions)} questions"
+                f"{where}, sparsity {point.sparsity}: {sizes[0]} predictions, "
+                f"{sizes[1]} places and {sizes[2]} rows of scores for "
+                f"{len(questions)} questions"
             )
         for question, predicted, scores in zip(
             questions, point.predicted, point.scores, strict=True
         ):
-            options = len(question.options)
+            options = len(question.texts[0].options)
             if len(scores) != options or not 0 <= predicted < options:
                 raise ValueError(
                     f"{where}, sparsity {point.sparsity}, {question.id}: option "
@@ -140,28 +156,48 @@ def _each(pattern: str, texts: Iterable[str]) -> str:
     return "\n".join(pattern.format(html.escape(text)) for text in texts)
 
 
+def _findings(findings: Sequence[str]) -> str:
+    """The answer of the page in large letters, and what goes with it."""
+    findings = [text.replace(" %", "\u00a0%") for text in findings]
+    first = _each('<p class="lead">{}</p>', findings[:1])
+    others = "".join(f"<li>{html.escape(text)}</li>" for text in findings[1:])
+    return first + (f'<ul class="findings">{others}</ul>' if others else "")
+
+
+def _fact(fact: tuple[str, str]) -> str:
+    name, text = map(html.escape, fact)
+    return f"<div><dt>{name}</dt><dd>{text}</dd></div>"
+
+
 def _contents(page: Page) -> Iterator[str]:
     """Links to the parts of the page."""
-    for number, table in enumerate(page.tables, 1):
-        yield f'<li><a href="#table-{number}">{html.escape(table.title)}</a></li>'
-    yield '<li><a href="#plots">Plots</a></li>'
-    yield '<li><a href="#questions">Questions</a></li>'
+    parts = [(one.id, one.title) for one in page.charts]
+    parts += [("layers", "Layers")] * bool(page.maps)
+    for name, title in (*parts, ("tables", "Tables"), ("questions", "Questions")):
+        yield f'<li><a href="#{name}">{html.escape(title)}</a></li>'
 
 
-def _table(number: int, table: Table) -> str:
+def _table(number: int, table: Table, explained: Mapping[str, str]) -> str:
+    """A table that folds; the first ones are open."""
     title = html.escape(table.title)
-    header = _each('<th scope="col">{}</th>', table.header)
+    header = "\n".join(_head(name, explained.get(name, "")) for name in table.header)
     return "\n".join([
-        f'<section id="table-{number}">',
-        f"<h3>{title}</h3>",
+        f'<details id="table-{number}"{" open" * (number <= OPEN)}>',
+        f"<summary>{title}</summary>",
         # Focusable, since a keyboard could not scroll it otherwise.
         f'<div class="scroll" role="region" aria-label="{title}" tabindex="0">',
-        f"<table>\n<thead>\n<tr>\n{header}\n</tr>\n</thead>\n<tbody>",
+        f"<table{' class=wide' * (len(table.header) >= WIDE)}>",
+        f"<thead>\n<tr>\n{header}\n</tr>\n</thead>\n<tbody>",
         *(_row(row) for row in table.rows),
         "</tbody>\n</table>\n</div>",
         _each('<p class="note">{}</p>', table.notes),
-        "</section>",
+        "</details>",
     ])  # fmt: skip
+
+
+def _head(name: str, explained: str) -> str:
+    title = f' title="{html.escape(explained)}"' if explained else ""
+    return f'<th scope="col"{title}>{html.escape(name)}</th>'
 
 
 def _row(cells: tuple[str, ...]) -> str:
@@ -169,22 +205,12 @@ def _row(cells: tuple[str, ...]) -> str:
     return f"<tr>{first}{_each('<td>{}</td>', cells[1:])}</tr>"
 
 
-def _picture(picture: Picture) -> str:
-    """As an image: its ids and styles stay its own, and nothing in it can run."""
-    encoded = base64.b64encode(picture.svg.encode()).decode()
-    return (
-        f'<figure><img alt="{html.escape(picture.alt)}" '
-        f'src="data:image/svg+xml;base64,{encoded}">'
-        f"<figcaption>{html.escape(picture.title)}</figcaption></figure>"
-    )
-
-
 def _held(held: int, asked: int) -> str:
     """How many of the questions are in the file."""
     if held == asked:
         return f"All {asked:,} questions of the run are in this file."
     return (
-        f"{held:,} of {asked:,} questions are in this file; the tables and the plots "
+        f"{held:,} of {asked:,} questions are in this file; the curves and the tables "
         f"count all {asked:,}, and the run's predictions.parquet has all scores."
     )
 
@@ -192,11 +218,24 @@ def _held(held: int, asked: int) -> str:
 def _data(page: Page) -> str:
     """The explorer's data: JSON that cannot end the script element it lies in."""
     data = {
+        "styles": page.styles,
+        "classNames": dict(page.class_names),
+        "opening": _opening(page.curves),
         "questions": [asdict(question) for question in page.questions],
         "curves": [_curve(curve) for curve in page.curves],
     }
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.translate(IN_SCRIPT)
+
+
+def _opening(curves: Sequence[PageCurve]) -> dict[str, int]:
+    """Where the explorer begins: the point that loses most, the first of equals, of the
+    first curve that has a dense one to lose against."""
+    for number, curve in enumerate(curves):
+        pruned = [point.accuracy for point in curve.points[1:]]
+        if curve.points[0].sparsity == 0 and pruned:
+            return {"curve": number, "point": 1 + pruned.index(min(pruned))}
+    return {"curve": 0, "point": 0}
 
 
 def _curve(curve: PageCurve) -> dict[str, Any]:
@@ -207,6 +246,7 @@ def _curve(curve: PageCurve) -> dict[str, Any]:
             # As text, since JavaScript rounds halves otherwise than the tables do.
             "accuracy": f"{100 * point.accuracy:.1f} %",
             "predicted": list(point.predicted),
+            "places": list(point.places),
             "scores": [[rounded(score) for score in row] for row in point.scores],
         }
         for point in curve.points
@@ -215,5 +255,7 @@ def _curve(curve: PageCurve) -> dict[str, Any]:
         "model": curve.model,
         "label": curve.label,
         "protocol": curve.protocol,
+        "context": curve.context,
+        "style": curve.style,
         "points": points,
     }

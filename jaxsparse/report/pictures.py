@@ -2,40 +2,53 @@
 
 from collections.abc import Iterator, Sequence
 
-from jaxsparse import cbt, plots
-from jaxsparse.report.page import Picture
-from jaxsparse.report.results import Curve, Labels, Result, by_curve
+import numpy as np
 
+from jaxsparse import cbt, plots
+from jaxsparse.report.charts import Line, Panel, Reference
+from jaxsparse.report.results import POOLED, Curve, Labels, Result, by_curve
+from jaxsparse.report.sections import Chart
+
+CLASS_NAMES = {
+    "CN": "common nouns", "NE": "named entities", "V": "verbs", "P": "prepositions",
+}  # fmt: skip
 TITLES = {
     "accuracy": "CBT accuracy, Wilson 95 % intervals",
     "classes": "CBT accuracy by word class, Wilson 95 % intervals",
     "finetuned": "CBT accuracy, one-shot and fine-tuned, Wilson 95 % intervals",
     "layers": "achieved sparsity of each layer, %",
 }
+BANDS = (
+    "Bands: Wilson's 95 % intervals, which take questions as independent. Point at a "
+    "mark for its values; follow it to its questions."
+)
+# What rounding the counts of matrices makes of one sparsity, and chance of many draws.
+SAME = 0.005
 
 
-def accuracy(results: Sequence[Result]) -> list[plots.Curve]:
+def accuracy(results: Sequence[Result]) -> list[Line]:
     """The pooled accuracy: a panel for each model, a line for each curve."""
     labels = Labels(results)
     return [
-        _line(curve.asking.model, labels.line(curve), members, -1)
+        _line(curve.asking.model, labels.line(curve), labels, members, -1)
         for curve, members in by_curve(results)
     ]
 
 
-def classes(results: Sequence[Result]) -> list[plots.Curve]:
+def classes(results: Sequence[Result]) -> list[Line]:
     """A panel for each curve, a line for each word class."""
     labels = Labels(results)
     return [
         _line(
-            f"{curve.asking.model} · {labels.line(curve)}", row.word_class, members, at
+            f"{curve.asking.model} · {labels.line(curve)}",
+            row.word_class, labels, members, at,
         )
         for curve, members in by_curve(results)
         for at, row in enumerate(members[0].accuracies[:-1])
-    ]
+    ]  # fmt: skip
 
 
-def finetuned(results: Sequence[Result]) -> list[plots.Curve]:
+def finetuned(results: Sequence[Result]) -> list[Line]:
     """One-shot against fine-tuned, of the curves that are there in both; maybe none."""
     labels = Labels(results)
     curves = dict(by_curve(results))
@@ -46,12 +59,13 @@ def finetuned(results: Sequence[Result]) -> list[plots.Curve]:
             one_shot = Curve(curve.asking, curve.recipe)
             panel = f"{curve.asking.model} · {labels.line(one_shot)}"
             label = "fine-tuned" if curve.finetuned else "one-shot"
-            lines.append(_line(panel, label, members, -1))
+            lines.append(_line(panel, label, labels, members, -1))
     return lines
 
 
 def layers(results: Sequence[Result]) -> list[plots.HeatMap]:
-    """A map for each model and way of pruning it: layers by sparsities."""
+    """A map for each model and way of pruning it, layers by sparsities; none where
+    every layer has lost the same, as a scope within matrices has it."""
     labels = Labels(results)
     maps: dict[tuple[str, str], plots.HeatMap] = {}
     for curve, members in by_curve(results):
@@ -59,7 +73,7 @@ def layers(results: Sequence[Result]) -> list[plots.HeatMap]:
         pruned = [one for one in members if one.matrices]
         if pruned and panel not in maps:  # the protocol prunes nothing
             maps[panel] = _heat_map(" · ".join(panel), pruned)
-    return list(maps.values())
+    return [one for one in maps.values() if any(np.ptp(one.values, axis=0) > SAME)]
 
 
 def _heat_map(panel: str, pruned: Sequence[Result]) -> plots.HeatMap:
@@ -88,25 +102,53 @@ def _by_layer(result: Result) -> dict[str, float]:
     return {name: sums[name][0] / sums[name][1] for name in names}
 
 
-def _line(panel: str, label: str, members: Sequence[Result], at: int) -> plots.Curve:
-    rows = [result.accuracies[at] for result in members]
-    return plots.Curve(
+def _line(
+    panel: str, label: str, labels: Labels, members: Sequence[Result], at: int
+) -> Line:
+    rows, curve = [result.accuracies[at] for result in members], members[0].curve
+    return Line(
         panel=panel,
         label=label,
         sparsities=tuple(result.sparsity for result in members),
         accuracy=tuple(row.accuracy for row in rows),
         low=tuple(row.ci_low for row in rows),
         high=tuple(row.ci_high for row in rows),
-    )
+        correct=tuple(row.correct for row in rows),
+        questions=rows[0].questions,
+        address=(
+            ("model", curve.asking.model), ("label", labels.line(curve)),
+            ("class", rows[0].word_class), ("show", "all"),
+        ),
+    )  # fmt: skip
+
+
+def references(questions: Sequence[cbt.Question]) -> dict[str, tuple[Reference, ...]]:
+    """What is right without a model, of each word class and of all."""
+    frequent = cbt.frequency_prior(questions)
+    of_class = np.array([question.word_class for question in questions])
+    found = {}
+    for word_class in (*dict.fromkeys(of_class.tolist()), POOLED):
+        chosen = np.flatnonzero((of_class == word_class) | (word_class == POOLED))
+        chance = cbt.chance([questions[number] for number in chosen.tolist()])
+        prior = float(frequent[chosen].mean())
+        found[word_class] = (
+            Reference("most frequent option of the story", "frequent", prior),
+            Reference("chance", "chance", chance),
+        )
+    return found
 
 
 def figures(results: Sequence[Result]) -> dict[str, plots.Figure]:
     """Every plot by the name of its file; of what is not there, none."""
-    chance = cbt.chance(results[0].questions)
+    pooled = {
+        one.label: one.accuracy for one in references(results[0].questions)[POOLED]
+    }
+    chance = {"chance": pooled["chance"]}  # classes differ in the most frequent option
     drawn = {
-        name: plots.draw_accuracy(curves, chance, TITLES[name])
-        for name, of in (
-            ("accuracy", accuracy), ("classes", classes), ("finetuned", finetuned),
+        name: plots.draw_accuracy(curves, levels, TITLES[name])
+        for name, of, levels in (
+            ("accuracy", accuracy, pooled), ("classes", classes, chance),
+            ("finetuned", finetuned, pooled),
         )
         if (curves := of(results))
     }  # fmt: skip
@@ -115,35 +157,41 @@ def figures(results: Sequence[Result]) -> dict[str, plots.Figure]:
     return drawn
 
 
-def panels(results: Sequence[Result]) -> Iterator[Picture]:
-    """The same for the page: every panel by itself, so that it fits on a phone."""
-    chance = cbt.chance(results[0].questions)
-    for name, of in (
-        ("accuracy", accuracy),
-        ("classes", classes),
-        ("finetuned", finetuned),
-    ):
-        curves = of(results)
-        for panel in dict.fromkeys(curve.panel for curve in curves):
-            members = [curve for curve in curves if curve.panel == panel]
-            figure = plots.draw_accuracy(members, chance, "")
-            yield Picture(
-                f"{panel}: {TITLES[name]}", _described(members), plots.svg(figure)
+def charts(results: Sequence[Result]) -> Iterator[Chart]:
+    """The same for the page, whose word classes are small panels."""
+    levels = references(results[0].questions)
+    pooled = levels[POOLED]
+    panels = tuple(_panels(accuracy(results), pooled))
+    yield Chart("curves", "Accuracy against sparsity", (BANDS,), (("", panels),))
+    if compared := tuple(_panels(finetuned(results), pooled)):
+        yield Chart("finetuned", "One-shot and fine-tuned", (), (("", compared),))
+    rows = tuple(_rows(results, levels))
+    if any(len(row) > 1 for _, row in rows):
+        yield Chart("classes", "Accuracy by word class, %", (), rows, small=True)
+
+
+def _panels(lines: Sequence[Line], levels: tuple[Reference, ...]) -> Iterator[Panel]:
+    for name in dict.fromkeys(line.panel for line in lines):
+        yield Panel(name, tuple(one for one in lines if one.panel == name), levels)
+
+
+def _rows(
+    results: Sequence[Result], levels: dict[str, tuple[Reference, ...]]
+) -> Iterator[tuple[str, tuple[Panel, ...]]]:
+    """A row for each model, a panel for each class, a line for each curve."""
+    labels = Labels(results)
+    curves = list(by_curve(results))
+    for model in dict.fromkeys(curve.asking.model for curve, _ in curves):
+        panels = []
+        for at, row in enumerate(results[0].accuracies[:-1]):
+            name = row.word_class
+            title = f"{CLASS_NAMES[name]} ({name})" if name in CLASS_NAMES else name
+            lines = tuple(
+                _line(f"{model} · {title}", labels.line(curve), labels, members, at)
+                for curve, members in curves
+                if curve.asking.model == model
             )
-    for one in layers(results):
-        figure = plots.draw_layers([one], "")
-        alt = f"{one.panel}: {len(one.rows)} layers at {len(one.columns)} sparsities"
-        yield Picture(f"{one.panel}: {TITLES['layers']}", alt, plots.svg(figure))
-
-
-def _described(curves: Sequence[plots.Curve]) -> str:
-    """A plot in words, for those who do not see it."""
-    lines = [
-        f"{curve.label}: "
-        + ", ".join(
-            f"{100 * accuracy:.1f} % at {sparsity:g}"
-            for sparsity, accuracy in zip(curve.sparsities, curve.accuracy, strict=True)
-        )
-        for curve in curves
-    ]
-    return f"{curves[0].panel}. {'; '.join(lines)}"
+            panels.append(
+                Panel(f"{title}, {row.questions} questions", lines, levels[name])
+            )
+        yield model, tuple(panels)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-DESKTOP, PHONE = (1280, 900), (360, 740)  # CSS pixels
+DESKTOP, WIDE, PHONE = (1280, 900), (1400, 900), (390, 844)  # CSS pixels
 
 
 @contextlib.contextmanager

@@ -8,27 +8,39 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from jaxsparse.plots import HeatMap
+from jaxsparse.report.charts import Line, Panel, Reference
 from jaxsparse.report.page import (
     Page,
     PageCurve,
     PagePoint,
     PageQuestion,
-    Picture,
+    PageText,
     render,
 )
+from jaxsparse.report.sections import Chart
 from jaxsparse.report.tables import Table
-from tests.report.browser import DESKTOP, PHONE, Browser, open_browser
+from tests.report.browser import DESKTOP, PHONE, WIDE, Browser, open_browser
 
 CLASSES = ("CN", "NE", "V", "P")
 SPARSITIES = (0.0, 0.5, 0.75, 0.9)
-SVG = (
-    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 36 34"><path d="M0 0"/></svg>'
-)
+# As wide as a table of points becomes: twenty columns, among them seven intervals.
+COLUMNS = (
+    "method", "sparsity", "all", "95 % CI", "cluster CI", "difference", "difference CI",
+    "p Holm", "CN", "NE", "V", "P", "class mean", "class mean CI", "p", "achieved",
+    "total", "ties", "seconds", "questions dropped",
+)  # fmt: skip
+CELLS = {"CI": "40.3–67.4", "difference CI": "−39.6 to −10.4", "p Holm": "6.1e-05*"}
+ROW = tuple(CELLS.get(name, CELLS.get(name[-2:], "0.1234")) for name in COLUMNS[1:])
 TABLE = Table(
     "one · cloze",
-    ("method", *(f"column {number}" for number in range(12))),
-    (("dense", *["61.2"] * 12), ("magnitude", *["48.0"] * 12)),
+    COLUMNS,
+    (("most frequent", *ROW), ("magnitude", *ROW)),
     ("48 questions",),
+)
+LEVELS = (
+    Reference("most frequent", "frequent", 0.2),
+    Reference("chance", "chance", 0.1),
 )
 HOSTILE = (
     "</script><script>document.title='run'</script>",
@@ -47,10 +59,14 @@ def questions(number):
         PageQuestion(
             id=f"{CLASSES[n % 4]}-test-{n + 1}",
             word_class=CLASSES[n % 4],
-            sentences=tuple(f"Sentence {k} has w{k % 10} ." for k in range(1, 21)),
-            query="Then came the XXXXX .",
-            options=tuple(f"w{k}" for k in range(10)),
-            answer=f"w{n % 10}",
+            answers=(n % 10,),
+            texts=(
+                PageText(
+                    tuple(f"Sentence {k} has w{k % 10}." for k in range(1, 21)),
+                    f"Then came query{n} and the XXXXX.",
+                    tuple(f"w{k}" for k in range(10)),
+                ),
+            ),
         )
         for n in range(number)
     )
@@ -67,21 +83,65 @@ def curve(model, label, number, seed, sparsities=SPARSITIES):
             scores = np.exp(scores + 25) / (1 + np.exp(scores + 25))
         predicted = scores.argmax(axis=1)
         accuracy = float(np.mean(predicted == np.arange(number) % 10))
-        point = PagePoint(sparsity, accuracy, predicted.tolist(), scores.tolist())
-        points.append(point)
-    return PageCurve(model, label, protocol, tuple(points))
+        of_answer = scores[np.arange(number), np.arange(number) % 10, None]
+        places = 1 + (scores > of_answer).sum(axis=1)
+        said = predicted.tolist(), places.tolist(), scores.tolist()
+        points.append(PagePoint(sparsity, accuracy, *said))
+    return PageCurve(model, label, protocol, "full", 0, tuple(points))
+
+
+def line(one, panel, word_class="all"):
+    """A curve as a line of a panel; as wide an interval as 48 questions have."""
+    accuracy = tuple(point.accuracy for point in one.points)
+    return Line(
+        panel=panel,
+        label=one.label,
+        sparsities=tuple(point.sparsity for point in one.points),
+        accuracy=accuracy,
+        low=tuple(max(0.0, value - 0.1) for value in accuracy),
+        high=tuple(value + 0.1 for value in accuracy),
+        correct=tuple(round(48 * value) for value in accuracy),
+        questions=48,
+        address=(
+            ("model", one.model), ("label", one.label), ("class", word_class),
+            ("show", "all"),
+        ),
+    )  # fmt: skip
+
+
+def charts_of(curves):
+    """A panel for each model; and small ones, for each class."""
+    models = dict.fromkeys(one.model for one in curves)
+    lines = [line(one, one.model) for one in curves]
+    panels = tuple(
+        Panel(model, tuple(one for one in lines if one.panel == model), LEVELS)
+        for model in models
+    )
+    small = tuple(
+        Panel(name, (line(curves[0], name, name),), LEVELS) for name in CLASSES
+    )
+    return (
+        Chart("curves", "Accuracy against sparsity", ("Bands: …",), (("", panels),)),
+        Chart("classes", "By word class", (), (("one", small),), small=True),
+    )
 
 
 def page_of(number, *curves):
     return Page(
-        title="Accuracy against sparsity",
+        title="one, two: how much can be cut away?",
+        findings=("Half can go: 61.2 % against 60 %.", "Nothing more.", "Nor this."),
+        about=(("models", "one (gpt2)"), ("device", "cpu")),
         commands=("./run.sh --models=one,two",),
         notes=("3 malformed questions left out",),
-        legend="sparsity: requested",
+        charts=charts_of(curves) if curves else (),
+        maps=(),
+        explained={"all": "accuracy in percent"},
+        legend="all: accuracy in percent.",
         tables=(TABLE,),
-        pictures=(Picture("one", "accuracy of one against sparsity", SVG),),
+        styles=("ptb",),
         curves=curves,
         questions=questions(number),
+        class_names={"CN": "common nouns"},
         asked=number,
     )
 
@@ -93,6 +153,7 @@ OTHERS = (
     curve("two", "cloze, random", 48, 4, (0.5, 0.75)),
 )
 PAGE = page_of(48, ONE, *OTHERS)
+SUFFIX = ["", "st", "nd", "rd", *["th"] * 7]
 UNKNOWN_OPTION = dataclasses.replace(ONE.points[0], predicted=[10] * 48)
 
 
@@ -110,30 +171,79 @@ def ids(chosen):
 
 
 class Texts(HTMLParser):
-    """The text of each cell, and the pictures."""
+    """The text of each cell, and what points and panels say."""
 
     def __init__(self, page):
         super().__init__()
-        self.tag, self.cells, self.images = "", [], []
+        self.tag, self.cells, self.titles, self.panels = "", [], [], []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
         self.tag = tag
         if tag in ("th", "td"):
             self.cells.append("")
-        if tag == "img":
-            self.images.append(dict(attrs))
+        if tag == "title":
+            self.titles.append("")
+        if tag == "svg" and ("role", "group") in attrs:
+            self.panels.append(dict(attrs)["aria-label"])
+
+    def handle_endtag(self, tag):
+        self.tag = ""
 
     def handle_data(self, data):
         if self.tag in ("th", "td"):
             self.cells[-1] += data.strip()
+        if self.tag == "title":
+            self.titles[-1] += data
 
 
-def test_tables_and_pictures_need_no_script():
+def test_tables_and_curves_need_no_script():
     texts = Texts(render(PAGE))
     assert texts.cells == [*TABLE.header, *TABLE.rows[0], *TABLE.rows[1]]
-    assert texts.images[0]["alt"] == "accuracy of one against sparsity"
-    assert texts.images[0]["src"].startswith("data:image/svg+xml;base64,")
+    accuracy = ONE.points[1].accuracy
+    assert texts.titles[2].split("\n") == [
+        "one · cloze, magnitude",
+        "sparsity 0.5: 50 % of the weights left",
+        f"accuracy {100 * accuracy:.1f} %, 95 % interval "
+        f"{100 * accuracy - 10:.1f} to {100 * accuracy + 10:.1f}",
+        f"{round(48 * accuracy)} of 48 questions right",
+    ]
+    assert len(texts.panels) == 2 * (2 + 4)  # two axes of two models and four classes
+    assert f"magnitude: {100 * ONE.points[0].accuracy:.1f} % at 0, " in texts.panels[0]
+
+
+def test_columns_explain_themselves():
+    assert '<th scope="col" title="accuracy in percent">all</th>' in render(PAGE)
+
+
+def test_a_map_of_heat_is_there_only_where_there_is_one_to_draw():
+    assert 'class="heat"' not in render(PAGE)
+    one = HeatMap("one · magnitude", ("h 0", "h 1"), (0.5,), ((0.3,), (0.7,)))
+    text = render(dataclasses.replace(PAGE, maps=(one,)))
+    assert '<td style="--cut:30%">30.0</td>' in text
+    assert '<td class=deep style="--cut:70%">70.0</td>' in text
+    assert '<a href="#layers">' in text
+
+
+def test_the_explorer_begins_where_most_is_lost():
+    """The first of equals, on the first curve with a dense point."""
+    points = [
+        dataclasses.replace(point, accuracy=accuracy)
+        for point, accuracy in zip(ONE.points, (0.5, 0.4, 0.2, 0.2), strict=True)
+    ]
+    one = dataclasses.replace(ONE, points=tuple(points))
+    without = dataclasses.replace(ONE, points=tuple(points[1:]))
+    for curves, opening in (
+        ((one,), {"curve": 0, "point": 2}),
+        ((without, one), {"curve": 1, "point": 2}),
+        ((without,), {"curve": 0, "point": 0}),
+    ):
+        text = render(dataclasses.replace(PAGE, curves=curves))
+        assert json.loads(data_of(text))["opening"] == opening
+
+
+def data_of(text):
+    return text.split('id="data">')[1].split("</script>")[0]
 
 
 def test_the_page_names_no_address_outside_itself():
@@ -150,8 +260,7 @@ def test_the_page_says_how_many_of_the_questions_it_holds():
 
 
 def test_scores_are_embedded_in_few_digits():
-    text = render(PAGE).split('id="data">')[1].split("</script>")[0]
-    cloze, append, *_ = json.loads(text)["curves"]
+    cloze, append, *_ = json.loads(data_of(render(PAGE)))["curves"]
     for kept, given in (cloze, ONE), (append, OTHERS[0]):
         for one, point in zip(kept["points"], given.points, strict=True):
             assert one["predicted"] == point.predicted
@@ -261,18 +370,28 @@ def overflow(browser: Browser):
     return browser.run("return document.documentElement.scrollWidth - innerWidth")
 
 
+def hidden_width(browser: Browser, box):
+    """How much of what is in a box is out of sight."""
+    return browser.run(
+        """const box = document.querySelector(arguments[0]);
+        return box.scrollWidth - box.clientWidth""",
+        box,
+    )
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 def test_the_page_opens_quietly_and_fits(browser, written, size):
     browser.resize(size)
     browser.open(written)
     click(browser, "next-lost")
-    browser.run("document.getElementById('story-box').open = true")
+    browser.run(
+        "for (const one of document.querySelectorAll('details')) one.open = true"
+    )
     assert browser.console() == []
     assert browser.requests() == [written.as_uri()]
     assert browser.run("return performance.getEntriesByType('resource')") == []
     assert overflow(browser) <= 0
     assert len(texts(browser, "#story li")) == 20
-    assert browser.run("return document.images[0].naturalWidth") > 0
 
 
 def test_the_policy_refuses_the_network(opened):
@@ -289,8 +408,12 @@ def test_wide_tables_scroll_in_their_own_box(browser, written):
     browser.resize(PHONE)
     browser.open(written)
     for box in ("#tables .scroll", "#matrix-box"):
-        wide = "const box = document.querySelector(arguments[0]);"
-        assert browser.run(f"{wide} return box.scrollWidth > box.clientWidth", box)
+        assert hidden_width(browser, box) > 0
+    left = """const box = document.querySelector("#tables .scroll");
+    box.scrollLeft = 300;
+    const name = box.querySelector("tbody th").getBoundingClientRect();
+    return name.left - box.getBoundingClientRect().left"""
+    assert browser.run(left) == 0  # the names stay
     choose(browser, sparsity="0.9")
     seen = """const box = document.getElementById("matrix-box").getBoundingClientRect();
     const column = document.querySelector("#matrix .selected").getBoundingClientRect();
@@ -409,6 +532,10 @@ def test_bars_are_shares_and_marks_are_right(opened, one):
         assert [cell[1] for cell in drawn] == chosen.tolist()
         assert {cell[2] for cell in drawn} == {point.sparsity == 0.5}
         assert drawn[0][3].startswith(f"share {100 * shares[0]:.1f} %, score ")
+    places = [
+        f"{point.places[number]}{SUFFIX[point.places[number]]}" for point in one.points
+    ]
+    assert texts(opened, "#matrix tfoot td") == places
     names = [f"✓ w{k}\nanswer" if k == 3 else f"w{k}" for k in range(10)]
     assert texts(opened, "#matrix tbody th") == names
     assert texts(opened, "#matrix tr.answer th") == ["✓ w3\nanswer"]
@@ -419,12 +546,12 @@ def test_bars_are_shares_and_marks_are_right(opened, one):
 def test_query_verdict_and_story_tell_of_choice_and_answer(opened):
     choose(opened, sparsity="0.9", show="lost")
     (number,) = (n for n, one in enumerate(PAGE.questions) if one.id == shown(opened))
-    answer = PAGE.questions[number].answer
+    answer, place = f"w{number % 10}", ONE.points[-1].places[number]
     chosen = f"w{ONE.points[-1].predicted[number]}"
-    assert text(opened, "#query") == f"Then came the {chosen} ✗ ."
+    assert text(opened, "#query") == f"Then came query{number} and the {chosen} ✗."
     assert text(opened, "#verdict") == (
-        f"At sparsity 0.9: {chosen}, ✗ wrong; the answer is {answer}. "
-        f"Dense: {answer}, ✓ right: lost."
+        f"At sparsity 0.9: {chosen}, ✗ wrong; the answer is {answer}, "
+        f"{place}{SUFFIX[place]} of 10. Dense: {answer}, ✓ right: lost."
     )
     assert texts(opened, "#story mark.answer") == [answer] * 2
     assert texts(opened, "#story mark.chosen") == [chosen] * 2
@@ -444,6 +571,44 @@ def test_arrows_and_buttons_step_through_the_list(opened):
     opened.run("document.getElementById('class').focus()")
     press(opened, "ArrowRight")  # the select's own
     assert shown(opened) == expected[0]
+
+
+def test_a_search_counts_and_goes_with_the_filters_and_the_address(opened, written):
+    choose(opened, sparsity="0.5")
+    search(opened, "QUERY3")  # begins query3 and query30 to query39
+    found = [3, *range(30, 40)]
+    assert listed(opened) == [PAGE.questions[number].id for number in found]
+    said = "11 of 48 questions; “QUERY3” begins a word 11 times"
+    assert text(opened, "#count") == said
+    choose(opened, show="right")
+    here = right(ONE, 0.5)
+    assert listed(opened) == [PAGE.questions[n].id for n in found if here[n]]
+    choose(opened, show="all")
+    opened.run("document.querySelectorAll('#list button')[4].click()")
+    search(opened, "sentence 7")
+    assert texts(opened, "#story mark.found") == ["Sentence 7"]
+    assert text(opened, "#count").endswith("“sentence 7” begins a word 48 times")
+    address = opened.run("return location.hash")
+    before = shown(opened)
+    opened.open(written, address)
+    assert opened.run("return document.getElementById('search').value") == "sentence 7"
+    assert (shown(opened), len(listed(opened))) == (before, 48)
+    search(opened, "uery3")  # words begin with what is searched
+    assert text(opened, "#count") == "0 of 48 questions; “uery3” begins a word 0 times"
+    search(opened, "(-[")
+    search(opened, "")
+    assert text(opened, "#count") == "48 of 48 questions"
+    opened.run("document.getElementById('controls').requestSubmit()")
+    assert opened.console() == []
+
+
+def search(browser: Browser, words):
+    browser.run(
+        """const box = document.getElementById("search");
+        box.value = arguments[0];
+        box.dispatchEvent(new Event("input"))""",
+        words,
+    )
 
 
 def test_an_address_opens_the_same_question_again(opened, written):
@@ -471,6 +636,7 @@ def test_an_address_of_a_question_counts_more_than_its_filters(opened, written):
     "address",
     [
         "#tables",
+        "#model=one&label=cloze%2C+magnitude&class=all&show=all",
         "#%E0%A4%A&model",
         "#model=one&label=cloze%2C+magnitude&sparsity=0.6&class=all&show=all",
         "#model=one&label=cloze%2C+magnitude&sparsity=0.5&class=all&show=toString",
@@ -485,7 +651,198 @@ def test_a_bad_address_is_ignored(browser, written, address):
     assert browser.console() == []
 
 
+# The head and the curves
+
+
+def test_the_first_screen_has_the_findings_and_the_curves(browser, written):
+    for size in (DESKTOP, PHONE):
+        browser.resize(size)
+        browser.open(written)
+        tops = """return arguments[0].map((one) => document.querySelector(one))
+          .map((one) => one.getBoundingClientRect().bottom)"""
+        shown = [".lead", "#curves figure svg.linear"]
+        assert max(browser.run(tops, shown)) < size[1]
+    assert text(browser, ".lead") == "Half can go: 61.2\u00a0% against 60\u00a0%."
+    assert texts(browser, ".findings li") == ["Nothing more.", "Nor this."]
+    assert text(browser, "h1") == "one, two: how much can be cut away?"
+    assert texts(browser, "#about dd") == ["one (gpt2)", "cpu"]
+
+
+def hover(browser: Browser, selector=".point"):
+    browser.run(
+        """document.querySelector(arguments[0]).dispatchEvent(
+          new PointerEvent("pointerover", { bubbles: true }))""",
+        selector,
+    )
+
+
+SECOND = "#curves svg.linear .points .point:nth-child(2)"
+
+
+def test_a_point_shows_its_values_and_leads_to_its_questions(opened, written):
+    hover(opened, SECOND)
+    name, sparsity, accuracy, correct = text(opened, "#tip").splitlines()
+    assert name == "one · cloze, magnitude"
+    assert sparsity == "sparsity 0.5: 50 % of the weights left"
+    assert accuracy.startswith(f"accuracy {100 * ONE.points[1].accuracy:.1f} %, 95 %")
+    assert correct == f"{right(ONE, 0.5).sum()} of 48 questions right"
+    marked = "return document.querySelectorAll('.point.shown').length"
+    assert opened.run(marked) == 2  # in both axes
+    inside = """const box = document.getElementById("tip").getBoundingClientRect();
+    return box.left >= 0 && box.top >= 0 && box.right <= innerWidth"""
+    assert opened.run(inside)
+    hover(opened, "h1")
+    assert opened.run("return document.getElementById('tip').hidden")
+    choose(opened, sparsity="0.9", show="lost")
+    opened.run("scrollTo(0, 0)")
+    click_point(opened, SECOND)
+    assert opened.run("return document.getElementById('sparsity').value") == "1"
+    assert text(opened, "#count") == "48 of 48 questions"
+    assert opened.run("return scrollY") > 0
+    opened.run("scrollTo(0, 0)")
+    click_point(opened, SECOND)  # the address is there already
+    assert opened.run("return scrollY") > 0
+    click_point(opened, "#classes .points .point:nth-child(3)")
+    assert opened.run("return document.getElementById('class').value") == "CN"
+    assert opened.console() == []
+
+
+def click_point(browser: Browser, selector, pointer="mouse"):
+    browser.run(
+        """const point = document.querySelector(arguments[0]);
+        for (const name of ["pointerdown", "click"]) {
+          point.dispatchEvent(new PointerEvent(name,
+            { bubbles: true, cancelable: true, pointerType: arguments[1] }));
+        }""",
+        selector, pointer,
+    )  # fmt: skip
+
+
+def test_a_finger_sees_the_values_first(opened):
+    click_point(opened, SECOND, "touch")
+    assert text(opened, "#tip").startswith("one · cloze")
+    assert opened.run("return scrollY") == 0
+    click_point(opened, SECOND, "touch")
+    assert opened.run("return scrollY") > 0
+
+
+def test_points_that_lie_on_each_other_are_all_named(browser, tmp_path):
+    same = dataclasses.replace(OTHERS[0], points=ONE.points)
+    page = page_of(48, ONE, same)
+    browser.resize(DESKTOP)
+    open_page(browser, tmp_path / "same.html", page)
+    hover(browser)
+    assert text(browser, "#tip").splitlines()[:2] == [
+        "one · cloze, magnitude", "one · append, magnitude",
+    ]  # fmt: skip
+
+
+def test_arrows_lead_from_point_to_point(opened):
+    focused = "return document.activeElement.getAttribute('href')"
+    opened.run("document.querySelector('#curves svg.linear .point').focus()")
+    for key, label, sparsity in (
+        ("ArrowRight", "cloze", "0.5"), ("ArrowDown", "append", "0.5"),
+        ("ArrowLeft", "append", "0.0"), ("ArrowLeft", "append", "0.0"),
+        ("ArrowUp", "cloze", "0.0"),
+    ):  # fmt: skip
+        press(opened, key)
+        address = opened.run(focused)
+        assert f"label={label}" in address
+        assert address.endswith(f"sparsity={sparsity}")
+        assert text(opened, "#tip").startswith(f"one · {label}")
+        assert shown(opened) == PAGE.questions[0].id  # the explorer does not move
+    press(opened, "Escape")
+    assert opened.run("return document.getElementById('tip').hidden")
+    stops = "return document.querySelectorAll(\"#curves .point[tabindex='0']\").length"
+    assert opened.run(stops) == 4  # one for each panel and axis
+
+
+def test_both_axes_have_all_points_and_small_panels_one_axis_at_a_time(opened):
+    places = """return [...document.querySelectorAll(
+      `#curves figure:first-child svg.${arguments[0]} .point .hit`)].map(
+      (one) => one.getBoundingClientRect().x)"""
+    linear, log = (np.array(opened.run(places, axis)[:4]) for axis in ("linear", "log"))
+    steps = np.diff(linear) / np.ptp(linear)
+    np.testing.assert_allclose(steps, np.diff(SPARSITIES) / 0.9, atol=0.02)
+    remaining = -np.log10(1 - np.array(SPARSITIES))
+    np.testing.assert_allclose(
+        np.diff(log) / np.ptp(log), np.diff(remaining) / remaining[-1], atol=0.02
+    )
+    visible = """return ["linear", "log"].map((axis) =>
+      document.querySelector(`#classes svg.${axis}`).checkVisibility())"""
+    assert opened.run(visible) == [True, False]
+    click(opened, "classes-log")
+    assert opened.run(visible) == [False, True]
+
+
+def test_curves_and_heat_wear_the_colours_of_the_page(browser, tmp_path):
+    one = HeatMap("one · magnitude", ("h 0", "h 1"), (0.5,), ((0.3,), (0.7,)))
+    path = tmp_path / "heat.html"
+    path.write_text(render(dataclasses.replace(PAGE, maps=(one,))), encoding="utf-8")
+    worn = """const of = (selector, name) =>
+      getComputedStyle(document.querySelector(selector))[name];
+    return [of("body", "backgroundColor"), of("#curves polyline", "stroke"),
+      of("#curves .band", "fill"), of("#curves .tick", "fill"),
+      of(".heat .deep", "backgroundColor"), of(".heat .deep", "color")]"""
+    colours = {}
+    for dark in False, True:
+        browser.resize(DESKTOP, dark=dark)
+        browser.open(path)
+        colours[dark] = browser.run(worn)
+    browser.resize(DESKTOP)
+    paper, curve, band, *_ = colours[False]
+    assert (paper, curve, band) == ("rgb(255, 255, 255)", *["rgb(0, 98, 163)"] * 2)
+    assert colours[True][:2] == ["rgb(20, 23, 27)", "rgb(108, 182, 245)"]
+    assert all(a != b for a, b in zip(*colours.values(), strict=True))
+
+
+def test_no_column_is_cut_at_1400_pixels(browser, written):
+    browser.resize(WIDE)
+    browser.open(written)
+    assert overflow(browser) <= 0
+    assert hidden_width(browser, "#tables .scroll") == 0
+
+
 # Other pages
+
+
+def test_the_story_is_what_the_model_of_the_curve_has_read(browser, tmp_path):
+    asked = tuple(
+        dataclasses.replace(
+            one,
+            texts=(
+                *one.texts,
+                PageText(
+                    tuple(f"Tokens {k} ." for k in range(20)), "Tokens XXXXX .",
+                    tuple(f"t{k}" for k in range(10)),
+                ),
+            ),
+        )
+        for one in questions(48)
+    )  # fmt: skip
+    tokens = dataclasses.replace(ONE, model="two", context="query", style=1)
+    appended = dataclasses.replace(OTHERS[0], context="last")
+    page = dataclasses.replace(
+        page_of(48, ONE, tokens, appended), questions=asked, styles=("ptb", "none")
+    )
+    browser.resize(DESKTOP)
+    open_page(browser, tmp_path / "styles.html", page)
+    assert texts(browser, "#story li")[0] == "Sentence 1 has w1."
+    assert "as the model read them, its tokens made running text" in text(
+        browser, "#read"
+    )
+    assert texts(browser, "#story .unread") == []
+    choose(browser, model="two")
+    assert texts(browser, "#story li")[0] == "Tokens 0 ."
+    assert texts(browser, "#matrix tbody th")[1] == "t1"
+    assert "read the query alone, its tokens as they stand" in text(browser, "#read")
+    assert len(texts(browser, "#story .unread")) == 20
+    choose(browser, model="one", label="append")
+    chosen = f"w{appended.points[browser.run('return state.point')].predicted[0]}"
+    assert text(browser, "#query").startswith(
+        f"Then came query0 and the XXXXX. {chosen} "
+    )
+    assert len(texts(browser, "#story .unread")) == 19
 
 
 def open_page(browser: Browser, path, page):
@@ -498,10 +855,12 @@ def test_hostile_text_is_text(browser, tmp_path):
         PageQuestion(
             id=f"{evil}-{number}",
             word_class=evil,
-            sentences=(evil,) * 20,
-            query=f"{evil} XXXXX {evil}",
-            options=(*HOSTILE, "a", "b", "c"),
-            answer=evil,
+            answers=(number,),
+            texts=(
+                PageText(
+                    (evil,) * 20, f"{evil} XXXXX {evil}", (*HOSTILE, "a", "b", "c")
+                ),
+            ),
         )
         for number, evil in enumerate(HOSTILE)
     )
@@ -511,20 +870,30 @@ def test_hostile_text_is_text(browser, tmp_path):
     )
     joined = " ".join(HOSTILE)
     table = Table(joined, ("", *HOSTILE), ((joined, *HOSTILE),), HOSTILE)
-    picture = Picture(
-        joined, joined, SVG.replace("<path", "<script>alert(1)</script><path")
-    )
+    lines = tuple(line(one, joined, joined) for one in curves)
+    panel = Panel(joined, lines, (Reference(joined, "chance", 0.1),))
+    rows = ((joined, (panel,)),)
     page = Page(
-        joined, HOSTILE, HOSTILE, joined, (table,), (picture,), curves, hostile, 7
-    )
+        title=joined, findings=HOSTILE, about=((joined, joined),), commands=HOSTILE,
+        notes=HOSTILE, charts=(Chart("curves", joined, HOSTILE, rows),),
+        maps=(HeatMap(joined, HOSTILE, (0.5,), ((0.5,),) * len(HOSTILE)),),
+        explained=dict.fromkeys(HOSTILE, joined), legend=joined, tables=(table,),
+        styles=(joined,), curves=curves, questions=hostile,
+        class_names=dict.fromkeys(HOSTILE, joined), asked=7,
+    )  # fmt: skip
     browser.resize(DESKTOP)
     open_page(browser, tmp_path / "hostile.html", page)
+    point = "return document.querySelector('.point').getAttribute('aria-label')"
+    assert browser.run(point).startswith(
+        f"{HOSTILE[0]} · {HOSTILE[0]} · {joined}; dense"
+    )
+    hover(browser)
+    assert joined in browser.run("return document.getElementById('tip').textContent")
     title = browser.run("return document.title")  # with white space of its own
     assert title.split() == joined.split()
     content = "return document.querySelector(arguments[0]).textContent"
     assert browser.run(content, "h1") == joined
     assert browser.run(content, "#legend") == joined
-    assert browser.run("return document.images[0].alt") == joined
     for number, evil in enumerate(HOSTILE):
         browser.run(
             "document.querySelectorAll('#list button')[arguments[0]].click()", number
@@ -535,15 +904,15 @@ def test_hostile_text_is_text(browser, tmp_path):
         assert browser.run(content, "#matrix tr.answer th") == f"✓ {evil}answer"
     scripts = "return document.scripts.length + document.querySelectorAll('b').length"
     assert browser.run(scripts) == 2  # the data and our own
-    assert browser.run("return document.images.length") == 1
+    assert browser.run("return document.images.length") == 0
     assert browser.console() == []
     assert overflow(browser) <= 0
 
 
 def test_a_page_without_questions_has_its_tables(browser, tmp_path):
-    page = dataclasses.replace(page_of(0), asked=48, pictures=())
+    page = dataclasses.replace(page_of(0), asked=48)
     open_page(browser, tmp_path / "bare.html", page)
-    assert texts(browser, "#tables tbody th") == ["dense", "magnitude"]
+    assert texts(browser, "#tables tbody th") == ["most frequent", "magnitude"]
     assert text(browser, "#held").startswith("0 of 48 questions are in this file")
     assert text(browser, "#nothing") == "There is no question to show."
     hidden = "return !document.getElementById('explorer').checkVisibility()"

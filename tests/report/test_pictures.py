@@ -1,11 +1,13 @@
 """What the plots show, line by line, and how they look to the file system."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from jaxsparse import plots
 from jaxsparse.report import pictures
-from tests.report.made import curve, many
+from tests.report.made import MATRICES, QUESTIONS, curve, many
 
 
 def titled(figure):
@@ -26,13 +28,16 @@ def test_a_panel_for_each_model_and_a_line_for_each_protocol_and_method():
         lines[0].low, lines[0].accuracy, lines[0].high, strict=True
     ):
         assert low < value < high
-    figure = plots.draw_accuracy(lines, 0.1, "title")
+    levels = {"most frequent": 0.25, "chance": 0.1}
+    figure = plots.draw_accuracy(lines, levels, "title")
     assert [axis.get_title() for axis in titled(figure)] == [
         "gpt2-medium", "electra-large-discriminator",
     ]  # fmt: skip
     drawn = {line.get_label(): line for line in titled(figure)[0].get_lines()}
     assert list(drawn["cloze, magnitude"].get_ydata()) == [37.5, 75.0]
+    assert set(drawn["most frequent"].get_ydata()) == {25.0}
     assert set(drawn["chance"].get_ydata()) == {10.0}
+    assert len({axis.get_ylim() for axis in titled(figure)}) == 1
     assert len(titled(figure)[0].collections) == 4  # a band each
 
 
@@ -81,7 +86,7 @@ def test_the_legend_fits_whatever_it_says():
         plots.Curve("one", f"{'a long way of asking, ' * 2}{n}", *[(0.5,)] * 4)
         for n in range(5)
     ]
-    figure = plots.draw_accuracy(lines, 0.1, "")
+    figure = plots.draw_accuracy(lines, {}, "")
     figure.canvas.draw()
     (legend,) = figure.legends
     box = legend.get_window_extent()
@@ -94,27 +99,87 @@ def test_the_same_plot_is_the_same_bytes(tmp_path, kind):
     lines = pictures.accuracy(list(many()))
     contents = set()
     for name in "first", "second":
-        plots.save(plots.draw_accuracy(lines, 0.1, "title"), tmp_path / name, kind)
+        figure = plots.draw_accuracy(lines, {"chance": 0.1}, "title")
+        plots.save(figure, tmp_path / name, kind)
         contents.add((tmp_path / name).read_bytes())
     assert len(contents) == 1
 
 
 def test_names_are_text_in_a_picture_not_markup():
     (line,) = pictures.accuracy(list(curve({0.0: 3}, model="<b>&$x$")))
-    svg = plots.svg(plots.draw_accuracy([line], 0.1, ""))
+    svg = plots.svg(plots.draw_accuracy([line], {}, ""))
     assert "&lt;b&gt;&amp;$x$" in svg
     assert "<b>" not in svg
 
 
-def test_every_panel_of_the_page_says_in_words_what_it_shows():
-    results = [*curve({0.0: 6, 0.5: 4}), *curve({0.5: 5}, finetuned=True)]
-    panels = list(pictures.panels(results))
-    assert [panel.title.split(":")[0] for panel in panels] == [
-        "one", "one · cloze, magnitude", "one · cloze, magnitude, fine-tuned",
-        "one · cloze, magnitude", "one · magnitude", "one · magnitude, fine-tuned",
-    ]  # fmt: skip
-    assert panels[0].alt == (
-        "one. cloze, magnitude: 75.0 % at 0, 50.0 % at 0.5; "
-        "cloze, magnitude, fine-tuned: 62.5 % at 0.5"
+def test_a_scope_that_cuts_all_layers_alike_has_no_map():
+    """To within the rounding of counts, at every sparsity."""
+    (one, *_) = curve({0.5: 4})
+    even = [
+        dataclasses.replace(
+            one, path=f"{one.path}{n}", weights=1001, pruned=500 + n % 2
+        )
+        for n, one in enumerate(MATRICES)
+    ]
+    uneven = [dataclasses.replace(one, weights=1000, pruned=400) for one in MATRICES]
+    uneven[-1] = dataclasses.replace(uneven[-1], pruned=430)
+    levels = [dataclasses.replace(one, matrices=tuple(even)) for _ in range(2)]
+    assert pictures.layers(levels) == []
+    assert "layers" not in pictures.figures(levels)
+    levels[1] = dataclasses.replace(one, matrices=tuple(uneven))
+    assert len(pictures.layers(levels)) == 1  # one sparsity that differs is enough
+
+
+def test_level_lines_are_of_their_class():
+    """The answer stands in no story more often than `the`, but in class V."""
+    asked = tuple(
+        dataclasses.replace(one, context=("Zoë Zoë",) * 20) if "V" in one.id else one
+        for one in QUESTIONS
     )
-    assert all("<svg" in panel.svg for panel in panels)
+    levels = pictures.references(asked)
+    accuracies = {
+        name: [one.accuracy for one in found] for name, found in levels.items()
+    }
+    none = [0.0, pytest.approx(0.1)]
+    assert accuracies == {
+        "CN": none, "NE": none, "V": [1.0, pytest.approx(0.1)], "P": none,
+        "all": [0.25, pytest.approx(0.1)],
+    }  # fmt: skip
+
+
+def test_the_page_has_curves_and_a_small_panel_for_each_class():
+    results = [*many()]
+    curves, classes = pictures.charts(results)
+    assert [panel.title for panel in curves.panels] == [
+        "gpt2-medium", "electra-large-discriminator",
+    ]  # fmt: skip
+    assert [row for row, _ in classes.rows] == [one.title for one in curves.panels]
+    panels = dict(classes.rows)["gpt2-medium"]
+    assert [panel.title for panel in panels] == [
+        "common nouns (CN), 2 questions", "named entities (NE), 2 questions",
+        "verbs (V), 2 questions", "prepositions (P), 2 questions",
+    ]  # fmt: skip
+    assert [line.label for line in panels[0].lines] == [
+        line.label for line in curves.panels[0].lines
+    ]
+    assert dict(panels[0].lines[0].address) == {
+        "model": "gpt2-medium", "label": "cloze, magnitude", "class": "CN",
+        "show": "all",
+    }  # fmt: skip
+    pooled = curves.panels[0].lines[0]
+    assert (pooled.correct, pooled.questions) == ((3, 6), 8)
+
+
+def test_the_page_compares_fine_tuned_with_one_shot_where_both_are_there():
+    results = [*curve({0.0: 6, 0.5: 4}), *curve({0.5: 5}, finetuned=True)]
+    _, compared, _ = pictures.charts(results)
+    assert [panel.title for panel in compared.panels] == ["one · cloze, magnitude"]
+    lines = compared.panels[0].lines
+    assert [line.label for line in lines] == ["one-shot", "fine-tuned"]
+    assert dict(lines[1].address)["label"] == "cloze, magnitude, fine-tuned"
+
+
+def test_one_class_alone_has_no_panel_of_its_own():
+    asked = tuple(one for one in QUESTIONS if one.word_class == "V")
+    (only,) = pictures.charts([*curve({0.0: 1, 0.5: 1}, questions=asked)])
+    assert only.id == "curves"

@@ -3,15 +3,26 @@
 
 const PER_PAGE = 50;
 const BLANK = "XXXXX";
-const CLASS_NAMES = { CN: "common nouns", NE: "named entities", V: "verbs", P: "prepositions" };
-// protocol -> each option's share of the probability, its score, and what bars mean
+const STYLES = {
+  ptb: "its tokens made running text (detokenize ptb).",
+  none: "its tokens as they stand (detokenize none).",
+};
+const CONTEXTS = {
+  full: "Story and query as the model read them,",
+  last: "The model read the last sentence and the query,",
+  query: "The model read the query alone,",
+};
+// protocol -> where an option stands, its share of the probability, its score, and what
+// bars mean
 const PROTOCOLS = {
   cloze: {
+    inBlank: true,
     shares: (scores) => parts(scores.map((score) => Math.exp(score - Math.max(...scores)))),
     text: (score) => score.toFixed(2),
     bars: "share of probability among the options (softmax of the scores); numbers: scores, nats",
   },
   append: {
+    inBlank: false, // but behind the query, whose blank stays
     shares: (scores) => parts(scores),
     text: (score) => String(Number(score.toPrecision(2))),
     bars: "share of the sum of the scores; numbers: scores, probabilities",
@@ -45,6 +56,9 @@ function choose(id, choices, chosen) {
   byId(id).value = chosen;
 }
 
+const ORDINALS = { one: "st", two: "nd", few: "rd", other: "th" };
+const ordinal = (number) =>
+  `${number}${ORDINALS[new Intl.PluralRules("en", { type: "ordinal" }).select(number)]}`;
 const percent = (fraction) => `${(100 * fraction).toFixed(1)} %`;
 const kind = (right) => (right ? "right" : "wrong");
 const verdict = (right) =>
@@ -72,7 +86,7 @@ function renderControls() {
   choose("sparsity", labelled, state.point);
   const classes = wordClasses.map((name) => [
     name,
-    Object.hasOwn(CLASS_NAMES, name) ? `${name}, ${CLASS_NAMES[name]}` : name,
+    Object.hasOwn(classNames, name) ? `${name}, ${classNames[name]}` : name,
   ]);
   choose("class", classes, state.wordClass);
   byId("show").value = state.show;
@@ -80,6 +94,7 @@ function renderControls() {
     option.disabled = ["lost", "gained"].includes(option.value) && !hasDense();
   }
   byId("no-dense").hidden = hasDense();
+  if (byId("search").value.trim() !== state.search) byId("search").value = state.search;
 }
 
 function renderSteps(found) {
@@ -89,7 +104,14 @@ function renderSteps(found) {
   byId("next").disabled = !found.length || at === found.length - 1;
   byId("next-lost").disabled = !lost;
   byId("next-lost").textContent = `next lost (${lost})`;
-  byId("count").textContent = `${found.length} of ${questions.length} questions`;
+  byId("count").textContent = `${found.length} of ${questions.length} questions${searched(found)}`;
+}
+
+/** How often the questions in the list have what is searched. */
+function searched(found) {
+  if (!state.search) return "";
+  const times = found.reduce((sum, number) => sum + occurrences(number), 0);
+  return `; “${state.search}” begins a word ${times} ${times === 1 ? "time" : "times"}`;
 }
 
 function renderList(found) {
@@ -120,67 +142,105 @@ function listItem(number) {
 }
 
 function renderDetail(found) {
-  const question = questions[state.question];
-  const chosen = question.options[curve().points[state.point].predicted[state.question]];
+  const { id, word_class } = questions[state.question];
+  const { sentences } = textOf(state.question);
   const place = `${found.indexOf(state.question) + 1} of ${found.length}`;
-  byId("name").textContent = `${question.id} · ${question.word_class} · ${place}`;
-  const sentences = question.sentences.map((sentence) =>
-    element("li", {}, ...underlined(sentence, question.answer, chosen)),
+  byId("name").textContent = `${id} · ${word_class} · ${place}`;
+  const { context, style } = curve();
+  const read = { full: 0, last: sentences.length - 1 }[context] ?? sentences.length;
+  const items = sentences.map((sentence, number) =>
+    element("li", number < read ? { class: "unread" } : {}, ...marked(sentence)),
   );
-  byId("story").replaceChildren(...sentences);
-  renderQuery(question, chosen);
-  renderVerdict(question, chosen);
-  renderMatrix(question);
+  byId("story").replaceChildren(...items);
+  const how = STYLES[styles[style]] ?? `in style ${styles[style]}.`;
+  byId("read").textContent = `${CONTEXTS[context] ?? `Context ${context},`} ${how}`;
+  renderQuery();
+  renderVerdict();
+  renderMatrix();
+}
+
+/** The texts of the answer, and of the option chosen at this sparsity. */
+function answerAndChosen() {
+  const { options } = textOf(state.question);
+  const { predicted } = curve().points[state.point];
+  return [options[questions[state.question].answers[0]], options[predicted[state.question]]];
 }
 
 /** A sentence, in which whole words that equal the answer or the chosen option are
- * marked, in any case of letters. */
-function underlined(sentence, answer, chosen) {
-  const quoted = [answer, chosen].map((word) => word.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
-  const words = new RegExp(`(?<![\\p{L}\\p{N}])(${quoted.join("|")})(?![\\p{L}\\p{N}])`, "iu");
+ * marked, in any case of letters, and beginnings of words that are searched. */
+function marked(sentence) {
+  const [answer, chosen] = answerAndChosen();
+  const [outside, inside] = ["(?<![\\p{L}\\p{N}])", "(?![\\p{L}\\p{N}])"];
+  const search = state.search ? `|${quoted(state.search)}` : "";
+  const either = `(?:${quoted(answer)}|${quoted(chosen)})${inside}`;
+  const words = new RegExp(`${outside}(${either}${search})`, "iu");
   return sentence.split(words).map((part, index) => {
     if (index % 2 === 0) return part;
-    const isAnswer = part.toLowerCase() === answer.toLowerCase();
-    return element("mark", { class: isAnswer ? "answer" : "chosen" }, part);
+    const kinds = { [chosen.toLowerCase()]: "chosen", [answer.toLowerCase()]: "answer" };
+    return element("mark", { class: kinds[part.toLowerCase()] ?? "found" }, part);
   });
 }
 
-function renderQuery({ query, answer }, chosen) {
-  const [before, after] = query.split(BLANK);
-  const right = chosen === answer;
-  const text = `${chosen} ${right ? "✓" : "✗"}`;
-  const blank = element("strong", { class: `blank ${kind(right)}` }, text);
-  byId("query").replaceChildren(before, blank, after);
+/** The query with the chosen option where the protocol puts it. */
+function renderQuery() {
+  const [before, after] = textOf(state.question).query.split(BLANK);
+  const [, chosen] = answerAndChosen();
+  const right = isRight(state.question, curve().points[state.point]);
+  const option = element("strong", { class: `blank ${kind(right)}` }, `${chosen} ${right ? "✓" : "✗"}`);
+  const parts = PROTOCOLS[curve().protocol].inBlank
+    ? [before, option, after]
+    : [`${before}${BLANK}${after} `, option];
+  byId("query").replaceChildren(...parts);
 }
 
-function renderVerdict({ options, answer }, chosen) {
-  const { sparsity } = curve().points[state.point];
-  const line = [`At sparsity ${sparsity}: ${chosen}, `, verdict(chosen === answer)];
-  if (chosen !== answer) line.push(`; the answer is ${answer}`);
+function renderVerdict() {
+  const number = state.question;
+  const { options } = textOf(number);
+  const { points } = curve();
+  const [answer, chosen] = answerAndChosen();
+  const { sparsity, places } = points[state.point];
+  const right = isRight(number, points[state.point]);
+  const line = [sparsity ? `At sparsity ${sparsity}: ${chosen}, ` : `Dense: ${chosen}, `];
+  line.push(verdict(right));
+  if (!right) line.push(`; the answer is ${answer}, ${ordinal(places[number])} of ${options.length}`);
   if (hasDense() && state.point) {
-    const dense = options[curve().points[0].predicted[state.question]];
-    line.push(`. Dense: ${dense}, `, verdict(dense === answer));
-    if (changed(state.question)) line.push(`: ${changed(state.question)}`);
+    const dense = options[points[0].predicted[number]];
+    line.push(`. Dense: ${dense}, `, verdict(isRight(number, points[0])));
+    if (changed(number)) line.push(`: ${changed(number)}`);
   }
   byId("verdict").replaceChildren(...line, ".");
 }
 
-function renderMatrix({ options, answer }) {
+function renderMatrix() {
   const { points, protocol } = curve();
+  const { options } = textOf(state.question);
   const { shares, bars } = PROTOCOLS[protocol];
   const ofPoints = points.map((point) => shares(point.scores[state.question]));
   const corner = element("th", { scope: "col" }, "sparsity", element("small", {}, "accuracy"));
   const head = element("tr", {}, corner, ...points.map(matrixHead));
   const rows = options.map((option, row) => {
-    const isAnswer = option === answer;
+    const isAnswer = questions[state.question].answers.includes(row);
     const name = element("th", { scope: "row" }, isAnswer ? `✓ ${option}` : option);
     if (isAnswer) name.append(element("small", {}, "answer"));
     const cells = points.map((_, column) => cell(row, column, ofPoints[column][row]));
     return element("tr", isAnswer ? { class: "answer" } : {}, name, ...cells);
   });
-  refill(byId("matrix"), element("thead", {}, head), element("tbody", {}, ...rows));
+  const parts = { thead: [head], tbody: rows, tfoot: [placesRow()] };
+  refill(
+    byId("matrix"),
+    ...Object.entries(parts).map(([name, filling]) => element(name, {}, ...filling)),
+  );
   byId("bars").textContent = bars;
   showColumn(head.children[state.point + 1], corner.offsetWidth);
+}
+
+/** Where the answer stands among the options by their scores. */
+function placesRow() {
+  const name = element("th", { scope: "row" }, "the answer's place");
+  const cells = curve().points.map(({ places }, column) =>
+    element("td", { class: selected(column) }, ordinal(places[state.question])),
+  );
+  return element("tr", {}, name, ...cells);
 }
 
 /** Scrolls a column to the middle of what the first column leaves free. */
@@ -225,13 +285,15 @@ function listen() {
   on("sparsity", (number) => change({ point: Number(number) }));
   on("class", (wordClass) => change({ wordClass }));
   on("show", (show) => change({ show }));
+  byId("search").addEventListener("input", (event) => change({ search: event.target.value.trim() }));
+  byId("controls").addEventListener("submit", (event) => event.preventDefault());
   on("page", (number) => change({ question: Number(number) }));
   byId("previous").addEventListener("click", () => step(-1));
   byId("next").addEventListener("click", () => step(1));
   byId("next-lost").addEventListener("click", nextLost);
   const keys = { ArrowLeft: () => step(-1), ArrowRight: () => step(1), n: nextLost };
   document.addEventListener("keydown", (event) => {
-    const isTaken = event.target.matches("select, input, .scroll");
+    const isTaken = event.target.matches("select, input, .scroll, .point");
     if (isTaken || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
     if (Object.hasOwn(keys, event.key)) keys[event.key]();
   });
@@ -241,7 +303,6 @@ function listen() {
 function start() {
   byId("explorer").hidden = false;
   byId("story-box").open = matchMedia("(min-width: 45rem)").matches;
-  state.point = curve().points.length > 1 ? 1 : 0; // the first that is pruned
   listen();
   if (!follow()) render(matching("all")); // the address stays until a hand changes it
 }

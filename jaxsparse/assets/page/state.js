@@ -10,17 +10,16 @@ const SHOWN = {
   gained: (here, dense) => !dense && here,
 };
 const byId = (id) => document.getElementById(id);
-const { questions, curves } = JSON.parse(byId("data").textContent);
+const { questions, curves, styles, opening, classNames } = JSON.parse(byId("data").textContent);
 const wordClasses = ["all", ...new Set(questions.map((one) => one.word_class))];
-const state = { curve: 0, point: 0, wordClass: "all", show: "all", question: 0 };
+const state = { ...opening, wordClass: "all", show: "all", search: "", question: 0 };
 
 const curve = () => curves[state.curve];
 const hasDense = () => curve().points[0].sparsity === 0;
 
-function isRight(number, point) {
-  const { options, answer } = questions[number];
-  return options[point.predicted[number]] === answer;
-}
+const isRight = (number, point) => questions[number].answers.includes(point.predicted[number]);
+/** A question as the model of the curve has read it. */
+const textOf = (number) => questions[number].texts[curve().style];
 
 /** "lost", "gained" or "", against dense. */
 function changed(number) {
@@ -30,13 +29,23 @@ function changed(number) {
   return here === dense ? "" : dense ? "lost" : "gained";
 }
 
+const quoted = (text) => text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+
+/** How often words that begin with what is searched stand in a question. */
+function occurrences(number) {
+  const { sentences, query, options } = textOf(number);
+  const words = new RegExp(`(?<![\\p{L}\\p{N}])${quoted(state.search)}`, "giu");
+  return [...sentences, query, ...options].join("\n").match(words)?.length ?? 0;
+}
+
 /** The numbers of the questions that the filters let through. */
 function matching(show) {
   const { points } = curve();
   return [...questions.keys()].filter(
     (number) =>
       ["all", questions[number].word_class].includes(state.wordClass) &&
-      SHOWN[show](isRight(number, points[state.point]), isRight(number, points[0])),
+      SHOWN[show](isRight(number, points[state.point]), isRight(number, points[0])) &&
+      (!state.search || occurrences(number)),
   );
 }
 
@@ -90,6 +99,7 @@ function writeAddress(found) {
     class: state.wordClass,
     show: state.show,
   });
+  if (state.search) asked.set("search", state.search);
   if (found.length) asked.set("question", questions[state.question].id);
   history.replaceState(null, "", `#${asked}`);
 }
@@ -100,7 +110,8 @@ function readAddress() {
   const is = (name, value) => asked.get(name) === String(value);
   const curve = curves.findIndex((one) => is("model", one.model) && is("label", one.label));
   if (curve < 0) return null;
-  const point = curves[curve].points.findIndex((one) => is("sparsity", one.sparsity));
+  const sparsity = Number.parseFloat(asked.get("sparsity"));
+  const point = curves[curve].points.findIndex((one) => one.sparsity === sparsity);
   const question = questions.findIndex((one) => is("question", one.id));
   const wordClass = asked.get("class");
   const show = asked.get("show");
@@ -109,7 +120,8 @@ function readAddress() {
     (question >= 0 || !asked.has("question")) &&
     wordClasses.includes(wordClass) &&
     Object.hasOwn(SHOWN, show);
-  return isKnown ? { curve, point, wordClass, show, question } : null;
+  const search = (asked.get("search") ?? "").trim();
+  return isKnown ? { curve, point, wordClass, show, search, question } : null;
 }
 
 /** Goes where the address says; false if it says nothing that is here. */
@@ -118,7 +130,8 @@ function follow() {
   if (!asked) return false;
   change(asked);
   const isHidden = asked.question >= 0 && asked.question !== state.question;
-  if (isHidden) change({ ...asked, wordClass: "all", show: "all" }); // the question counts
+  // The question counts more than what would hide it.
+  if (isHidden) change({ ...asked, wordClass: "all", show: "all", search: "" });
   byId("questions").scrollIntoView();
   return true;
 }

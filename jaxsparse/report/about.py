@@ -1,0 +1,131 @@
+"""What was run, for the head of a page: from results, and from the run.json of every
+run, of which any part may be missing."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jaxsparse.report.results import Result
+
+LONGEST_TITLE = 60  # letters of the models' names in it
+
+Facts = Mapping[str, Any]  # a run.json
+
+
+def title(results: Sequence[Result]) -> str:
+    """The models, as many of them as a line holds, and what is asked of them."""
+    first, *others = dict.fromkeys(result.asking.model for result in results)
+    named = first
+    while others and len(f"{named}, {others[0]}") <= LONGEST_TITLE:
+        named += f", {others.pop(0)}"
+    more = f" and {len(others)} more" if others else ""
+    return f"{named}{more}: how much can be cut away?"
+
+
+def about(results: Sequence[Result], facts: Sequence[Facts]) -> list[tuple[str, str]]:
+    """Pairs of a short name and what it was; several runs say what each has."""
+    askings = list(dict.fromkeys(result.asking for result in results))
+    models = dict.fromkeys(f"{one.model} ({one.family})" for one in askings)
+    recipes = list(dict.fromkeys(result.curve.recipe for result in results))
+    cuts = {
+        "": (one.method for one in recipes),
+        "scope": (one.scope for one in recipes),
+        "prunable": (one.prunable for one in recipes),
+        "pattern": (one.pattern for one in recipes),
+    }
+    sparsities = sorted({result.sparsity for result in results} - {0.0})
+    ways = {
+        "protocol": (one.protocol for one in askings),
+        "context": (one.context for one in askings),
+        "detokenize": (one.detokenize for one in askings),
+        "": (one.dtype for one in askings),
+    }
+    total = len(results[0].questions)
+    said = {
+        "models": ", ".join(models),
+        "questions": _joined(
+            [_questions(results[0]), *(_chosen(one, total) for one in facts)], ", "
+        ),
+        "asked": _named(ways),
+        "pruned": _named(cuts),
+        "sparsities": ", ".join(f"{value:g}" for value in sparsities),
+        "started": _joined(map(_started, facts)),
+        "version": _joined(map(_version, facts)),
+        "device": _joined(map(_devices, facts)),
+    }
+    return [(name, text) for name, text in said.items() if text]
+
+
+def _named(values: Mapping[str, Iterable[str]]) -> str:
+    said = (f"{name} {_joined(of, ', ')}".strip() for name, of in values.items())
+    return "; ".join(said)
+
+
+def _joined(texts: Iterable[str], between: str = "; ") -> str:
+    return between.join(dict.fromkeys(text for text in texts if text))
+
+
+def _get(facts: Facts, *names: str) -> Any:
+    found: Any = facts
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def _text(facts: Facts, *names: str) -> str:
+    found = _get(facts, *names)
+    return found if isinstance(found, str) else ""
+
+
+def _questions(result: Result) -> str:
+    """How many, of which classes."""
+    counts = Counter(result.classes)
+    told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    if len(set(counts.values())) == 1:
+        each = " each of" if len(counts) > 1 else ""
+        told = f"{counts[result.classes[0]]:,}{each} {', '.join(counts)}"
+    return f"{len(result.questions):,}: {told}, split {result.split}"
+
+
+def _chosen(facts: Facts, total: int) -> str:
+    """Of which data, and how."""
+    data, number = (
+        _text(facts, "settings", "data"),
+        _get(facts, "settings", "num_examples"),
+    )
+    how = ""
+    if number == 0:
+        how = "all of them"
+    elif isinstance(number, int) and number <= total:
+        how = "the first of each word class"
+        if _text(facts, "settings", "sample") == "random":
+            how = f"drawn at random, seed {_get(facts, 'settings', 'seed')}"
+    return _joined([f"data {data}" * bool(data), how], ", ")
+
+
+def _started(facts: Facts) -> str:
+    """As people write it; in the time zone that run.json has."""
+    return _text(facts, "started").replace("T", " ").replace("+00:00", " UTC")
+
+
+def _version(facts: Facts) -> str:
+    commit, jax = _text(facts, "git_commit")[:7], _text(facts, "versions", "jax")
+    changed = ", changed" if _get(facts, "git_changes") is True else ""
+    ours = _text(facts, "versions", "jaxsparse")
+    code = f"{ours}{f' ({commit}{changed})' if commit else ''}".strip()
+    return ", ".join([*[f"jaxsparse {code}"] * bool(code), *[f"jax {jax}"] * bool(jax)])
+
+
+def _devices(facts: Facts) -> str:
+    """How many of which: cpu:0 and cpu:1 are 2 × cpu."""
+    found = _get(facts, "devices")
+    if not isinstance(found, list):
+        return ""
+    return ", ".join(_counted(map(str, found)))
+
+
+def _counted(names: Iterable[str]) -> Iterator[str]:
+    kinds = Counter(re.sub(r":\d+$|\(.*\)$", "", name) for name in names)
+    for kind, count in kinds.items():
+        yield f"{count} × {kind}" if count > 1 else kind

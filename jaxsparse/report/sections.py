@@ -1,0 +1,145 @@
+"""Parts of the page that are drawn: curves with their legend, and maps of heat."""
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from jaxsparse import plots
+from jaxsparse.report import charts
+from jaxsparse.report.axes import Axis, Frame, linear, remaining
+from jaxsparse.report.charts import COLOURS, Panel, Reference
+
+LARGE, SMALL = Frame(400, 214, 20, 36, True), Frame(300, 140, 8, 20, False)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Panels that share their axes, and whose lines are told apart in one way.
+
+    Large panels come in both axes, small ones in the one that a reader chooses.
+    """
+
+    id: str
+    title: str
+    notes: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Panel, ...]], ...]  # each with its heading, or ""
+    small: bool = False
+
+    @property
+    def panels(self) -> tuple[Panel, ...]:
+        return tuple(panel for _, row in self.rows for panel in row)
+
+
+def chart(one: Chart) -> str:
+    """A section: its legend, then its panels."""
+    lines = [line for panel in one.panels for line in panel.lines]
+    labels = list(dict.fromkeys(line.label for line in lines))
+    sparsities = sorted({value for line in lines for value in line.sparsities})
+    axes, top = (linear(), remaining(sparsities)), plots.top(lines)
+    frame = SMALL if one.small else LARGE
+    parts = [
+        f'<section id="{one.id}" class="chart{" small" * one.small}">',
+        f"<h2>{html.escape(one.title)}</h2>",
+        *(_switch(one.id) if one.small else ()),
+        _legend(labels, one.panels),
+    ]
+    for heading, row in one.rows:
+        parts += [f"<h3>{html.escape(heading)}</h3>"] * bool(heading)
+        parts += ['<div class="panels">']
+        parts += [_figure(panel, labels, axes, top, frame) for panel in row]
+        parts += ["</div>"]
+    parts += [f'<p class="note">{html.escape(note)}</p>' for note in one.notes]
+    return "\n".join([*parts, "</section>"])
+
+
+def _figure(
+    panel: Panel,
+    labels: Sequence[str],
+    axes: Sequence[Axis],
+    top: float,
+    frame: Frame,
+) -> str:
+    drawn = [charts.draw(panel, labels, axis, top / 100, frame) for axis in axes]
+    title = html.escape(panel.title)
+    return "\n".join(
+        [f"<figure><figcaption>{title}</figcaption><div>", *drawn, "</div></figure>"]
+    )
+
+
+def _switch(name: str) -> Iterator[str]:
+    """Between the two axes; the panels come behind it, so that CSS alone follows."""
+    choices = (
+        ("linear", "sparsity", " checked"),
+        ("log", "weights left, log scale", ""),
+    )
+    for axis, said, checked in choices:
+        yield (
+            f'<input type="radio" class="to-{axis}" name="{name}-axis" '
+            f'id="{name}-{axis}"{checked}><label for="{name}-{axis}">{said}</label>'
+        )
+
+
+def _legend(labels: Sequence[str], panels: Sequence[Panel]) -> str:
+    """Every line by its look, then the level lines, with their accuracy where all
+    panels have the same."""
+    keys = [
+        f'<li><svg class="key" viewBox="-16 -7 32 14" aria-hidden="true">'
+        f'<g class="c{number % COLOURS}"><path {charts.stroke(number)} d="M-16 0h32"/>'
+        f"{charts.marker(number)}</g></svg>{html.escape(label)}</li>"
+        for number, label in enumerate(labels)
+    ]
+    references: dict[str, list[Reference]] = {}
+    for panel in panels:
+        for one in panel.references:
+            references.setdefault(one.label, []).append(one)
+    for label, found in references.items():
+        values = {f" {100 * one.accuracy:.1f} %" for one in found}
+        name = found[0].short.replace(" ", "-")
+        said = html.escape(label + (values.pop() if len(values) == 1 else ""))
+        keys.append(
+            '<li><svg class="key" viewBox="-16 -7 32 14" aria-hidden="true">'
+            f'<path class="reference {name}" d="M-16 0h32"/></svg>{said}</li>'
+        )
+    return f'<ul class="legend">{"".join(keys)}</ul>'
+
+
+def heat_maps(maps: Sequence[plots.HeatMap]) -> str:
+    """A section of tables whose cells are the darker, the more is cut; or nothing."""
+    if not maps:
+        return ""
+    return "\n".join([
+        '<section id="layers">',
+        "<h2>Where the weights were cut</h2>",
+        '<p class="note">Sparsity achieved in each layer, in percent, at each sparsity '
+        "asked for.</p>",
+        '<div class="panels">',
+        *map(_heat_map, maps),
+        "</div>",
+        "</section>",
+    ])  # fmt: skip
+
+
+def _heat_map(one: plots.HeatMap) -> str:
+    title = html.escape(one.panel)
+    head = "".join(f'<th scope="col">{sparsity:g}</th>' for sparsity in one.columns)
+    rows = [
+        f'<tr><th scope="row">{html.escape(name)}</th>{_heats(values)}</tr>'
+        for name, values in zip(one.rows, one.values, strict=True)
+    ]
+    return "\n".join([
+        f"<figure><figcaption>{title}</figcaption>",
+        f'<div class="scroll" role="region" aria-label="{title}" tabindex="0">',
+        f'<table class="heat"><thead><tr><th scope="col">layer</th>{head}</tr></thead>',
+        "<tbody>",
+        *rows,
+        "</tbody></table></div></figure>",
+    ])  # fmt: skip
+
+
+def _heats(values: Sequence[float]) -> str:
+    """Cells; the text of the dark ones is light."""
+    return "".join(
+        f'<td{" class=deep" * (value > 0.65)} style="--cut:{100 * value:.0f}%">'
+        f"{100 * value:.1f}</td>"
+        for value in values
+    )
