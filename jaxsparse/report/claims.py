@@ -113,7 +113,7 @@ def _of_group(undetected: float, members: Sequence[Loss], labels: Labels) -> str
     )
     if not losses:
         return f"{said}; {undetected:g} is the largest sparsity asked for."
-    return f"{said}; {_span(losses)} less are found at {_sparsities(at)}."
+    return f"{said}; losses of {_span(losses)} are detected at {_sparsities(at)}."
 
 
 def _detected(loss: Loss) -> Iterator[str]:

@@ -118,7 +118,7 @@ def test_the_first_sentence_groups_curves_that_lose_alike():
         f"though the 95 % intervals allow for losses of up to {allowed(2)}; 0.9 is the "
         "largest sparsity asked for. No loss is detected up to sparsity 0.5 for "
         "one · cloze and two · cloze, though the 95 % intervals allow for losses of up "
-        f"to {allowed(2)}; 65.0 to 85.0 points less are found at "
+        f"to {allowed(2)}; losses of 65.0 to 85.0 points are detected at "
         "sparsity 0.9. For three · cloze a loss is detected at sparsity 0.5 already, "
         "the smallest asked for: 67.5 points."
     )
