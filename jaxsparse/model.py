@@ -5,6 +5,7 @@ models, and its questions against them, before it loads the first weights.
 """
 
 import dataclasses
+import functools
 import hashlib
 import math
 import os
@@ -119,6 +120,8 @@ def open_model(name_or_dir: str) -> Blueprint:
         plan = rules.plan(family.table, family.shapes(config), checkpoint.shapes)
     except InputError as error:
         raise InputError(f"{directory}: {error}") from None
+    known = functools.partial(rules.may_be_absent, family.table)
+    reading.check_index(checkpoint, known)
     tokenizer = load_tokenizer(directory)
     return Blueprint(name, family, config, tokenizer, checkpoint, plan)
 
@@ -212,7 +215,7 @@ def check_values(blueprint: Blueprint, dtype: str = "float32") -> None:
     """Reads every weight once, for a run with several models: what is wrong with the
     last of them must be known before the first is scored."""
     _check_repeats(blueprint)
-    for name in blueprint.plan.parameter_names():
+    for name in blueprint.plan.tensors().values():
         _read_finite(blueprint.checkpoint, name, dtype)
 
 
@@ -268,8 +271,7 @@ def _digest(blueprint: Blueprint, digests: Mapping[str, str]) -> str:
     """By current names: the same weights in another file have the same digest."""
     content = hashlib.sha256(repr(blueprint.config).encode())
     content.update(blueprint.tokenizer.backend_tokenizer.to_str().encode())
-    current = {file: name for name, file in blueprint.plan.file_names.items()}
-    for name, file in sorted((current[file], file) for file in digests):
+    for name, file in sorted(blueprint.plan.tensors().items()):
         content.update(f"{name} {digests[file]}\n".encode())
     return content.hexdigest()
 
