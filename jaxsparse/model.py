@@ -22,8 +22,9 @@ from jax.sharding import Mesh
 from jaxsparse import parallel, trees
 from jaxsparse.models import FAMILIES, Family, Tensors
 from jaxsparse.models.config import Reader
-from jaxsparse.types import InputError, Params, brief
+from jaxsparse.types import InputError, Params
 from jaxsparse.weights import hub, reading, rules, writing
+from jaxsparse.weights.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -145,40 +146,6 @@ def _configure(checkpoint: reading.Checkpoint) -> tuple[Family, Any]:
     config = family.read_config(reader, tensors)
     reader.finish()
     return family, config
-
-
-def load_tokenizer(directory: Path) -> "PreTrainedTokenizerFast":
-    """The tokenizer of a directory in Hugging Face format; no code of its own is run.
-
-    Raises:
-        InputError: there is none, or none with character offsets.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            directory, trust_remote_code=False, local_files_only=True
-        )
-    except Exception as error:  # transformers raises whatever its readers meet
-        raise InputError(
-            f"{directory}: no tokenizer that transformers can read "
-            f"({brief(error)}); copy the model's tokenizer files there"
-        ) from None
-    if not getattr(tokenizer, "is_fast", False):
-        raise InputError(
-            f"{directory}: the tokenizer has no character offsets; "
-            "a tokenizer.json is needed"
-        )
-    # Of a directory without tokenizer files transformers makes an empty tokenizer.
-    files = set(tokenizer.vocab_files_names.values()) - {"tokenizer.json"}
-    held = {path.name for path in directory.iterdir()}
-    if "tokenizer.json" not in held and not (files and files <= held):
-        raise InputError(
-            f"{directory}: no tokenizer; copy the model's tokenizer.json"
-            + (f", or its {' and '.join(sorted(files))}," if files else "")
-            + " there"
-        )
-    return tokenizer
 
 
 def load(
