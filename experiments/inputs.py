@@ -60,10 +60,29 @@ def read_inputs(settings: Settings) -> Inputs:
             f"--data={settings.data}: every question is malformed, such as "
             f"{malformed[0]}; mend the data"
         )
+    for model in models:
+        _check_tokens(model, questions, settings)
     if len(models) > 1:
         for model in models:
             check_values(model, settings.dtype)
     return Inputs(models, questions, len(usable), malformed)
+
+
+def _check_tokens(
+    model: Blueprint, questions: Sequence[cbt.Question], settings: Settings
+) -> None:
+    """Words added to a tokenizer must not stand in any text of the run."""
+    try:
+        scoring.check_tokens(
+            questions,
+            model.tokenizer,
+            model.config,
+            settings.protocols,
+            context=settings.context,
+            detokenize=settings.detokenize,
+        )
+    except InputError as error:
+        raise InputError(f"{model.checkpoint.directory}: {error}") from None
 
 
 def mesh_of(model: Blueprint, settings: Settings) -> Mesh | None:

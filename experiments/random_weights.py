@@ -3,16 +3,25 @@
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from jaxsparse import scoring
+from jaxsparse.model import load_tokenizer
 from jaxsparse.models.shapes import SHAPES, published
+from jaxsparse.types import InputError
 from jaxsparse.weights import rules, writing
 
 
 def write(shape: str, tokenizer: Path, directory: Path, seed: int) -> int:
-    """Writes the checkpoint, tensor by tensor; returns its number of parameters."""
+    """Writes the checkpoint, tensor by tensor; returns its number of parameters.
+
+    Raises:
+        InputError: the tokenizer is none for such a model, or `directory` exists.
+    """
     family, config = published(shape)
+    _check_tokenizer(tokenizer, config)
     leaves = family.shapes(config)
     tensors = {
         name: writing.Tensor(
@@ -25,6 +34,15 @@ def write(shape: str, tokenizer: Path, directory: Path, seed: int) -> int:
     }
     writing.write_checkpoint(directory, tokenizer, SHAPES[shape], tensors)
     return sum(tensor.nbytes // 4 for tensor in tensors.values())
+
+
+def _check_tokenizer(directory: Path, config: Any) -> None:
+    """As a sweep does, before anything is written."""
+    loaded = load_tokenizer(directory)
+    try:
+        scoring.check_tokenizer(loaded, config)
+    except InputError as error:
+        raise InputError(f"{directory}: {error}") from None
 
 
 def _values(

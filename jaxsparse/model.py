@@ -5,6 +5,7 @@ models, and its questions against them, before it loads the first weights.
 """
 
 import dataclasses
+import functools
 import hashlib
 import math
 import os
@@ -21,8 +22,9 @@ from jax.sharding import Mesh
 from jaxsparse import parallel, trees
 from jaxsparse.models import FAMILIES, Family, Tensors
 from jaxsparse.models.config import Reader
-from jaxsparse.types import InputError, Params, brief
+from jaxsparse.types import InputError, Params
 from jaxsparse.weights import hub, reading, rules, writing
+from jaxsparse.weights.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -119,6 +121,8 @@ def open_model(name_or_dir: str) -> Blueprint:
         plan = rules.plan(family.table, family.shapes(config), checkpoint.shapes)
     except InputError as error:
         raise InputError(f"{directory}: {error}") from None
+    known = functools.partial(rules.may_be_absent, family.table)
+    reading.check_index(checkpoint, known)
     tokenizer = load_tokenizer(directory)
     return Blueprint(name, family, config, tokenizer, checkpoint, plan)
 
@@ -142,40 +146,6 @@ def _configure(checkpoint: reading.Checkpoint) -> tuple[Family, Any]:
     config = family.read_config(reader, tensors)
     reader.finish()
     return family, config
-
-
-def load_tokenizer(directory: Path) -> "PreTrainedTokenizerFast":
-    """The tokenizer of a directory in Hugging Face format; no code of its own is run.
-
-    Raises:
-        InputError: there is none, or none with character offsets.
-    """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            directory, trust_remote_code=False, local_files_only=True
-        )
-    except Exception as error:  # transformers raises whatever its readers meet
-        raise InputError(
-            f"{directory}: no tokenizer that transformers can read "
-            f"({brief(error)}); copy the model's tokenizer files there"
-        ) from None
-    if not getattr(tokenizer, "is_fast", False):
-        raise InputError(
-            f"{directory}: the tokenizer has no character offsets; "
-            "a tokenizer.json is needed"
-        )
-    # Of a directory without tokenizer files transformers makes an empty tokenizer.
-    files = set(tokenizer.vocab_files_names.values()) - {"tokenizer.json"}
-    held = {path.name for path in directory.iterdir()}
-    if "tokenizer.json" not in held and not (files and files <= held):
-        raise InputError(
-            f"{directory}: no tokenizer; copy the model's tokenizer.json"
-            + (f", or its {' and '.join(sorted(files))}," if files else "")
-            + " there"
-        )
-    return tokenizer
 
 
 def load(
@@ -212,7 +182,7 @@ def check_values(blueprint: Blueprint, dtype: str = "float32") -> None:
     """Reads every weight once, for a run with several models: what is wrong with the
     last of them must be known before the first is scored."""
     _check_repeats(blueprint)
-    for name in blueprint.plan.parameter_names():
+    for name in blueprint.plan.tensors().values():
         _read_finite(blueprint.checkpoint, name, dtype)
 
 
@@ -268,8 +238,7 @@ def _digest(blueprint: Blueprint, digests: Mapping[str, str]) -> str:
     """By current names: the same weights in another file have the same digest."""
     content = hashlib.sha256(repr(blueprint.config).encode())
     content.update(blueprint.tokenizer.backend_tokenizer.to_str().encode())
-    current = {file: name for name, file in blueprint.plan.file_names.items()}
-    for name, file in sorted((current[file], file) for file in digests):
+    for name, file in sorted(blueprint.plan.tensors().items()):
         content.update(f"{name} {digests[file]}\n".encode())
     return content.hexdigest()
 

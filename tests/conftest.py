@@ -18,8 +18,11 @@ from jax.tree_util import GetAttrKey
 
 torch.set_num_threads(1)  # its models are tiny, and JAX wants the other core
 transformers.logging.disable_progress_bar()
-settings.register_profile("checked", deadline=None)  # first calls compile
-settings.load_profile("checked")
+# Without a deadline: first calls compile. The same examples every day, unless a search
+# for others is asked for.
+settings.register_profile("fixed", deadline=None, derandomize=True, database=None)
+settings.register_profile("search", deadline=None)
+settings.load_profile("search" if os.environ.get("JAXSPARSE_SEARCH") else "fixed")
 
 _register_dataclass = jax.tree_util.register_dataclass
 

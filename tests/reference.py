@@ -161,7 +161,7 @@ def _generator_cloze_rows(
     rows = []
     for option in options:
         pieces = tokenizer(option, add_special_tokens=False)["input_ids"]
-        masks = tokenizer.mask_token * len(pieces)
+        masks = "[MASK]" * len(pieces)
         start, end = len(before), len(before) + len(masks)
         tokens, spans = _encode(tokenizer, before + masks + after)
         scored = [i for i, (a, b) in enumerate(spans) if a < end and b > start]
@@ -218,7 +218,7 @@ def _logits(model: Any, tokens: Sequence[int]) -> torch.Tensor:
 
 def _t5_logits(model: Any, tokenizer: Any, row: Row) -> torch.Tensor:
     """Position i of the decoder predicts target i."""
-    shifted = [tokenizer.pad_token_id, *row.target[:-1]]
+    shifted = [tokenizer.convert_tokens_to_ids("<pad>"), *row.target[:-1]]
     output = model(
         input_ids=torch.tensor([row.tokens]), decoder_input_ids=torch.tensor([shifted])
     )
@@ -235,7 +235,7 @@ def _generator_cloze(model: Any, tokenizer: Any, row: Row) -> Any:
     for j, position in enumerate(row.scored):
         tokens = list(row.tokens)
         for masked in row.scored[j:]:
-            tokens[masked] = tokenizer.mask_token_id
+            tokens[masked] = tokenizer.convert_tokens_to_ids("[MASK]")
         logps = _logits(model, tokens)[position].log_softmax(-1)
         steps.append(logps[row.tokens[position]])
     return sum(steps)

@@ -6,6 +6,8 @@ import warnings
 import jax
 import jax.numpy as jnp
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
 from jaxsparse.models import attention
@@ -42,3 +44,18 @@ def test_warnings_are_errors():
 
 def test_the_hub_is_out_of_reach():
     assert os.environ["HF_HUB_OFFLINE"] == "1"
+
+
+@pytest.mark.skipif("JAXSPARSE_SEARCH" in os.environ, reason="a search is asked for")
+def test_examples_are_the_same_every_day():
+    drawn = []
+
+    @given(st.integers())
+    def draw(number):
+        drawn.append(number)
+
+    draw()
+    first, drawn = drawn, []
+    draw()
+    assert drawn == first
+    assert settings.default.database is None

@@ -1,6 +1,7 @@
 """From a directory to a model: old files, dtypes, digests, heads."""
 
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import T5Config, T5ForConditionalGeneration
 
 from jaxsparse import load_model, trees
 from jaxsparse.model import check_values, load, open_model, untie
@@ -168,6 +170,17 @@ def test_t5_with_encoder_tokens_of_its_own_is_refused(check, copied):
         check(blueprint)
 
 
+@pytest.mark.parametrize("variant", ["electra-generator", "electra-discriminator"])
+def test_a_projection_between_equal_sizes_is_dropped(variant, copied, loaded):
+    """Published files are said to have it; of whatever shape, and never read."""
+
+    def change(tensors):
+        tensors["electra.embeddings_project.weight"] = torch.full((32, 7), torch.nan)
+        tensors["electra.embeddings_project.bias"] = torch.ones(3, dtype=torch.int8)
+
+    assert_same(load_model(str(edit(copied(variant), change))), loaded(variant))
+
+
 T5_OF_TRANSFORMERS_4 = {
     "t5": {},
     "t5-unscaled-tied": None,  # it could not say so
@@ -225,14 +238,103 @@ def test_a_head_that_differs_is_a_head_of_its_own_as_transformers_has_it(
         lambda tensors: tensors.update({head: tensors[embedding] * 1.5}),
     )
     assert json.loads((directory / "config.json").read_text())["tie_word_embeddings"]
+    assert not outputs_are_torchs(variant, directory).config.tied
+
+
+def outputs_are_torchs(variant, directory):
+    """Compares with transformers' own reading of the directory; returns our model."""
     model = load_model(str(directory))
-    assert not model.config.tied
     made = rows.random_rows(model.config.vocab, 9)
     oracle = tiny.VARIANTS[variant].torch_class.from_pretrained(directory).eval()
     with torch.no_grad():
         expected = rows.torch_output(oracle, made)
     got = jax.jit(model.apply)(model.params, rows.inputs(model.family, made))
     np.testing.assert_allclose(got, expected, rtol=0, atol=2e-5)  # logits are larger
+    return model
+
+
+ENCODER, DECODER = (f"{stack}.embed_tokens.weight" for stack in ("encoder", "decoder"))
+TWINS = [
+    ("gpt2", ["lm_head.weight"]),
+    ("electra-generator", ["generator_lm_head.weight"]),
+    *(("t5", [name]) for name in (ENCODER, DECODER, "lm_head.weight")),
+    ("t5", [DECODER, ENCODER, "lm_head.weight"]),
+]
+
+
+def rename_embedding(variant, names):
+    """A change of tensors: the embedding goes by other names, in as many copies."""
+
+    def change(tensors):
+        tensor = tensors.pop(HEADS[variant][1])
+        tensors.update({name: tensor.clone() for name in names})
+
+    return change
+
+
+@pytest.mark.parametrize(("variant", "names"), TWINS)
+def test_a_tied_tensor_serves_under_any_of_its_names(variant, names, copied, loaded):
+    directory = edit(copied(variant), rename_embedding(variant, names))
+    assert_same(outputs_are_torchs(variant, directory), loaded(variant))
+
+
+@pytest.mark.parametrize("name", [ENCODER, DECODER])
+def test_an_embedding_by_another_name_beside_a_head_of_its_own(name, copied, loaded):
+    directory = edit(copied("t5-untied"), rename_embedding("t5", [name]))
+    model = outputs_are_torchs("t5-untied", directory)
+    assert not model.config.tied
+    assert model.digest == loaded("t5-untied").digest
+
+
+@pytest.mark.parametrize("variant", ["gpt2", "electra-generator", "t5"])
+def test_an_untied_head_does_not_serve_as_embedding(variant, copied):
+    head, embedding = HEADS[variant]
+    directory = edit(copied(variant), rename_embedding(variant, [head]))
+    edit_config(directory, tie_word_embeddings=False)
+    with pytest.raises(InputError, match=re.escape(f"missing: {embedding};")):
+        open_model(str(directory))
+
+
+def test_t5_with_two_embeddings_is_refused(copied):
+    directory = edit(copied("t5"), rename_embedding("t5", [ENCODER, DECODER]))
+    edit(directory, lambda tensors: tensors[DECODER].mul_(2))
+    with pytest.raises(InputError, match=re.escape(f"{DECODER} should repeat")):
+        load_model(str(directory))
+
+
+@pytest.mark.parametrize("variant", ["t5", "t5-gated"])
+def test_t5_said_to_be_untied_without_a_head_lacks_it(variant, copied):
+    """Only transformers 4 wrote that, and its models of version 1.1 have a head."""
+    directory = edit_config(copied(variant), tie_word_embeddings=False)
+    with pytest.raises(InputError, match=r"missing: lm_head\.weight;"):
+        open_model(str(directory))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("gated", [True, False])
+def test_t5_as_transformers_5_writes_it_whatever_it_was_told(tied, gated, copied):
+    directory = copied("t5-gated" if gated else "t5")
+    values = json.loads((directory / "config.json").read_text())
+    del values["scale_decoder_outputs"]
+    config = T5Config(**values | {"tie_word_embeddings": tied})
+    torch.manual_seed(0)
+    T5ForConditionalGeneration(config).save_pretrained(directory)
+    assert outputs_are_torchs("t5", directory).config.tied
+
+
+@pytest.mark.parametrize("variant", [*FAMILIES, "electra-generator-projected"])
+def test_a_tensor_less_is_one_line(variant, copied):
+    """Whichever it is; its name stands in the message unless it tells the role."""
+    directory = copied(variant)
+    whole = load_file(directory / SAFETENSORS)
+    for name in whole:
+        less = {key: tensor for key, tensor in whole.items() if key != name}
+        save_file(less, directory / SAFETENSORS, metadata={"format": "pt"})
+        with pytest.raises(InputError) as caught:
+            open_model(str(directory))
+        message = str(caught.value)
+        assert "\n" not in message
+        assert name in message or "_predictions.dense.weight" in name
 
 
 def test_an_untied_head_that_is_not_there_is_named(copied):
@@ -305,7 +407,7 @@ def test_the_digest_is_that_of_the_content_in_any_file(form, copied, loaded, tmp
 def test_values_can_be_checked_without_loading(variant, copied):
     blueprint = open_model(str(copied(variant)))
     check_values(blueprint)
-    *_, last = blueprint.plan.parameter_names()
+    *_, last = blueprint.plan.tensors().values()
     directory = blueprint.checkpoint.directory
     edit(directory, lambda tensors: tensors[last].view(-1)[-1:].fill_(torch.nan))
     with pytest.raises(InputError, match="NaN") as caught:

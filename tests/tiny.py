@@ -330,7 +330,10 @@ def _unigram() -> str:
     scores = [(piece, math.log(count / total)) for piece, count in pieces]
     vocab = [(token, 0.0) for token in special] + scores
     made = tokenizers.Tokenizer(models.Unigram(vocab, unk_id=2))
-    made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    words = pre_tokenizers.WhitespaceSplit()
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [words, pre_tokenizers.Metaspace(prepend_scheme="always")]
+    )
     made.decoder = decoders.Metaspace(prepend_scheme="always")
     made.add_special_tokens(special)
     made.add_special_tokens([f"<extra_id_{i}>" for i in reversed(range(100))])

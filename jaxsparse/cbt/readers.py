@@ -37,6 +37,9 @@ LEGAL = {"word_class": {name: name for name in WORD_CLASSES}, "split": SPLIT_NAM
 FILE_NAME = re.compile(
     r"cbtest_(?P<word_class>CN|NE|V|P)(?=[_.])(_(?P<split>train|valid|test))?"
 )
+HUB_NAME = re.compile(  # its folder may be called after a class, or after anything
+    r"(?P<split>train|valid|validation|test)-\d+-of-\d+\."
+)
 
 Judged = Iterator[Question | Malformed]
 
@@ -188,11 +191,12 @@ def _read_file(path: Path, asked: Asked) -> Judged:
 
 def _agreed(path: Path, asked: Asked) -> Asked:
     """What is asked once the file's name has spoken; flags must not contradict it."""
-    match = FILE_NAME.match(path.name)
+    match = FILE_NAME.match(path.name) or HUB_NAME.match(path.name)
     if not match:
         return asked
-    word_class, split = match["word_class"], SPLIT_NAMES.get(match["split"])
-    if asked.word_classes not in (None, (word_class,)):
+    split = SPLIT_NAMES.get(match["split"])
+    word_class = match.groupdict().get("word_class")
+    if word_class and asked.word_classes not in (None, (word_class,)):
         raise InputError(
             f"{path} holds {word_class} by its name, which contradicts "
             f"--word_classes={','.join(asked.the_classes)}; leave the flag out"
@@ -202,7 +206,8 @@ def _agreed(path: Path, asked: Asked) -> Asked:
             f"{path} holds {split} questions by its name, which contradicts "
             f"--split={asked.split}; leave the flag out"
         )
-    return Asked(split or asked.split, (word_class,))
+    classes = (word_class,) if word_class else asked.word_classes
+    return Asked(split or asked.split, classes)
 
 
 def _only_split(rows: Iterable[Item]) -> str:

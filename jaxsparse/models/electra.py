@@ -286,7 +286,11 @@ TABLE = Table(
     tied=(
         Tied("generator_lm_head.weight", "electra.embeddings.word_embeddings.weight"),
     ),
-    buffers=(r"electra\.embeddings\.(position_ids|token_type_ids)",),
+    buffers=(
+        r"electra\.embeddings\.(position_ids|token_type_ids)",
+        # In files of models that have no projection, embedding and hidden being equal.
+        r"electra\.embeddings_project\.(weight|bias)",
+    ),
     renames=(
         Rename(r"(.*LayerNorm\.)gamma$", r"\1weight"),
         Rename(r"(.*LayerNorm\.)beta$", r"\1bias"),

@@ -102,7 +102,10 @@ class Family:
 
 def head_is_tied(reader: Reader, tensors: Tensors, head: str, embedding: str) -> bool:
     """Whether a GPT-2 or ELECTRA head is the token embedding, as transformers has it:
-    a head in the file that differs is a head of its own, whatever the flag says."""
+    a head in the file that differs is a head of its own, whatever the flag says; and
+    one of the two tensors serves for both."""
     if not reader.flag("tie_word_embeddings"):
         return False
-    return head not in tensors or not tensors.differ(head, embedding)
+    if head not in tensors or embedding not in tensors:
+        return True
+    return not tensors.differ(head, embedding)

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,13 @@ from jaxsparse.weights.rules import (
     rms_norm,
 )
 
+EMBEDDINGS = (  # one tensor, under the names that files have for it
+    "shared.weight",
+    "encoder.embed_tokens.weight",
+    "decoder.embed_tokens.weight",
+)
+HEAD = "lm_head.weight"
+
 
 @dataclass(frozen=True)
 class T5Config:
@@ -54,12 +62,14 @@ class T5Config:
     def from_hf(cls, reader: Reader, tensors: Tensors) -> "T5Config":
         """Reads config.json of transformers 4 or 5.
 
-        transformers 5 rewrites `tie_word_embeddings` on save, so the tensors decide
-        whether the head is tied; the flag still says whether the output is scaled
-        where `scale_decoder_outputs` does not.
+        transformers 5 writes `tie_word_embeddings` true whatever it was given, so the
+        tensors decide whether the head is tied; the flag still says whether the output
+        is scaled where `scale_decoder_outputs` does not. Only transformers 4 wrote the
+        flag false, for models of version 1.1, each with a head of its own: a file that
+        has none by now lacks it.
         """
-        head = "lm_head.weight"
         activation, gated = _feed_forward(reader)
+        buckets, max_distance = _distances(reader)
         scaled = reader.given("scale_decoder_outputs")
         flag = reader.given("tie_word_embeddings")
         encoder_layers = reader.positive("num_layers")
@@ -78,17 +88,39 @@ class T5Config:
             ffn=reader.positive("d_ff"),
             activation=activation,
             gated=gated,
-            buckets=reader.positive("relative_attention_num_buckets"),
-            max_distance=reader.positive("relative_attention_max_distance"),
+            buckets=buckets,
+            max_distance=max_distance,
             norm_epsilon=reader.number("layer_norm_epsilon"),
             scaled=flag is not False
             if scaled is None
             else reader.flag("scale_decoder_outputs"),
-            tied=head not in tensors or not tensors.differ(head, "shared.weight"),
+            tied=_is_tied(tensors, flag),
         )
 
     def untied(self) -> "T5Config":
         return dataclasses.replace(self, tied=False)
+
+
+def _distances(reader: Reader) -> tuple[int, int]:
+    """Buckets and their largest distance; transformers divides by zero for fewer."""
+    buckets, distance = (
+        reader.positive(f"relative_attention_{name}")
+        for name in ("num_buckets", "max_distance")
+    )
+    if buckets < 4 or distance <= buckets // 2:
+        raise InputError(
+            f"config.json: relative_attention_num_buckets {buckets} must be 4 or more, "
+            f"and relative_attention_max_distance {distance} more than half of it"
+        )
+    return buckets, distance
+
+
+def _is_tied(tensors: Tensors, flag: Any) -> bool:
+    """Whether the head is the embedding, under the first of its names in the file."""
+    held = [name for name in EMBEDDINGS if name in tensors]
+    if HEAD not in tensors or not held:
+        return flag is not False
+    return not tensors.differ(HEAD, held[0])
 
 
 def _feed_forward(reader: Reader) -> tuple[str, bool]:
@@ -130,13 +162,28 @@ def bucket_table(buckets: int, max_distance: int) -> np.ndarray:
     """
     exact = buckets // 2
     distance = np.arange(max_distance + 1, dtype=np.float32)
-    ratio = np.log(np.maximum(distance, 1) / np.float32(exact))
+    ratio = _log(np.maximum(distance, 1) / np.float32(exact))
     large = exact + (
         ratio / np.float32(math.log(max_distance / exact)) * np.float32(buckets - exact)
     ).astype(np.int32)
     return np.where(distance < exact, distance, np.minimum(large, buckets - 1)).astype(
         np.int32
     )
+
+
+def _log(x: np.ndarray) -> np.ndarray:
+    """Logarithms in float32, with the rounding errors of torch's on CPUs.
+
+    Those of mantissa (1 + r) and exponent are added in float32. With 36 buckets for 98
+    distances, log(42/18) / log(98/18) is one half: numpy's logarithms fall short of it.
+    """
+    exponent = np.floor(np.log2(1.5 * x)).astype(np.float32)
+    r = np.ldexp(x, -exponent.astype(np.int32)) - np.float32(1)
+    high = np.float32(45426 / 65536)  # of log(2): its product with exponents is exact
+    low = np.float32(math.log(2) - float(high))
+    wide = np.where(r == 0, 1, r).astype(np.float64)
+    rest = ((np.log1p(wide) - wide) / wide**2).astype(np.float32)
+    return (r + r * rest * r) + exponent * low + exponent * high
 
 
 class RelativeBias(nn.Module):
@@ -371,11 +418,7 @@ TABLE = Table(
         *rms_norm("decoder.final_layer_norm", "decoder/norm"),
         *kernel("lm_head", "lm_head"),
     ),
-    tied=(
-        Tied("encoder.embed_tokens.weight", "shared.weight"),
-        Tied("decoder.embed_tokens.weight", "shared.weight"),
-        Tied("lm_head.weight", "shared.weight"),
-    ),
+    tied=tuple(Tied(name, EMBEDDINGS[0]) for name in (*EMBEDDINGS[1:], HEAD)),
     # In the original files, though the model has no such bias.
     buffers=(
         r"decoder\.block\.0\.layer\.1\.EncDecAttention\.relative_attention_bias\.weight",

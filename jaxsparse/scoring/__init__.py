@@ -22,7 +22,7 @@ from jaxsparse.models.t5 import Seq2SeqInputs, T5Config
 from jaxsparse.scoring import causal, masked, replaced, seq2seq
 from jaxsparse.scoring.batching import Planned, Shape, Terms, padding, plan, stack
 from jaxsparse.scoring.encoded import Encoded
-from jaxsparse.scoring.passage import CONTEXTS, Passage, Unusable
+from jaxsparse.scoring.passage import CONTEXTS, Passage, Unusable, added_around
 from jaxsparse.types import InputError, Params
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Way:
     inputs: Callable[..., Any]
     encode: dict[str, Callable[[Passage, Any, Any], Encoded]]  # by protocol
     special_tokens: tuple[str, ...]
+    around: tuple[str, str] = ("", "")  # what must stand in front of a text and behind
     discriminates: bool = False  # outputs tell replaced from original, not tokens
 
 
@@ -55,10 +56,12 @@ WAYS = {
         MaskedInputs,
         {"cloze": masked.cloze, "append": masked.append},
         ("[CLS]", "[SEP]", "[MASK]"),
+        ("[CLS]", "[SEP]"),
     ),
     "replaced": Way(
         MaskedInputs,
         {"cloze": replaced.cloze, "append": replaced.append},
+        ("[CLS]", "[SEP]"),
         ("[CLS]", "[SEP]"),
         discriminates=True,
     ),
@@ -66,6 +69,7 @@ WAYS = {
         Seq2SeqInputs,
         {"cloze": seq2seq.cloze, "append": seq2seq.append},
         ("<pad>", "</s>", "<extra_id_0>", "<extra_id_1>"),
+        ("", "</s>"),
     ),
 }
 
@@ -96,10 +100,12 @@ class Batch:
 
 
 def check_tokenizer(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
-    """Raises InputError for a special token that the tokenizer lacks, and for tokens
-    that the model has no embedding of; tokens added later may be more than it has."""
+    """Raises InputError for a special token that the tokenizer lacks or does not put
+    where the model expects it, and for tokens that the model has no embedding of;
+    tokens added later may be more than it has (`check_tokens`)."""
     vocabulary = tokenizer.get_vocab()
-    for token in way_of(config).special_tokens:
+    way = way_of(config)
+    for token in way.special_tokens:
         if vocabulary.get(token, config.vocab) >= config.vocab:
             raise InputError(
                 f"the tokenizer has no {token} for the model's {config.vocab} tokens; "
@@ -113,6 +119,12 @@ def check_tokenizer(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
             f"the tokenizer's tokens go up to {largest}, the model's vocabulary has "
             f"{config.vocab}; put the model's own tokenizer files there"
         )
+    for token, added in zip(way.around, added_around(tokenizer), strict=True):
+        if token and vocabulary[token] not in added:
+            raise InputError(
+                f"the tokenizer does not put {' and '.join(filter(None, way.around))} "
+                "around a text; put the model's own tokenizer files there"
+            )
 
 
 def encode(
@@ -132,18 +144,49 @@ def encode(
     """
     passage = Passage.of(question, context, detokenize)
     encoded = way_of(config).encode[protocol](passage, tokenizer, config)
-    largest = max(
+    _check_vocabulary(encoded, question, tokenizer, config)
+    return encoded
+
+
+def _check_vocabulary(
+    encoded: Encoded, question: Question, tokenizer: Any, config: Any
+) -> None:
+    """Raises InputError for a token, fed or read, that the model has no embedding of:
+    on a device it would be another one, silently."""
+    read = [token for option in encoded.terms for _, _, token in option]
+    fed = [
         int(row[name].max())
         for row in encoded.rows
         for name in ("tokens", "encoder_tokens")
         if name in row and row[name].size
-    )
-    if largest >= config.vocab:
+    ]
+    if (largest := max(*read, *fed)) >= config.vocab:
         raise InputError(
-            f"the tokenizer gave token {largest}, but the model's vocabulary has "
-            f"{config.vocab}; tokenizer and weights do not belong together"
+            f"question {question.id} holds "
+            f"{tokenizer.convert_ids_to_tokens(largest)!r}, the tokenizer's token "
+            f"{largest}, but the model's vocabulary has {config.vocab}; take it out of "
+            "the tokenizer"
         )
-    return encoded
+
+
+def check_tokens(
+    questions: Sequence[Question],
+    tokenizer: "PreTrainedTokenizerFast",
+    config: Any,
+    protocols: Sequence[str],
+    *,
+    context: str = "full",
+    detokenize: str = "ptb",
+) -> None:
+    """Raises InputError, as `encode` would, for the first question whose text holds a
+    token that the model has no embedding of; only a tokenizer that has been added to
+    can make one, and only then are texts looked at."""
+    if max(tokenizer.get_added_vocab().values(), default=0) < config.vocab:
+        return
+    style = {"context": context, "detokenize": detokenize}
+    for question in questions:
+        for protocol in protocols:
+            encode(question, tokenizer, config, protocol, **style)
 
 
 def check_usable(
@@ -165,14 +208,8 @@ def check_usable(
     short = len(question.query) + max(map(len, question.options)) + 16
     plain = all(any(map(str.isalnum, option)) for option in question.options)
     if not (ascii_only and plain and short <= config.positions):
-        encode(
-            question,
-            tokenizer,
-            config,
-            protocol,
-            context="query",
-            detokenize=detokenize,
-        )
+        passage = Passage.of(question, "query", detokenize)
+        way_of(config).encode[protocol](passage, tokenizer, config)
 
 
 def batch(
@@ -230,6 +267,7 @@ __all__ = [
     "Unusable",
     "batch",
     "check_tokenizer",
+    "check_tokens",
     "check_usable",
     "encode",
     "option_scores",

@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 
 from jaxsparse.scoring.encoded import Encoded, pack
-from jaxsparse.scoring.passage import Options, Passage, Tokens, shorten, tokenize
+from jaxsparse.scoring.passage import (
+    Options,
+    Passage,
+    Tokens,
+    refuse_empty,
+    shorten,
+    tokenize,
+)
 
 
 def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
@@ -48,8 +55,11 @@ def _encode(
         longest=lambda rows: max(map(len, rows[0])) + _needs_start(*rows),
         probe=lambda dropped: rows(dropped, passage.longest_option),
     )
-    ids = [row.ids for row in row_tokens]
-    first = [_first_scored(row, boundary) for row in row_tokens]
+    scored = [row.covering(boundary).tolist() for row in row_tokens]
+    refuse_empty(scored, passage.options)
+    # What a tokenizer adds behind the text changes nothing before it.
+    ids = [row.ids[: at[-1] + 1] for row, at in zip(row_tokens, scored, strict=True)]
+    first = [at[0] for at in scored]
     if _needs_start(row_tokens, boundary):
         start = tokenizer.convert_tokens_to_ids("<|endoftext|>")
         ids = [np.concatenate([[start], row]) for row in ids]
@@ -62,24 +72,15 @@ def _encode(
             tuple((0, slot, token) for slot, token in option) for option in terms
         ),
         option_tokens=tuple(
-            _overlapping(row, boundary, boundary + len(option))
+            len(row.covering(boundary, boundary + len(option)))
             if options_in_place
-            else len(row) - _first_scored(row, boundary)
-            for row, option in zip(row_tokens, passage.options, strict=True)
+            else len(at)
+            for row, at, option in zip(row_tokens, scored, passage.options, strict=True)
         ),
         dropped=dropped,
     )
 
 
-def _first_scored(row: Tokens, boundary: int) -> int:
-    """The first token whose characters end after the boundary."""
-    return int(np.argmax(row.ends > boundary))
-
-
 def _needs_start(rows: list[Tokens], boundary: int) -> bool:
     """Whether a scored token would be a row's first, with nothing to predict it."""
-    return any(_first_scored(row, boundary) == 0 for row in rows)
-
-
-def _overlapping(row: Tokens, start: int, end: int) -> int:
-    return int(np.sum((row.ends > start) & (row.starts < end)))
+    return any(0 in row.covering(boundary) for row in rows)

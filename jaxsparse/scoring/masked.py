@@ -11,6 +11,7 @@ from jaxsparse.scoring.passage import (
     Options,
     Passage,
     Tokens,
+    added_around,
     refuse_empty,
     shorten,
     token_ids,
@@ -33,12 +34,14 @@ def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
     """
     pieces = token_ids(tokenizer, passage.options)
     refuse_empty(pieces, passage.options)
+    front, behind = added_around(tokenizer)  # [CLS] and [SEP]
+    mask = tokenizer.convert_tokens_to_ids("[MASK]")
     most_masks = max(map(len, pieces))
     dropped, (left, right) = shorten(
         passage,
         config.positions,
         rows=lambda dropped: token_ids(tokenizer, passage.around_blank(dropped)),
-        longest=lambda sides: 2 + sum(map(len, sides)) + most_masks,
+        longest=lambda sides: sum(map(len, (front, *sides, behind))) + most_masks,
     )
     rows: dict[tuple[int, ...], int] = {}
     terms: list[tuple[Term, ...]] = []
@@ -46,21 +49,15 @@ def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
         option_terms = []
         for filled, piece in enumerate(option):
             masked = len(option) - filled
-            middle = (*option[:filled], *[tokenizer.mask_token_id] * masked)
+            middle = (*option[:filled], *[mask] * masked)
             row = rows.setdefault((*middle, filled), len(rows))
             option_terms.append((row, 0, piece))
         terms.append(tuple(option_terms))
     return Encoded(
         rows=tuple(
             _row(
-                [
-                    tokenizer.cls_token_id,
-                    *left,
-                    *middle,
-                    *right,
-                    tokenizer.sep_token_id,
-                ],
-                [1 + len(left) + filled],
+                [*front, *left, *middle, *right, *behind],
+                [len(front) + len(left) + filled],
             )
             for *middle, filled in rows
         ),
@@ -110,7 +107,7 @@ def encode_whole_rows(
         probe=lambda dropped: rows_and_spans(dropped, passage.longest_option),
     )
     rows = [
-        _row(row.ids, np.flatnonzero((row.ends > start) & (row.starts < end)))
+        _row(row.ids, row.covering(start, end))
         for row, (_, start, end) in zip(tokens, chosen, strict=True)
     ]
     rows, numbers = distinct(rows)

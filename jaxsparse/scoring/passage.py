@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from jaxsparse.cbt import BLANK, Question, detokenize
+from jaxsparse.types import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -104,6 +105,12 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def covering(self, start: int, end: int | None = None) -> np.ndarray:
+        """Positions of the tokens that cover characters from `start` on, up to `end`
+        (the text's). What a tokenizer adds in front or behind covers none."""
+        found = self.ends > start
+        return np.flatnonzero(found if end is None else found & (self.starts < end))
+
 
 def tokenize(
     tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]
@@ -116,6 +123,17 @@ def tokenize(
         starts, ends = np.asarray(offsets, np.int32).reshape(-1, 2).T
         rows.append(Tokens(np.asarray(ids, np.int32), starts, ends))
     return rows
+
+
+def added_around(
+    tokenizer: "PreTrainedTokenizerFast",
+) -> tuple[list[int], list[int]]:
+    """The tokens that a tokenizer puts in front of every text, and behind it."""
+    (row,) = tokenize(tokenizer, ["a"])
+    covering = row.covering(0)
+    if not len(covering):
+        raise InputError("the tokenizer makes no token of a letter")
+    return row.ids[: covering[0]].tolist(), row.ids[covering[-1] + 1 :].tolist()
 
 
 def refuse_empty(tokens: Sequence[Sequence[object]], options: Sequence[str]) -> None:

@@ -25,9 +25,9 @@ def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
 
     Source: Raffel et al. (2020), section 3.1.4.
     """
-    blank, end = (
+    start, blank, end = (
         tokenizer.convert_tokens_to_ids(token)
-        for token in ("<extra_id_0>", "<extra_id_1>")
+        for token in ("<pad>", "<extra_id_0>", "<extra_id_1>")
     )
     pieces = token_ids(tokenizer, passage.options)
     refuse_empty(pieces, passage.options)
@@ -37,10 +37,7 @@ def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
         return tokenize(tokenizer, [f"{before}<extra_id_0>{after}"])[0]
 
     dropped, row = shorten(passage, config.positions, rows=encoder, longest=len)
-    targets = [
-        np.asarray([tokenizer.pad_token_id, blank, *option, end], np.int32)
-        for option in pieces
-    ]
+    targets = [np.asarray([start, blank, *option, end], np.int32) for option in pieces]
     packed, terms = pack(targets, [2] * len(targets))
     return Encoded(
         rows=(_row(row.ids, packed),),
@@ -68,13 +65,14 @@ def append(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
         longest=lambda candidate: max(map(len, candidate[0])),
         probe=lambda dropped: rows(dropped, passage.longest_option),
     )
-    option_positions = [np.flatnonzero(row.ends > boundary).tolist() for row in tokens]
+    option_positions = [row.covering(boundary).tolist() for row in tokens]
     refuse_empty(option_positions, passage.options)
+    start = tokenizer.convert_tokens_to_ids("<pad>")
     encoded, option_terms = [], []
     for row, scored in zip(tokens, option_positions, strict=True):
         # The decoder's input is its target, </s> included, shifted right from <pad>;
         # what comes after the option changes nothing before it.
-        target = np.concatenate([[tokenizer.pad_token_id], row.ids[: scored[-1] + 1]])
+        target = np.concatenate([[start], row.ids[: scored[-1] + 1]])
         packed, (row_terms,) = pack([target], [scored[0] + 1])
         encoded.append(_row(row.ids, packed))
         option_terms.append(row_terms)

@@ -28,6 +28,7 @@ class Checkpoint:
     shapes: Mapping[str, Shape]
     dtypes: Mapping[str, np.dtype]
     read: Callable[[str], np.ndarray]
+    unheld: Mapping[str, Path]  # what an index names, and the shard that lacks it
 
 
 def open_checkpoint(directory: Path) -> Checkpoint:
@@ -42,10 +43,10 @@ def open_checkpoint(directory: Path) -> Checkpoint:
         (BIN, _open_bin),
     ):
         if (directory / name).exists():
-            return _merge(directory, config, [opener(directory / name)])
+            return _merge(directory, config, [opener(directory / name)], {})
         index = directory / f"{name}.index.json"
         if index.exists():
-            return _merge(directory, config, _open_shards(index, opener))
+            return _merge(directory, config, *_open_shards(index, opener))
     raise InputError(
         f"{directory}: no weights; expected {SAFETENSORS}, {BIN}, "
         "or an index of their shards"
@@ -76,7 +77,10 @@ class _File:
 
 
 def _merge(
-    directory: Path, config: dict[str, Any], files: Iterable[_File]
+    directory: Path,
+    config: dict[str, Any],
+    files: Iterable[_File],
+    unheld: Mapping[str, Path],
 ) -> Checkpoint:
     shapes: dict[str, Shape] = {}
     dtypes: dict[str, np.dtype] = {}
@@ -86,12 +90,18 @@ def _merge(
         dtypes |= file.dtypes
         readers |= dict.fromkeys(file.shapes, file.read)
     return Checkpoint(
-        directory, config, shapes, dtypes, lambda name: readers[name](name)
+        directory, config, shapes, dtypes, lambda name: readers[name](name), unheld
     )
 
 
-def _open_shards(index: Path, opener: Callable[[Path], _File]) -> list[_File]:
-    """The shards an index names; each must be beside it and hold what it says."""
+def _open_shards(
+    index: Path, opener: Callable[[Path], _File]
+) -> tuple[list[_File], dict[str, Path]]:
+    """The shards an index names, each beside it, and what it names that none holds.
+
+    Some writers name tied tensors, of which a file holds one; the family's table can
+    tell. A tensor in another shard than the index says is an error here.
+    """
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise InputError(f"{index}: no weight_map")
@@ -102,13 +112,31 @@ def _open_shards(index: Path, opener: Callable[[Path], _File]) -> list[_File]:
         if not (index.parent / name).is_file():
             raise InputError(f"{index.parent / name}: missing; {index.name} names it")
     files = [opener(index.parent / name) for name in names]
+    held = {name for file in files for name in file.shapes}
+    unheld = {
+        name: index.parent / shard
+        for name, shard in weight_map.items()
+        if name not in held
+    }
     for file in files:
         listed = {key for key, name in weight_map.items() if name == file.path.name}
-        if odd := listed ^ file.shapes.keys():
-            raise InputError(
-                f"{file.path}: {index.name} disagrees about {listing(sorted(odd))}"
-            )
-    return files
+        if odd := (listed - unheld.keys()) ^ file.shapes.keys():
+            raise _disagreement(file.path, odd)
+    return files, unheld
+
+
+def check_index(checkpoint: Checkpoint, may_be_absent: Callable[[str], bool]) -> None:
+    """Raises InputError for what an index names and no shard holds, but may not be."""
+    for name, shard in checkpoint.unheld.items():
+        if not may_be_absent(name):
+            raise _disagreement(shard, [name])
+
+
+def _disagreement(shard: Path, names: Iterable[str]) -> InputError:
+    return InputError(
+        f"{shard}: the index beside it disagrees about {listing(sorted(names))}; "
+        "download or copy both again"
+    )
 
 
 _SAFETENSORS_DTYPES = {

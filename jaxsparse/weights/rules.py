@@ -53,7 +53,7 @@ class Rule:
 @dataclass(frozen=True)
 class Tied:
     """A tensor that repeats another: checked equal, then dropped, unless a rule is
-    active for it (a head that is not tied)."""
+    active for it (a head that is not tied). Without the other it serves for both."""
 
     hf_name: str
     of: str
@@ -126,13 +126,13 @@ class Plan:
     file_names: Mapping[str, str]  # current name -> name in the file
     repeats: tuple[Tied, ...]  # to check equal, and drop
 
-    def parameter_names(self) -> list[str]:
-        """The tensors, by their names in the file, that the leaves are made of."""
-        return [
-            self.file_names[name]
+    def tensors(self) -> dict[str, str]:
+        """Current name -> name in the file, of the tensors that leaves are made of."""
+        return {
+            name: self.file_names[name]
             for rule in self.rules
             for name in rule.names(self.shapes[rule.path])
-        ]
+        }
 
 
 def plan(
@@ -161,12 +161,14 @@ def plan(
         for name in rule.names(leaves[rule.path])
     }
     file_names = current_names(table, tensors)
-    repeats = tuple(
+    repeats = [
         tied
         for tied in table.tied
         if tied.hf_name in file_names and tied.hf_name not in expected
-    )
+    ]
     known = expected.keys() | {tied.hf_name for tied in repeats}
+    for tied in repeats:
+        file_names.setdefault(tied.of, file_names[tied.hf_name])
     problems = {
         "missing": [name for name in expected if name not in file_names],
         "not known to this configuration": [
@@ -186,7 +188,7 @@ def plan(
                 f"tensors {problem}: {listing(names)}; "
                 "config.json and weights do not belong together"
             )
-    return Plan(rules, dict(leaves), file_names, repeats)
+    return Plan(rules, dict(leaves), file_names, tuple(repeats))
 
 
 def active_rules(table: Table, leaves: Mapping[str, Shape]) -> tuple[Rule, ...]:
@@ -219,6 +221,14 @@ def current_names(table: Table, tensors: Iterable[str]) -> dict[str, str]:
             )
         file_names[current] = name
     return file_names
+
+
+def may_be_absent(table: Table, name: str) -> bool:
+    """Whether a file may lack what its index names: one of two tied tensors, which
+    `plan` misses if it is needed, or a buffer."""
+    current = table.current_name(name)
+    twins = {name for tied in table.tied for name in (tied.hf_name, tied.of)}
+    return current in twins or _is_buffer(table, current)
 
 
 def _is_buffer(table: Table, name: str) -> bool:

@@ -380,6 +380,40 @@ def test_flags_that_contradict_the_name_are_refused(tmp_path):
             read(data, None, classes)
 
 
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("validation-00000-of-00001.parquet", "validation"),
+        ("valid-00000-of-00001.parquet", "validation"),
+        ("train-00002-of-00010.parquet", "train"),
+        ("test-00000-of-00001.parquet", "test"),
+        ("validation-00000-of-00001.jsonl", "validation"),
+    ],
+)
+def test_the_hubs_file_names_say_the_split_and_no_class(tmp_path, name, split):
+    data = tmp_path / "CN" / name
+    data.parent.mkdir()
+    if data.suffix == ".parquet":
+        write_parquet(data, [fields()])
+    else:
+        write_json(data, fields())
+    with pytest.raises(InputError, match=rf"{name}: .*--word_classes"):
+        read(str(data), None, None)
+    (question,) = read(str(data), None, ["V"]).questions
+    assert (question.id, question.split) == (f"V-{split}-1", split)
+    assert read(str(data), split, ["V"]).questions == (question,)
+    other = "train" if split != "train" else "test"
+    with pytest.raises(InputError, match=rf"{split} .*contradicts --split={other}"):
+        read(str(data), other, ["V"])
+
+
+def test_a_class_column_in_a_file_of_the_hubs_name(tmp_path):
+    data = tmp_path / "validation-00000-of-00001.parquet"
+    write_parquet(data, [fields(word_class="P"), fields(word_class="NE")])
+    ids = [question.id for question in read(str(data), None, None).questions]
+    assert ids == ["P-validation-1", "NE-validation-2"]
+
+
 def test_a_nameless_file_needs_one_word_class(tmp_path):
     data = write_text(tmp_path / "mine.txt", text())
     for classes in (None, ["CN", "V"]):

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tokenizers
 from safetensors.numpy import load_file, save_file
 
 from experiments import prune, sweep
@@ -393,6 +394,30 @@ def test_a_query_too_long_for_one_of_two_models(saved, short, protocol):
         rf"input-short, {protocol}: the query alone is \d+ tokens, of at most 64",
         REMEDY,
     )
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_word_added_to_one_of_two_tokenizers(saved, place, order):
+    """It stands in the last story alone; nothing is scored before it is found."""
+    directory = place / "input-taught"
+    shutil.copytree(saved("gpt2"), directory)
+    path = str(directory / "tokenizer.json")
+    tokenizer = tokenizers.Tokenizer.from_file(path)
+    tokenizer.add_tokens(["dragonfly"])
+    tokenizer.save(path)
+    last = binary.item(8)
+    last[3] = "4 A dragonfly sat on a reed ."
+    items = [binary.item(2), binary.item(5), last]
+    binary.write_items(place / "cbtest_V_test.txt", items)
+    models = ",".join([str(saved("gpt2")), str(directory)][::order])
+    given = (f"--model={models}", "--data=cbtest_V_test.txt", "--context=full")
+    assert_refused(
+        run(saved, *given), "input-taught: question V-test-3 holds 'dragonfly'", "512"
+    )
+    ended = run(saved, *given, "--num_examples=2")
+    assert ended.status == 0, ended.stderr
+    shutil.rmtree(place / "out")
 
 
 def test_it_is_left_out_for_both_and_counted(saved, short, place):

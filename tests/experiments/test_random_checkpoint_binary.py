@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from experiments import random_weights
 from jaxsparse import trees
 from jaxsparse.model import load_model
+from jaxsparse.types import InputError
 from tests.experiments import binary
 
 
@@ -33,4 +35,11 @@ def test_bad_flags_are_one_line_each(saved, tmp_path):
     ended = write(saved, tmp_path, "t5-tiny", tokenizer="nowhere")
     assert (ended.status, ended.stdout) == (2, "")
     assert ended.stderr == "error: --tokenizer=nowhere: no such directory\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tokenizer_of_another_family_is_refused_and_nothing_written(saved, tmp_path):
+    with pytest.raises(InputError, match=r"the tokenizer has no <pad>") as caught:
+        random_weights.write("t5-small", saved("gpt2"), tmp_path / "made", 0)
+    assert str(saved("gpt2")) in str(caught.value)
     assert not list(tmp_path.iterdir())

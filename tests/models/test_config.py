@@ -104,6 +104,8 @@ def test_keys_that_older_transformers_wrote_do_no_harm(family):
         ("t5", "is_decoder", True),
         ("t5", "num_decoder_layers", 1.5),
         ("t5", "scale_decoder_outputs", "no"),
+        ("t5", "relative_attention_num_buckets", 3),
+        ("t5", "relative_attention_max_distance", 16),
     ],
 )
 def test_a_value_that_is_not_implemented_is_refused_by_name(family, key, value):
@@ -123,7 +125,7 @@ def test_t5_scales_its_output_when_transformers_does(flag, scale):
 @pytest.mark.parametrize("flag", [True, False])
 def test_t5_is_untied_when_the_file_holds_another_head_whatever_the_flag(flag):
     head = {**TENSORS["t5"], "lm_head.weight": (3, 3)}
-    assert configured("t5", tie_word_embeddings=flag).tied
+    assert configured("t5", tie_word_embeddings=flag).tied == flag  # none: it lacks it
     assert not configured("t5", head, tie_word_embeddings=flag).tied
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import tokenizers
 
 from jaxsparse import scoring
-from tests import asking
+from tests import asking, tiny
 from tests.asking import FAMILIES, WAYS, Asked, generated, question
 
 VARIANTS = (
@@ -114,6 +115,69 @@ def test_dropped_sentences_and_option_tokens_are_the_references(ask, variant, pr
     dropped = [one.dropped for one in ask(variant, protocol)["shortened"].encoded]
     assert all(dropped)
     assert len(set(dropped)) > 2
+
+
+ADDED = {  # in front of every text, and behind it
+    "gpt2": (["<|endoftext|>"], ["<|endoftext|>"] * 2),
+    "electra": (["[CLS]", "[MASK]"], ["[SEP]", "[SEP]"]),
+    "t5": (["<pad>"], ["</s>", "<unk>"]),
+}
+
+
+@pytest.fixture(scope="module")
+def adding(tmp_path_factory):
+    """(family, where) -> the directory of a tokenizer that adds tokens there."""
+
+    @functools.cache
+    def make(family, where):
+        directory = tmp_path_factory.mktemp(family)
+        tiny.tokenizer(family, directory)
+        path = directory / "tokenizer.json"
+        made = tokenizers.Tokenizer.from_file(str(path))
+        front, behind = ADDED[family]
+        front, behind = (
+            front if where != "behind" else front[: family == "electra"],
+            behind if where != "in front" else behind[: family != "gpt2"],
+        )
+        tokens = {token: made.token_to_id(token) for token in (*front, *behind)}
+        made.post_processor = tokenizers.processors.TemplateProcessing(
+            single=[*front, "$A", *behind], special_tokens=list(tokens.items())
+        )
+        made.save(str(path))
+        return directory
+
+    return make
+
+
+@pytest.mark.parametrize("where", ["in front", "behind", "on both sides"])
+@pytest.mark.parametrize(("variant", "protocol"), WAYS)
+def test_what_a_tokenizer_adds_is_fed_and_never_scored(
+    load, adding, variant, protocol, where
+):
+    family = tiny.VARIANTS[variant].family
+    pair = load(variant, None, adding(family, where))
+    cases = [Asked(generated(0), "query"), Asked(generated(2), "full", 100)]
+    cases += [Asked(question("XXXXX", ten(0)), "query")]
+    encoded = [case.encode(pair.model, protocol) for case in cases]
+    references = [case.reference(pair, protocol) for case in cases]
+    scores = asking.option_scores(pair.model, encoded, protocol)
+    expected = np.array([one.scores for one in references])
+    error = np.abs(scores - expected) / asking.tolerance(protocol, expected)
+    assert error.max() <= 1
+    for one, reference in zip(encoded, references, strict=True):
+        assert one.dropped == reference.dropped_sentences
+        assert list(one.option_tokens) == reference.option_tokens
+
+
+@pytest.mark.parametrize("protocol", scoring.PROTOCOLS)
+def test_tokens_behind_a_text_change_no_score_of_gpt2(load, adding, protocol):
+    pair, plain = load("gpt2", None, adding("gpt2", "behind")), load("gpt2")
+    got, expected = (
+        Asked(generated(0), "last").encode(one.model, protocol) for one in (pair, plain)
+    )
+    assert got.terms == expected.terms
+    for name, values in expected.rows[0].items():
+        np.testing.assert_array_equal(got.rows[0][name], values)
 
 
 def encode(load, variant, protocol, *asked):

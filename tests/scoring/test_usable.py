@@ -1,14 +1,18 @@
 """Questions that a model cannot answer are found before anything is scored."""
 
+import copy
 import dataclasses
+import functools
 
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxsparse import scoring
+from jaxsparse.model import load_tokenizer
 from jaxsparse.types import InputError
-from tests import asking
+from tests import asking, tiny
 from tests.asking import WAYS, generated, question
 
 every_way = pytest.mark.parametrize(("variant", "protocol"), WAYS)
@@ -137,6 +141,60 @@ def test_tokens_that_the_model_does_not_have_are_named(load):
     config = dataclasses.replace(pair.model.config, vocab=400)
     with pytest.raises(InputError, match="vocabulary has 400"):
         scoring.encode(generated(1), pair.tokenizer, config, "cloze")
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """family -> its tokenizer with a word that the model has no embedding of."""
+
+    @functools.cache
+    def make(family):
+        directory = tmp_path_factory.mktemp(family)
+        tiny.tokenizer(family, directory)
+        path = directory / "tokenizer.json"
+        made = tokenizers.Tokenizer.from_file(str(path))
+        rows = tiny.vocab_size(family)  # T5's has some that no token uses
+        unused = [f"<unused{n}>" for n in range(made.get_vocab_size(), rows)]
+        made.add_tokens([*unused, "dragonfly"])
+        made.save(str(path))
+        return load_tokenizer(directory)
+
+    return make
+
+
+@every_way
+@pytest.mark.parametrize("place", ["story", "query", "option"])
+def test_a_word_that_was_added_is_found_wherever_it_stands(
+    load, taught, variant, protocol, place
+):
+    config = load(variant).model.config
+    tokenizer = taught(tiny.VARIANTS[variant].family)
+    scoring.check_tokenizer(tokenizer, config)
+    fine = generated(1)
+    changed = {
+        "story": {"context": ("A dragonfly sat on a reed .", *fine.context[1:])},
+        "query": {"query": f"{fine.query} The dragonfly left ."},
+        "option": {"options": (*fine.options[:-1], "dragonfly")},
+    }[place]
+    asked = [fine, dataclasses.replace(fine, id="CN-test-7", **changed)]
+    arguments = (tokenizer, config, [protocol])
+    scoring.check_tokens(asked[:1], *arguments)
+    with pytest.raises(InputError, match="CN-test-7 holds 'dragonfly'"):
+        scoring.check_tokens(asked, *arguments)
+    scoring.check_tokens(asked, load(variant).tokenizer, config, [protocol])
+    if place == "story":  # which is not read
+        scoring.check_tokens(asked, *arguments, context="query")
+
+
+@pytest.mark.parametrize("variant", asking.FAMILIES[1:])
+def test_a_tokenizer_must_put_special_tokens_around_a_text(load, variant):
+    model = load(variant).model
+    tokenizer = copy.deepcopy(model.tokenizer)
+    tokenizer.backend_tokenizer.post_processor = (
+        tokenizers.processors.TemplateProcessing(single="$A", special_tokens=[])
+    )
+    with pytest.raises(InputError, match=r"does not put .* around a text"):
+        scoring.check_tokenizer(tokenizer, model.config)
 
 
 @pytest.mark.parametrize("variant", asking.FAMILIES)

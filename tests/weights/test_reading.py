@@ -265,6 +265,42 @@ def test_a_shard_without_a_tensor_the_index_gives_it(sharded):
     assert "more" in refused(sharded, shards[0], "disagrees")
 
 
+@pytest.mark.parametrize(
+    ("variant", "names"),
+    [
+        ("t5", [f"{part}.embed_tokens.weight" for part in ("encoder", "decoder")]),
+        ("t5", ["lm_head.weight"]),
+        ("gpt2", ["lm_head.weight", "h.0.attn.bias"]),
+        ("electra-discriminator", ["electra.embeddings_project.weight"]),
+    ],
+)
+def test_an_index_may_name_twins_and_buffers_that_no_shard_holds(
+    variant, names, tmp_path, loaded
+):
+    directory = tmp_path / "sharded"
+    tiny.save(variant, directory, **SHARDS)
+    shard = min(path.name for path in directory.glob("*.safetensors"))
+    edit_index(directory, lambda index: index.update(dict.fromkeys(names, shard)))
+    assert load_model(str(directory)).digest == loaded(variant).digest
+
+
+def test_an_index_may_not_name_a_tensor_that_is_needed_and_nowhere(sharded):
+    first = min(sharded.glob("*.safetensors"))
+    tensors = load_file(first)
+    name = sorted(tensors)[-1]
+    save_file({key: tensors[key] for key in tensors if key != name}, first)
+    refused(sharded, name)
+
+
+def test_a_tensor_in_another_shard_than_the_index_says(sharded):
+    shards = {path: load_file(path) for path in sharded.glob("*.safetensors")}
+    *_, most = sorted(shards, key=lambda path: len(shards[path]))
+    first, *_ = (path.name for path in shards if path != most)
+    name = min(shards[most])
+    edit_index(sharded, lambda index: index.update({name: first}))
+    refused(sharded, name, "disagrees")
+
+
 def test_a_shard_with_a_tensor_the_index_does_not_know(sharded):
     edit_index(sharded, lambda index: index.pop("transformer.ln_f.bias"))
     refused(sharded, "disagrees", "transformer.ln_f.bias")

@@ -24,6 +24,7 @@ from jaxsparse.weights.rules import (
     from_hf,
     linear,
     listing,
+    may_be_absent,
     plan,
     to_hf,
 )
@@ -160,7 +161,7 @@ def test_a_turned_kernel_is_of_the_wrong_shape():
 
 def test_buffers_are_dropped():
     file = {**tensors(), "model.h.0.mask": np.ones(3, bool)}
-    assert planned(file).parameter_names() == planned(tensors()).parameter_names()
+    assert planned(file).tensors() == planned(tensors()).tensors()
     loaded(file)
 
 
@@ -168,15 +169,36 @@ def test_a_tied_repeat_is_known_and_dropped():
     file = tensors()
     file["head.weight"] = file["model.emb.weight"]
     assert planned(file).repeats == TABLE.tied
-    assert "head.weight" not in planned(file).parameter_names()
+    assert "head.weight" not in planned(file).tensors()
     assert loaded(file).keys() == LEAVES.keys()
+
+
+def test_a_twin_serves_where_the_tensor_itself_is_missing():
+    file = tensors()
+    expected = loaded(file)
+    file["head.weight"] = file.pop("model.emb.weight")
+    assert planned(file).tensors()["model.emb.weight"] == "head.weight"
+    got = loaded(file)
+    for path, leaf in expected.items():
+        np.testing.assert_array_equal(got[path], leaf)
+
+
+@pytest.mark.parametrize(
+    ("name", "absent"),
+    [
+        *(("head.weight", True), ("model.emb.weight", True), ("emb.weight", True)),
+        *(("h.1.mask", True), ("head.bias", False), ("more", False)),
+    ],
+)
+def test_a_twin_or_a_buffer_may_be_absent(name, absent):
+    assert may_be_absent(TABLE, name) == absent
 
 
 def test_a_head_with_a_leaf_of_its_own_is_no_repeat():
     leaves = {**LEAVES, "head/kernel": (2, 5)}
     file = tensors(leaves)
     assert not planned(file, leaves).repeats
-    assert "head.weight" in planned(file, leaves).parameter_names()
+    assert "head.weight" in planned(file, leaves).tensors()
 
 
 def test_equal_compares_shapes_and_values():
