@@ -3,6 +3,11 @@
 ./run.sh --model=DIR,gpt2-small --data=DIR --sparsities=0,0.5,0.9 --out=DIR
 """
 
+if __name__ == "__main__":  # what follows takes seconds to import
+    from experiments.__main__ import main_of_file
+
+    main_of_file(__file__)
+
 import importlib.metadata
 import shlex
 import subprocess
@@ -17,7 +22,7 @@ from typing import Any
 
 import jax
 
-from experiments import command, distributed, flags, inputs, paths
+from experiments import devices, distributed, flags, inputs, paths
 from experiments.progress import Shown
 from jaxsparse import capacity, hosts, journal, parallel, report
 from jaxsparse.evaluation import Computed
@@ -31,6 +36,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers")
 
 def main() -> None:
     distributed.join()
+    devices.find()
     settings = checked_settings()
     made_by = provenance(settings)
     start = time.time()
@@ -113,7 +119,8 @@ def score_model(
 ) -> Scored:
     """Asks one model; its weights are gone before the next one's are loaded."""
     shown.model(blueprint.name)
-    mesh = inputs.mesh_of(blueprint, settings)
+    levels = settings.levels_at_once or 1
+    mesh = inputs.mesh_of(blueprint, settings.mesh, settings.dtype, levels)
     with hosts.together():
         model = load(blueprint, settings.dtype, mesh)
     hosts.agree(f"weights of {model.name}", model.digest)
@@ -241,7 +248,3 @@ def _git(*arguments: str) -> str | None:
     except OSError:
         return None
     return git.stdout.strip() or None
-
-
-if __name__ == "__main__":
-    command.run(main, __doc__ or "")
