@@ -1,18 +1,97 @@
 #!/usr/bin/env bash
 # ./run.sh [sweep] [flags] | report [flags] | prune [flags] | pretrain [flags] |
 #          build_cbt [flags] | random_checkpoint [flags] | benchmark [flags] |
-#          test [pytest arguments] | check
+#          test [pytest arguments] | check | help [job]
 # Makes .venv once, installs the package there, and hands over.
 set -euo pipefail
+# -p: no functions of the user's (a `cd` that prints), no CDPATH, no SHELLOPTS.
+[[ $- == *p* ]] || exec "$BASH" -p "${BASH_SOURCE[0]}" "$@"
+
+clear_line() { [ ! -t 2 ] || printf '\r\033[K' >&2; }
+
+# Jobs in the background have process groups of their own, to be ended with all children.
+end_jobs() {
+  local pid
+  for pid in $(jobs -p); do kill "-$1" -- "-$pid" 2>/dev/null || true; done
+}
+
+# A signal ends what goes on, and then this. SIGINT lets Python and pip take away their
+# temporary files; a second signal does not wait for it.
+leave() {
+  trap 'end_jobs KILL; exit '"$1" HUP INT TERM
+  end_jobs INT
+  wait 2>/dev/null || true
+  [ -z "${log-}" ] || rm -f "$log"
+  clear_line
+  [ "$1" != 130 ] || echo "interrupted" >&2
+  exit "$1"
+}
+trap 'leave 129' HUP
+trap 'leave 130' INT
+trap 'leave 143' TERM
+
 self=${BASH_SOURCE[0]}
 [ ! -L "$self" ] || self=$(readlink -f "$self")
 root=$(cd "$(dirname "$self")" && pwd)
 venv=$root/.venv
+log=$root/.install.$$.log
 state=$(cksum <"$root/pyproject.toml")
+
+jobs="sweep, report, prune, pretrain, build_cbt, random_checkpoint, benchmark, test, check"
+explain() {
+  cat <<'END'
+How much of a language model can be cut away before it stops understanding a story?
+
+  ./run.sh                              three small models, bundled; about 90 seconds
+  ./run.sh --model=gpt2-small --data=cbt --skip_malformed      a published one
+
+Jobs; ./run.sh help JOB has the flags of one.
+  sweep              draws accuracy against sparsity; what ./run.sh does without a job
+  report             merges runs over the same questions into one report
+  prune              writes one pruned model for transformers to load
+  pretrain           trains a small model from scratch on plain-text books
+  build_cbt          makes questions from plain-text books
+  random_checkpoint  writes random weights in a published shape
+  benchmark          measures questions a second beside torch
+  test               runs the tests; takes pytest's arguments
+  check              checks style and types
+END
+}
 
 installed() { [ "$(cat "$venv/.installed-$1" 2>/dev/null)" = "$state" ]; }
 
 fail() { echo "error: $*" >&2; exit 2; }
+
+# tick WHAT: how long it takes already; a live line in a terminal, else a line now and
+# then.
+tick() {
+  SECONDS=0
+  while sleep 1 >/dev/null 2>&1; do
+    if [ -t 2 ]; then
+      [ "$SECONDS" -lt 5 ] || printf '\r%s … %d s\033[K' "$1" "$SECONDS" >&2
+    elif [ $((SECONDS % 30)) = 0 ]; then
+      echo "$1 … $SECONDS s" >&2
+    fi
+  done
+}
+
+# during WHAT COMMAND…: runs it; what it says is shown if it fails.
+during() {
+  local what=$1 status=0 pid
+  shift
+  set -m
+  "$@" </dev/null >"$log" 2>&1 &
+  pid=$!
+  tick "$what" 9>&- &
+  set +m
+  wait "$pid" || status=$?
+  end_jobs TERM
+  wait 2>/dev/null || true
+  clear_line
+  [ "$status" = 0 ] || cat "$log" >&2
+  rm -f "$log"
+  return "$status"
+}
 
 find_python() {
   local name
@@ -29,23 +108,48 @@ find_python() {
 # for each other; the stamp is written last, so that a killed install starts again.
 install() {
   installed "$1" && return
+  local began=$SECONDS python
   if command -v flock >/dev/null; then
     exec 9>"$root/.install.lock"
-    flock 9
+    if ! flock -n 9; then
+      echo "Another run installs into .venv; waiting for it …" >&2
+      during "Waiting" flock 9
+    fi
   fi
   installed "$1" && return
-  echo "Installing into .venv, once (some minutes) …" >&2
-  if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+  echo "Installing into .venv, once (usually 2 to 4 minutes) …" >&2
+  if ! "$venv/bin/python" -P -m pip --version >/dev/null 2>&1; then
     python=$(find_python) || exit 2
-    "$python" -m venv --clear "$venv" || fail "$python -m venv failed"
+    during "Making .venv" "$python" -P -m venv --clear "$venv" ||
+      fail "$python -m venv failed; see above"
   fi
-  "$venv/bin/python" -m pip install -qq --disable-pip-version-check \
-    --editable "$2" >&2 || fail "pip install failed; see above, then run it again"
+  during "Installing" "$venv/bin/python" -P -m pip install -qq \
+    --disable-pip-version-check --editable "$2" ||
+    fail "pip install failed; see above, then run it again"
   echo "$state" >"$venv/.installed-$1"
   exec 9>&-
+  echo "Installed in $((SECONDS - began)) s." >&2
 }
 
-jobs="sweep, report, prune, pretrain, build_cbt, random_checkpoint, benchmark, test, check"
+# The user's folder stays out: Python's -P, and no entry of PYTHONPATH that is empty or
+# a dot. A PYTHONHOME is another Python's.
+unset PYTHONHOME
+entries=${PYTHONPATH-}: PYTHONPATH=
+while [ -n "$entries" ]; do
+  case ${entries%%:*} in
+    "" | . | ./) ;;
+    *) PYTHONPATH+=${PYTHONPATH:+:}${entries%%:*} ;;
+  esac
+  entries=${entries#*:}
+done
+export PYTHONPATH
+
+if [ "${1-}" = help ]; then
+  case ${2-} in
+    "" | test | check) explain; exit ;;
+    *) shift; set -- "$1" --help ;;
+  esac
+fi
 job=sweep
 case ${1-} in
   sweep | report | prune | random_checkpoint | pretrain) job=$1; shift ;;
@@ -71,5 +175,9 @@ case ${1-} in
 esac
 
 installed test || installed books || install package "$root"
-export PYTHONUTF8=1 PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
-exec "$venv/bin/python" -m "experiments.$job" "$@"
+export PYTHONUTF8=1 PYTHONSAFEPATH=1
+export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
+# Where env can, signals wait for the program's own handler: Python's shows a traceback.
+waiting=(env --block-signal=HUP,INT,TERM)
+"${waiting[@]}" true 2>/dev/null || waiting=()
+exec ${waiting[@]+"${waiting[@]}"} "$venv/bin/python" -P -m experiments "$job" "$@"

@@ -1,8 +1,8 @@
 """Measures, side by side in one process, what ours takes and what others take.
 
-    ./run.sh benchmark --tokenizers=DIR
-    ./run.sh benchmark --models=gpt2-medium --questions=8 --repeats=1
-    ./run.sh benchmark --masks --models=gpt2-small
+    ./run.sh benchmark --tokenizer=DIR
+    ./run.sh benchmark --model=gpt2-medium --num_examples=8 --repeats=1
+    ./run.sh benchmark --masks --model=gpt2-small
     ./run.sh benchmark --parts
 
 Questions answered in a second, with random weights of the published shapes and stories
@@ -12,11 +12,15 @@ what magnitude masks of all sparsities take, and what torch's l1_unstructured ta
 with --parts the parts of scoring that are written for CPUs, beside the plain ones.
 """
 
+if __name__ == "__main__":  # what follows takes seconds to import
+    from experiments.__main__ import main_of_file
+
+    main_of_file(__file__)
+
 import importlib.metadata
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -24,7 +28,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from absl import flags
 
 from experiments import (
     benchmark_masks,
@@ -33,53 +36,25 @@ from experiments import (
     benchmark_peers,
     benchmark_questions,
     benchmark_table,
-    command,
+    devices,
     paths,
 )
+from experiments.jobs import JOBS, flags_of
 from jaxsparse import cbt
 from jaxsparse.assets import MODELS
-from jaxsparse.model import DTYPES, load_tokenizer
+from jaxsparse.model import load_tokenizer
 from jaxsparse.models.shapes import SHAPES
 from jaxsparse.types import InputError
+from jaxsparse.whole import scratch_directory, whole_file
 
+FLAGS = flags_of("benchmark")
 PEERS = tuple(benchmark_table.TITLES)
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "transformers", "lm-eval")
 
-flags.DEFINE_list(
-    "models", ["gpt2-small", "electra-small", "t5-small"], f"of {', '.join(SHAPES)}"
-)
-flags.DEFINE_integer("questions", 24, "even over the word classes", lower_bound=1)
-flags.DEFINE_integer(
-    "peer_questions", 8, "of them, that peers answer too", lower_bound=1
-)
-flags.DEFINE_list("peers", list(PEERS), f"of {','.join(PEERS)}; empty: none")
-flags.DEFINE_integer("peer_batch", 16, "rows of a sorted batch", lower_bound=1)
-flags.DEFINE_integer("repeats", 3, "of everything; medians", lower_bound=1)
-flags.DEFINE_integer("tokens", 500, "of story and query", lower_bound=1)
-flags.DEFINE_boolean("classes", True, "measure each word class by itself, too")
-flags.DEFINE_string(
-    "tokenizers", None, "directory with tokenizers in gpt2/, electra/, t5/ (default: "
-    "those of the bundled models)"
-)  # fmt: skip
-flags.DEFINE_string("data", None, "questions as they are, instead of bundled ones")
-flags.DEFINE_enum("dtype", "float32", DTYPES, "of our weights and activations")
-flags.DEFINE_integer(
-    "batch_tokens", 0, "tokens in a batch of ours; 0: what suits the device",
-    lower_bound=0,
-)  # fmt: skip
-flags.DEFINE_integer(
-    "levels_at_once", 0, "sparsities in one call; 0: as a sweep has it", lower_bound=0
-)
-flags.DEFINE_boolean("masks", False, "measure masks, not questions")
-flags.DEFINE_boolean("parts", False, "measure what was written for CPUs, part by part")
-flags.DEFINE_list("sparsities", ["0", "0.1", "0.5", "0.9", "0.99"], "of --masks")
-flags.DEFINE_string("json", "benchmark.json", "file to write everything to")
-flags.DEFINE_integer("seed", 0, "of weights and questions", lower_bound=0)
-
 
 def main() -> None:
-    values = flags.FLAGS
-    models = chosen("models", values.models, tuple(SHAPES))
+    values = FLAGS
+    models = chosen("model", values.model, tuple(SHAPES))
     peers = chosen("peers", values.peers, PEERS) if any(values.peers) else ()
     if not values.json:
         raise InputError("--json is empty; name a file to write")
@@ -87,6 +62,7 @@ def main() -> None:
     paths.check_writable("json", target.parent)
     if target.is_dir():
         raise InputError(f"--json={target}: a directory; name a file")
+    devices.find()
     # What compiling takes is to be seen.
     jax.config.update("jax_enable_compilation_cache", False)
     if values.masks or (peers and not values.parts):
@@ -99,7 +75,8 @@ def main() -> None:
     else:
         results = measure_masks(models) if values.masks else measure(models, peers)
     facts = {"started": started, **provenance(), "results": results}
-    target.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    with whole_file(target) as partial:
+        partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     print(f"Written to {values.json}, every repeat")
     for result in () if values.masks or values.parts else results:
         if wrong := benchmark_table.disagreement(result):
@@ -118,7 +95,7 @@ def chosen(flag: str, names: Sequence[str], known: Sequence[str]) -> tuple[str, 
 
 
 def measure(models: Sequence[str], peers: tuple[str, ...]) -> list[dict[str, Any]]:
-    values = flags.FLAGS
+    values = FLAGS
     accelerator = jax.default_backend() != "cpu"
     conditions = benchmark_model.Conditions(
         dtype=values.dtype,
@@ -133,7 +110,7 @@ def measure(models: Sequence[str], peers: tuple[str, ...]) -> list[dict[str, Any
     given = {shape: questions_of(shape) for shape in models}
     results = []
     for shape in models:
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as place:
+        with scratch_directory("benchmark-") as place:
             results.append(
                 benchmark_model.measure(
                     shape,
@@ -141,7 +118,7 @@ def measure(models: Sequence[str], peers: tuple[str, ...]) -> list[dict[str, Any
                     given[shape],
                     values.peer_questions,
                     conditions,
-                    Path(place),
+                    place,
                     lambda what, shape=shape: tell(f"{shape}: {what}"),
                 )
             )
@@ -151,30 +128,30 @@ def measure(models: Sequence[str], peers: tuple[str, ...]) -> list[dict[str, Any
 
 def tokenizer_of(shape: str) -> Path:
     """The directory of the tokenizer that a shape goes with."""
-    family, given = shape.partition("-")[0], flags.FLAGS.tokenizers
+    family, given = shape.partition("-")[0], FLAGS.tokenizer
     if given is None:
         return MODELS / f"tiny-{family}"
     directory = Path(os.path.expanduser(given)) / family
     if not (directory / "tokenizer_config.json").is_file():
         raise InputError(
-            f"--tokenizers={given}: no tokenizer in {family}/; put the files of one in "
+            f"--tokenizer={given}: no tokenizer in {family}/; put the files of one in "
             "Hugging Face format there"
         )
     return directory
 
 
 def questions_of(shape: str) -> tuple[cbt.Question, ...]:
-    values = flags.FLAGS
+    values = FLAGS
     tokenizer = load_tokenizer(tokenizer_of(shape))
     if values.data is not None:
-        return benchmark_questions.read(values.data, values.questions)
+        return benchmark_questions.read(values.data, values.num_examples)
     return benchmark_questions.bundled(
-        tokenizer, values.tokens, values.questions, values.seed
+        tokenizer, values.tokens, values.num_examples, values.seed
     )
 
 
 def measure_masks(models: Sequence[str]) -> list[dict[str, Any]]:
-    values = flags.FLAGS
+    values = FLAGS
     sparsities = fractions(values.sparsities)
     results = []
     for shape in models:
@@ -185,7 +162,7 @@ def measure_masks(models: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def measure_parts() -> list[dict[str, Any]]:
-    values = flags.FLAGS
+    values = FLAGS
     seconds = benchmark_parts.compare(values.repeats, values.seed)
     print("\n".join(benchmark_parts.table(seconds)))
     return [seconds]
@@ -205,10 +182,9 @@ def fractions(values: list[str]) -> list[float]:
 
 def provenance() -> dict[str, Any]:
     """Flags, versions and devices."""
-    values = flags.FLAGS
-    names = {flag.name for flag in values.flags_by_module_dict().get(sys.argv[0], ())}
+    values = FLAGS
     return {
-        "flags": {name: values[name].value for name in sorted(names)},
+        "flags": {name: values[name].value for name in sorted(JOBS["benchmark"])},
         "versions": {name: _version(name) for name in PACKAGES},
         "python": sys.version.split()[0],
         "devices": [str(device) for device in jax.devices()],
@@ -227,7 +203,3 @@ def _version(package: str) -> str | None:
 def tell(what: str) -> None:
     """How far it is, on stderr."""
     print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    command.run(main, __doc__ or "")

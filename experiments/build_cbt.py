@@ -6,6 +6,11 @@ Writes CBTest's own files (cbtest_NE_test.txt, …), questions.parquet with the 
 columns, references.jsonl (questions by where they stand in their books) and summary.md.
 """
 
+if __name__ == "__main__":  # what follows takes seconds to import
+    from experiments.__main__ import main_of_file
+
+    main_of_file(__file__)
+
 import itertools
 import shlex
 import sys
@@ -16,28 +21,17 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from absl import flags
 from tqdm import tqdm
 
-from experiments import command
+from experiments.jobs import flags_of
 from experiments.paths import new_directory, text_files
-from jaxsparse.cbt import SPLITS, WORD_CLASSES, build, references, writers
+from jaxsparse.cbt import WORD_CLASSES, build, references, writers
 from jaxsparse.cbt.books import Book, read_book
 from jaxsparse.cbt.questions import BLANK
 from jaxsparse.types import InputError
 from jaxsparse.whole import whole_directory
 
-FLAGS = flags.FLAGS
-
-flags.DEFINE_list("books", [], "plain-text books in UTF-8: files, or directories")
-flags.DEFINE_string("out", None, "directory to write; must not exist yet")
-flags.DEFINE_enum("split", "test", SPLITS, "what the questions are for")
-flags.DEFINE_list("word_classes", list(WORD_CLASSES), "of CN,NE,V,P")
-flags.DEFINE_integer(
-    "per_book", 0, "questions of each class from each book; 0: all", lower_bound=0
-)
-flags.DEFINE_integer("seed", 0, "of every draw", lower_bound=0)
-
+FLAGS = flags_of("build_cbt")
 FILE_SPLITS = {"validation": "valid"}  # as CBTest's file names have it
 
 
@@ -156,7 +150,3 @@ def explain(skipped: build.Skipped) -> list[str]:
         for name, count in sorted(skipped.nothing_to_blank.items())
     ]
     return lines
-
-
-if __name__ == "__main__":
-    command.run(main, __doc__ or "")

@@ -2,28 +2,15 @@
 
 import inspect
 import re
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import jax
-from absl import flags
 
+from experiments import signals
+from experiments.jobs import flags_of
 from jaxsparse.types import InputError, brief
 
-FLAGS = flags.FLAGS
-
-flags.DEFINE_boolean(
-    "distributed", False,
-    "one of many processes, as a TPU VM slice, Slurm, GKE or Open MPI started them",
-)  # fmt: skip
-flags.DEFINE_string(
-    "coordinator", None, "host:port of process 0, where nothing else tells; with "
-    "--num_processes and --process_id"
-)  # fmt: skip
-flags.DEFINE_integer("num_processes", None, "with --coordinator", lower_bound=1)
-flags.DEFINE_integer("process_id", None, "with --coordinator, from 0", lower_bound=0)
+FLAGS = flags_of("sweep")
 
 EXPLICIT = ("coordinator", "num_processes", "process_id")
 SECONDS_TO_MEET = 300
@@ -41,8 +28,7 @@ def join() -> None:
     if not given and not FLAGS.distributed:
         return
     try:
-        with _ended_by_signals():
-            jax.distributed.initialize(**given, **_patience())
+        jax.distributed.initialize(**given, **_patience())
     except (ValueError, RuntimeError, KeyError, OSError) as error:
         if given:
             raise InputError(
@@ -54,20 +40,9 @@ def join() -> None:
             "hosts of a TPU VM slice, by srun or mpirun, or give --coordinator, "
             "--num_processes and --process_id"
         ) from error
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Meanwhile the system ends the process, since Python's handlers wait for what does
-    not return; afterwards they are set again, as JAX's notifier of preemption has taken
-    SIGTERM over and would swallow it."""
-    numbers = signal.SIGTERM, signal.SIGINT
-    handlers = [signal.signal(number, signal.SIG_DFL) for number in numbers]
-    try:
-        yield
     finally:
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
+        # JAX's notifier of preemption has taken SIGTERM over, and would swallow it.
+        signals.take_again()
 
 
 def _patience() -> dict[str, Any]:

@@ -1,106 +1,23 @@
-"""The flags that binaries share, and the settings they make: the only place that reads
-flags. Everything that can be wrong with a flag by itself is found here."""
+"""The settings that flags make. Everything that can be wrong with a flag by itself, and
+that its kind of value does not tell, is found here."""
 
 import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from absl import flags
+from absl.flags import FlagValues
 
-from experiments.out import margin
+from experiments import paths
+from experiments.jobs import NEWCOMERS_QUESTIONS, flags_of
 from jaxsparse import cbt, parallel, pruning, scoring
-from jaxsparse.model import DTYPES
-from jaxsparse.models import PRUNABLE
-from jaxsparse.sweep import PATTERNS, Recipe
+from jaxsparse.sweep import Recipe
 from jaxsparse.types import InputError
 from jaxsparse.weights.hub import BUNDLED
 
-FLAGS = flags.FLAGS
-
-# What `./run.sh` asks with no word more: as many as two cores answer in two minutes, at
-# five sparsities under both protocols.
-NEWCOMERS_QUESTIONS = 48
-
-flags.DEFINE_list(
-    "model",
-    [],
-    "models: directories in Hugging Face format, aliases, or hub ids "
-    f"(default: {','.join(BUNDLED)})",
-)
-flags.DEFINE_string(
-    "data", None, "questions: bundled, cbt (the hub data set), a directory of CBTest "
-    "files, or one .txt, .jsonl or .parquet file (default: bundled with the bundled "
-    "models, else cbt)"
-)  # fmt: skip
-flags.DEFINE_enum("split", None, cbt.SPLITS, "which questions (default: test)")
-flags.DEFINE_list("word_classes", None, "of CN,NE,V,P (default: all)")
-flags.DEFINE_integer(
-    "num_examples", None, "questions in all, even over the classes; 0: all (default: "
-    f"0, and {NEWCOMERS_QUESTIONS} when the bundled ones are asked without --model)",
-    lower_bound=0,
-)  # fmt: skip
-flags.DEFINE_enum(
-    "sample", "first", ("first", "random"),
-    "with --num_examples: the first questions of each class, or drawn by --seed",
-)  # fmt: skip
-flags.DEFINE_list(
-    "protocol", None, "ways of asking: cloze,append (default: cloze; both without "
-    "--model)"
-)  # fmt: skip
-flags.DEFINE_enum("context", "full", scoring.CONTEXTS, "how much of the story is read")
-flags.DEFINE_enum(
-    "detokenize", "ptb", sorted(cbt.STYLES), "ptb undoes Penn Treebank tokens"
-)
-flags.DEFINE_list("method", ["magnitude"], f"of {','.join(pruning.METHODS)}")
-flags.DEFINE_enum("pattern", "unstructured", PATTERNS, "of the masks")
-flags.DEFINE_enum(
-    "scope", None, ("matrix", "global"),
-    "weights that compete with one another (default: the method's own)",
-)  # fmt: skip
-flags.DEFINE_enum("prunable", "blocks", PRUNABLE, "which weights can be pruned")
-flags.DEFINE_list(
-    "sparsities", ["0", "0.1", "0.5", "0.9", "0.99"], "fractions to prune, 0 to 1"
-)
-flags.DEFINE_integer(
-    "levels_at_once",
-    0,
-    "sparsities evaluated in one call; 0: as many as the device "
-    "has memory for, on a CPU one",
-    lower_bound=0,
-)
-flags.DEFINE_enum("dtype", "float32", DTYPES, "of weights and activations")
-flags.DEFINE_integer(
-    "batch_tokens",
-    0,
-    "tokens in a batch; 0: what suits the device",
-    lower_bound=0,
-    upper_bound=2**31 - 1,
-)
-flags.DEFINE_string(
-    "mesh", "", "devices for rows and for parts of a model, such as data:4,model:2 "
-    "(default: all for rows, but for as many as the model's size asks for)"
-)  # fmt: skip
-flags.DEFINE_integer(
-    "seed", 0, "of methods that draw random numbers, and of --sample=random",
-    lower_bound=0,
-    upper_bound=2**63 - 1,
-)  # fmt: skip
-flags.DEFINE_boolean(
-    "skip_malformed", False, "leave malformed questions out, and count them"
-)
-
-# The command line of the original experiments.
-flags.DEFINE_enum(
-    "model_type", None, ("d-o", "e-o", "e-d"),
-    "the original spelling of models: d-o GPT-2, e-o ELECTRA (generator and "
-    "discriminator), e-d T5; runs both protocols",
-)  # fmt: skip
-flags.DEFINE_boolean("large", None, "with --model_type: the large models, or the small")
-flags.DEFINE_boolean(
-    "first_and_sec", None, "with --model_type: false means --context=query"
-)
+FLAGS = flags_of("sweep")
 
 ORIGINAL_MODELS = {  # model_type -> large -> models
     "d-o": {True: ["gpt2-xl"], False: ["gpt2-small"]},
@@ -137,6 +54,39 @@ class Settings:
     out: Path
 
 
+@dataclass(frozen=True)
+class Pruning:
+    """What the flags of `prune` say: one model, one recipe, one sparsity."""
+
+    model: str
+    recipe: Recipe
+    sparsity: float
+    dtype: str
+    mesh: parallel.Axes | None
+    directory: Path
+
+
+def pruning_from_flags() -> Pruning:
+    """Raises InputError for what `prune` cannot do."""
+    values = flags_of("prune")
+    return Pruning(
+        model=_one("model", _names("model", values.model)),
+        recipe=_one("method", _recipes(values)),
+        sparsity=_one("sparsities", _sparsities(values.sparsities)),
+        dtype=values.dtype,
+        mesh=parallel.parse(values.mesh),
+        directory=paths.new_directory("export", values.export),
+    )
+
+
+def _one(flag: str, values: tuple[Any, ...]) -> Any:
+    if len(values) == 1:
+        return values[0]
+    if values:
+        raise InputError(f"--{flag}: prune takes one, got {len(values)}")
+    raise InputError(f"--{flag} is missing; prune takes one")
+
+
 def settings_from_flags() -> Settings:
     """Raises InputError for what no run could mean."""
     original = _original_experiment()
@@ -159,8 +109,6 @@ def settings_from_flags() -> Settings:
     if protocols is None:
         protocols = scoring.PROTOCOLS if newcomer else ("cloze",)
     protocols = _choices("protocol", list(protocols), scoring.PROTOCOLS)
-    methods = _choices("method", FLAGS.method, pruning.METHODS)
-    scopes = [pruning.resolve_scope(method, FLAGS.scope) for method in methods]
     word_classes = FLAGS.word_classes
     if word_classes is not None:
         word_classes = _choices("word_classes", word_classes, cbt.WORD_CLASSES)
@@ -174,10 +122,7 @@ def settings_from_flags() -> Settings:
         protocols=protocols,
         context=original.get("context") or FLAGS.context,
         detokenize=FLAGS.detokenize,
-        recipes=tuple(
-            Recipe(method, scope, FLAGS.prunable, FLAGS.pattern, FLAGS.seed)
-            for method, scope in zip(methods, scopes, strict=True)
-        ),
+        recipes=_recipes(FLAGS),
         sparsities=_sparsities(FLAGS.sparsities),
         levels_at_once=FLAGS.levels_at_once,
         dtype=FLAGS.dtype,
@@ -185,9 +130,14 @@ def settings_from_flags() -> Settings:
         mesh=parallel.parse(FLAGS.mesh),
         seed=FLAGS.seed,
         skip_malformed=FLAGS.skip_malformed or bool(original),
-        margin=margin(),
+        margin=margin(FLAGS),
         out=_out(models, data, num_examples, protocols),
     )
+
+
+def margin(values: FlagValues) -> float | None:
+    """--margin, which is in points, as a fraction."""
+    return None if values.margin is None else values.margin / 100
 
 
 def _original_experiment() -> dict:
@@ -227,6 +177,20 @@ def _choices(flag: str, values: list[str], known) -> tuple[str, ...]:
                 f"--{flag}: unknown value {name!r}; choose from {', '.join(known)}"
             )
     return names
+
+
+def _recipes(values: FlagValues) -> tuple[Recipe, ...]:
+    methods = _choices("method", values.method, pruning.METHODS)
+    return tuple(
+        Recipe(
+            method,
+            pruning.resolve_scope(method, values.scope),
+            values.prunable,
+            values.pattern,
+            values.seed,
+        )
+        for method in methods
+    )
 
 
 def _sparsities(values: list[str]) -> tuple[float, ...]:

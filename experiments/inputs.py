@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from jax.sharding import Mesh
 
 from experiments.flags import Settings
+from experiments.values import comma_hint
 from jaxsparse import cbt, parallel, scoring
 from jaxsparse.model import Blueprint, check_values, open_model, parameter_bytes
 from jaxsparse.types import InputError
@@ -23,7 +24,10 @@ def open_models(names: Sequence[str]) -> tuple[Blueprint, ...]:
     """Opens every model, by headers only, and makes their names unique."""
     models: list[Blueprint] = []
     for name in names:
-        model = open_model(name)
+        try:
+            model = open_model(name)
+        except InputError as error:
+            raise InputError(f"{error}{comma_hint(names, name, hub=True)}") from None
         try:
             scoring.check_tokenizer(model.tokenizer, model.config)
         except InputError as error:
@@ -85,13 +89,13 @@ def _check_tokens(
         raise InputError(f"{model.checkpoint.directory}: {error}") from None
 
 
-def mesh_of(model: Blueprint, settings: Settings) -> Mesh | None:
+def mesh_of(
+    model: Blueprint, axes: parallel.Axes | None, dtype: str, levels: int = 1
+) -> Mesh | None:
     """--mesh, or what suits the model: at each level beside its dense parameters there
     are pruned ones, and twice those while several levels are stacked."""
-    levels = settings.levels_at_once or 1
     copies = 2 if levels == 1 else 1 + 2 * levels
-    needed = copies * parameter_bytes(model, settings.dtype)
-    return parallel.mesh_for(settings.mesh, needed)
+    return parallel.mesh_for(axes, copies * parameter_bytes(model, dtype))
 
 
 def _unusable(

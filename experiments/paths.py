@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.values import comma_hint
 from jaxsparse.types import InputError
 
 
@@ -18,7 +19,9 @@ def text_files(flag: str, names: Sequence[str]) -> list[Path]:
             raise InputError(f"--{flag}: an entry is empty; name a file or a directory")
         path = Path(os.path.expanduser(name))
         if not path.exists():
-            raise InputError(f"--{flag}={name}: no such file or directory")
+            raise InputError(
+                f"--{flag}={name}: no such file or directory{comma_hint(names, name)}"
+            )
         inside = [path]
         if path.is_dir():
             of_texts = (one for one in path.iterdir() if one.suffix.lower() == ".txt")

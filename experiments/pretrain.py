@@ -7,15 +7,19 @@ A run that is stopped goes on where it was when its command is repeated, and end
 the same weights.
 """
 
+if __name__ == "__main__":  # what follows takes seconds to import
+    from experiments.__main__ import main_of_file
+
+    main_of_file(__file__)
+
 import dataclasses
 import math
 import os
 import sys
 from pathlib import Path
 
-from absl import flags
-
-from experiments import command
+from experiments import devices
+from experiments.jobs import flags_of
 from experiments.paths import check_writable, new_directory, text_files
 from jaxsparse import cbt, pretraining
 from jaxsparse.model import load_tokenizer
@@ -24,40 +28,19 @@ from jaxsparse.pretraining.exam import Exam
 from jaxsparse.pretraining.log import Log
 from jaxsparse.types import InputError
 
-FLAGS = flags.FLAGS
-
-flags.DEFINE_enum("model", None, RECIPES, "what to train", required=True)
-flags.DEFINE_list("books", [], "books to train on: UTF-8 text files, or directories")
-flags.DEFINE_list("validation_books", [], "books to measure the loss on, likewise")
-flags.DEFINE_string("work", None, "directory of the run: tokenizer, checkpoints, log")
-flags.DEFINE_string("export", None, "directory to write; must not exist yet")
-flags.DEFINE_integer("steps", 0, "0: as many as the recipe has", lower_bound=0)
-flags.DEFINE_float("learning_rate", 0.0, "0: the recipe's", lower_bound=0.0)
-flags.DEFINE_integer("checkpoint_every", 200, "steps", lower_bound=1)
-flags.DEFINE_integer("evaluate_every", 400, "steps", lower_bound=1)
-flags.DEFINE_string(
-    "data",
-    "bundled",
-    "questions to ask on the way; empty: none",
-)
-flags.DEFINE_enum("split", "validation", cbt.SPLITS, "of the questions")
-flags.DEFINE_list("word_classes", None, "of CN,NE,V,P (default: all)")
-flags.DEFINE_bool("skip_malformed", False, "leave malformed questions out")
-flags.DEFINE_integer(
-    "num_examples", 100, "so many of them, even over the classes; 0: all", lower_bound=0
-)
-flags.DEFINE_integer(
-    "seed", 0, "of the weights and of every draw", lower_bound=0, upper_bound=2**32 - 1
-)
+FLAGS = flags_of("pretrain")
 
 
 def main() -> None:
+    if FLAGS.model is None:
+        raise InputError(f"--model is missing; choose from {', '.join(RECIPES)}")
     directory = new_directory("export", FLAGS.export)
     work = run_directory(directory)
     chosen = recipe()
     questions = read_questions()
     books = text_files("books", FLAGS.books)
     validation_books = text_files("validation_books", FLAGS.validation_books)
+    devices.find()
     run = pretraining.prepare(
         chosen,
         FLAGS.seed,
@@ -111,7 +94,3 @@ def recipe() -> pretraining.Recipe:
     if FLAGS.learning_rate:
         schedule = dataclasses.replace(schedule, learning_rate=FLAGS.learning_rate)
     return dataclasses.replace(chosen, schedule=schedule)
-
-
-if __name__ == "__main__":
-    command.run(main, __doc__ or "")

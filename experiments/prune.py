@@ -3,27 +3,25 @@
 ./run.sh prune --model=DIR --method=magnitude --sparsities=0.5 --export=DIR
 """
 
-from absl import flags as absl_flags
+if __name__ == "__main__":  # what follows takes seconds to import
+    from experiments.__main__ import main_of_file
 
-from experiments import command, flags, inputs, paths
+    main_of_file(__file__)
+
+from experiments import devices, flags, inputs
 from jaxsparse import parallel, trees
 from jaxsparse.model import export, load
 from jaxsparse.sweep import for_recipes, prune, pruned_leaves, zeros
-from jaxsparse.types import InputError
-
-absl_flags.DEFINE_string("export", None, "directory to write; must not exist yet")
 
 
 def main() -> None:
-    settings = flags.settings_from_flags()
+    settings = flags.pruning_from_flags()
+    devices.find()
     parallel.check(settings.mesh)
-    (name,) = one("model", settings.models)
-    (recipe,) = one("method", settings.recipes)
-    (sparsity,) = one("sparsities", settings.sparsities)
-    directory = paths.new_directory("export", absl_flags.FLAGS.export)
+    recipe, sparsity = settings.recipe, settings.sparsity
 
-    (blueprint,) = inputs.open_models([name])
-    mesh = inputs.mesh_of(blueprint, settings)
+    (blueprint,) = inputs.open_models([settings.model])
+    mesh = inputs.mesh_of(blueprint, settings.mesh, settings.dtype)
     model = for_recipes(load(blueprint, settings.dtype, mesh), [recipe])
     pruned = prune(model, recipe, [sparsity])
     leaves = trees.flatten(model.params)
@@ -32,25 +30,14 @@ def main() -> None:
         dense = {path: leaves[path] for path in pruned.survival}
         leaves |= pruned_leaves(dense, pruned.survival, 0)
         (achieved,) = pruned.achieved
-    export(model, trees.unflatten(leaves), directory)
+    export(model, trees.unflatten(leaves), settings.directory)
     print(
-        f"{name}: {recipe.method}, sparsity {sparsity:g} requested, "
+        f"{settings.model}: {recipe.method}, sparsity {sparsity:g} requested, "
         f"{achieved[0]:.6f} of the prunable weights ({recipe.prunable}) and "
-        f"{achieved[1]:.6f} of all; written to {directory}"
+        f"{achieved[1]:.6f} of all; written to {settings.directory}"
     )
     if before[0] > sparsity:
         print(
             f"{before[0]:.6f} of the prunable weights were zero already, which is more "
             "than was requested: nothing was pruned"
         )
-
-
-def one(flag: str, values: tuple) -> tuple:
-    """Raises InputError unless a comma list holds exactly one value."""
-    if len(values) != 1:
-        raise InputError(f"--{flag}: prune takes one, got {len(values)}")
-    return values
-
-
-if __name__ == "__main__":
-    command.run(main, __doc__ or "")

@@ -3,35 +3,31 @@
 ./run.sh report --runs=DIR,DIR --out=DIR
 """
 
+if __name__ == "__main__":  # what follows takes seconds to import
+    from experiments.__main__ import main_of_file
+
+    main_of_file(__file__)
+
 import os
 import shlex
 import sys
 from pathlib import Path
 
-from absl import flags as absl_flags
-
-from experiments import command, paths
-from experiments.out import margin
+from experiments import flags, paths
+from experiments.jobs import flags_of
+from experiments.values import comma_hint
 from jaxsparse import report
 from jaxsparse.types import InputError
 
-FLAGS = absl_flags.FLAGS
-
-absl_flags.DEFINE_list("runs", [], "directories of runs that asked the same questions")
-absl_flags.DEFINE_integer(
-    "explorer_questions", report.MOST_QUESTIONS,
-    "how many report.html holds for looking at, even over the classes; 0: all",
-    lower_bound=0,
-)  # fmt: skip
+FLAGS = flags_of("report")
 
 
 def main() -> None:
-    of_losses = margin()
     directories = run_directories(FLAGS.runs)
     out = out_directory(FLAGS.out, directories)
     report.check_replaceable(out, report.MERGED_FILES)
     runs = [report.read(directory) for directory in directories]
-    merged = report.merge(runs, of_losses)
+    merged = report.merge(runs, flags.margin(FLAGS))
     said = f"./run.sh report {shlex.join(sys.argv[1:])}"
     try:
         written = report.write_merged(out, merged, said, runs, FLAGS.explorer_questions)
@@ -49,9 +45,14 @@ def main() -> None:
 def run_directories(names: list[str]) -> list[Path]:
     if not names:
         raise InputError("--runs is missing; name the directories of one or more runs")
-    if any(not name.strip() for name in names):
+    if any(not name for name in names):
         raise InputError("--runs: an entry is empty; name a directory")
-    directories = [Path(os.path.expanduser(name.strip())) for name in names]
+    directories = [Path(os.path.expanduser(name)) for name in names]
+    for name, directory in zip(names, directories, strict=True):
+        if not directory.is_dir():
+            raise InputError(
+                f"--runs: {name}: no such directory{comma_hint(names, name)}"
+            )
     real = [os.path.realpath(directory) for directory in directories]
     for number, one in enumerate(real):
         if one in real[:number]:
@@ -70,7 +71,3 @@ def out_directory(name: str | None, runs: list[Path]) -> Path:
         )
     paths.check_writable("out", out)
     return out
-
-
-if __name__ == "__main__":
-    command.run(main, __doc__ or "")

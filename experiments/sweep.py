@@ -3,6 +3,11 @@
 ./run.sh --model=DIR,gpt2-small --data=DIR --sparsities=0,0.5,0.9 --out=DIR
 """
 
+if __name__ == "__main__":  # what follows takes seconds to import
+    from experiments.__main__ import main_of_file
+
+    main_of_file(__file__)
+
 import importlib.metadata
 import shlex
 import subprocess
@@ -16,9 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from absl import flags as absl_flags
 
-from experiments import command, distributed, flags, inputs, paths
+from experiments import devices, distributed, flags, inputs, paths
 from experiments.progress import Shown
 from jaxsparse import capacity, hosts, journal, parallel, report
 from jaxsparse.evaluation import Computed
@@ -27,7 +31,6 @@ from jaxsparse.model import Blueprint, load
 from jaxsparse.sweep import sweep
 from jaxsparse.types import InputError
 
-FLAGS = absl_flags.FLAGS
 PACKAGES = (
     "jaxsparse", "jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers",
 )  # fmt: skip
@@ -35,6 +38,7 @@ PACKAGES = (
 
 def main() -> None:
     distributed.join()
+    devices.find()
     settings = checked_settings()
     made_by = provenance(settings)
     start = time.time()
@@ -117,7 +121,8 @@ def score_model(
 ) -> Scored:
     """Asks one model; its weights are gone before the next one's are loaded."""
     shown.model(blueprint.name)
-    mesh = inputs.mesh_of(blueprint, settings)
+    levels = settings.levels_at_once or 1
+    mesh = inputs.mesh_of(blueprint, settings.mesh, settings.dtype, levels)
     with hosts.together():
         model = load(blueprint, settings.dtype, mesh)
     hosts.agree(f"weights of {model.name}", model.digest)
@@ -165,7 +170,7 @@ def show(
 ) -> None:
     """What the terminal says in the end."""
     results = [result for one in scored for result in one.results]
-    verbose = FLAGS.verbose
+    verbose = flags.FLAGS.verbose
     print(report.terminal(results, settings.margin, verbose))
     for note in notes(settings, given):
         print(note)
@@ -258,7 +263,3 @@ def _git(*arguments: str) -> str | None:
     except OSError:
         return None
     return git.stdout.strip() or None
-
-
-if __name__ == "__main__":
-    command.run(main, __doc__ or "")

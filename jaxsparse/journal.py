@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from jaxsparse.types import InputError
-from jaxsparse.whole import held, made
+from jaxsparse.whole import held, made, temporary
 
 NAME = "journal.sqlite"
 FORMAT = 1  # raised when older programs could no longer read what newer ones write
@@ -330,13 +330,12 @@ def opened(directory: Path, made_by: Mapping[str, Any]) -> Iterator[Journal]:
         new = not os.path.lexists(path) or (
             path.is_file() and not path.is_symlink() and path.stat().st_size == 0
         )
-        recorded = 0
-        try:
-            with closing(Journal(path, made_by)) as journal:
-                try:
-                    yield journal
-                finally:
-                    recorded = journal.recorded
-        finally:
-            if new and not recorded:
+        journal = None
+
+        def forget() -> None:
+            if new and not (journal and journal.recorded):
                 path.unlink(missing_ok=True)
+
+        with temporary(forget), closing(Journal(path, made_by)) as opening:
+            journal = opening
+            yield journal

@@ -1,45 +1,97 @@
 """Files and directories that are written whole or not at all: under another name first,
-then renamed; and directories that one process at a time writes to."""
+then renamed; and directories that one process at a time writes to.
+
+What is there only for a while goes in the end, also when a signal ends the process: it
+then calls `abandon`. What a process left that was killed, the next one takes away.
+"""
 
 import fcntl
+import glob
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 from jaxsparse.types import InputError
 
 LOCK = ".jaxsparse.lock"
+SCRATCH = ".partial"  # how the name of a `scratch_directory` ends
 PARTIAL = re.compile(r"\..+\.\d+\.partial")  # what `whole_file` writes to
+
+
+_removals: list[Callable[[], None]] = []  # what is there only for a while
+
+
+def abandon() -> None:
+    """Takes away what is there only for a while, the last first. The process has to
+    leave then; it does no harm if something is written there meanwhile."""
+    for remove in _removals[::-1]:
+        with suppress(OSError):
+            remove()
+
+
+@contextmanager
+def temporary(remove: Callable[[], None]) -> Iterator[None]:
+    """In the end calls `remove`, for which it is no fault if nothing is there."""
+    _removals.append(remove)
+    try:
+        yield
+    finally:
+        remove()
+        _removals.remove(remove)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Gives a path to write to, and makes it `path` once all is written."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with temporary(lambda: partial.unlink(missing_ok=True)):
         yield partial
         os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def whole_directory(directory: Path) -> Iterator[Path]:
     """Likewise for a directory, which must not exist yet (of those that do, an empty
     one is replaced); its parents are made."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
+    prefix = f".{directory.name}-"
+    for stale in directory.parent.glob(f"{glob.escape(prefix)}*{SCRATCH}"):
+        with suppress(OSError), _dir_locked(stale):
+            shutil.rmtree(stale)
+    with (
+        made(directory.parent),
+        scratch_directory(prefix, directory.parent) as partial,
+    ):
         yield partial
         partial.chmod(0o777 & ~umask())  # mkdtemp's are for their owner only
         os.replace(partial, directory)
+
+
+@contextmanager
+def scratch_directory(prefix: str, parent: Path | None = None) -> Iterator[Path]:
+    """A directory that is there for a while, somewhere temporary or in `parent`."""
+    directory = Path(tempfile.mkdtemp(SCRATCH, prefix, parent))
+    with ExitStack() as stack:
+        with suppress(OSError):  # a file system without locks: it may stay for good
+            stack.enter_context(_dir_locked(directory))
+        gone = temporary(lambda: shutil.rmtree(directory, ignore_errors=True))
+        stack.enter_context(gone)
+        yield directory
+
+
+@contextmanager
+def _dir_locked(directory: Path) -> Iterator[None]:
+    """The lock that tells a directory in use from one that a killed process left."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        os.close(descriptor)
 
 
 @contextmanager
@@ -48,13 +100,15 @@ def made(directory: Path) -> Iterator[None]:
     lacking = [
         path for path in (directory, *directory.parents) if not os.path.lexists(path)
     ]
-    directory.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    finally:
+
+    def remove() -> None:
         with suppress(OSError):  # it is not empty
             for path in lacking:
                 path.rmdir()
+
+    with temporary(remove):
+        directory.mkdir(parents=True, exist_ok=True)
+        yield
 
 
 @contextmanager
@@ -73,10 +127,8 @@ def held(directory: Path) -> Iterator[None]:
         for partial in directory.iterdir():
             if PARTIAL.fullmatch(partial.name) and partial.is_file():
                 partial.unlink(missing_ok=True)
-        try:
+        with temporary(lambda: path.unlink(missing_ok=True)):
             yield
-        finally:
-            path.unlink(missing_ok=True)
 
 
 def _open_no_link(path: str, flags: int) -> int:

@@ -101,3 +101,32 @@ def test_a_lock_does_not_follow_a_link(tmp_path):
     with pytest.raises(OSError, match="symbolic links"), held(tmp_path / "out"):
         pytest.fail("was held")
     assert precious.read_text() == "mine"
+
+
+def test_what_a_killed_process_left_of_a_directory_goes_with_the_next(tmp_path):
+    left = tmp_path / ".made-4711.partial"
+    left.mkdir()
+    (left / "half").touch()
+    with whole_directory(tmp_path / "made") as busy:
+        (busy / "file").touch()
+        with whole_directory(tmp_path / "made") as other:  # it keeps what is in use
+            assert busy.exists()
+            assert sorted(tmp_path.iterdir()) == sorted([busy, other])
+        (tmp_path / "made").rmdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert (tmp_path / "made/file").exists()
+
+
+def test_abandoned_it_leaves_nothing_that_is_only_there_for_a_while(tmp_path):
+    out = tmp_path / "deep/out"
+    with whole.made(out), held(out), whole.scratch_directory("x", out) as scratch:
+        (scratch / "file").touch()
+        whole.abandon()
+        assert not list(tmp_path.iterdir())
+    whole.abandon()  # with nothing to take away
+
+
+def test_parents_made_for_a_directory_go_with_it(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        stop_halfway(tmp_path / "deep/made")
+    assert not list(tmp_path.iterdir())

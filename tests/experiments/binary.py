@@ -12,9 +12,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from absl import flags as absl_flags
 
-from experiments import command, flags
+from experiments import command, flags, usage
 from jaxsparse.cbt import WORD_CLASSES
 from tests import tiny
 
@@ -33,16 +32,14 @@ def run(binary: ModuleType, *argv: object) -> Ended:
     name = binary.__name__.removeprefix("experiments.")
     stdout, stderr, status = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [f"{name}.py", *map(str, argv)])
+        patch.setattr(sys, "argv", [name, *map(str, argv)])
         # Set, it stays as it is: other tests shall not share our user's cache.
         patch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-        absl_flags.FLAGS.unparse_flags()
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             try:
-                command.run(binary.main, binary.__doc__ or "")
+                command.run(name)
             except SystemExit as end:
                 status = end.code
-    absl_flags.FLAGS.unparse_flags()
     return Ended(status, stdout.getvalue(), stderr.getvalue())
 
 
@@ -67,12 +64,8 @@ def start(*argv: object, cwd: Path, cache: Path | None = None) -> Ended:
 
 def settings(*argv: object) -> flags.Settings:
     """What the flags of a command line mean."""
-    absl_flags.FLAGS.unparse_flags()
-    command._parse(["sweep.py", *map(str, argv)])
-    try:
-        return flags.settings_from_flags()
-    finally:
-        absl_flags.FLAGS.unparse_flags()
+    usage.parse("sweep", [*map(str, argv)])
+    return flags.settings_from_flags()
 
 
 def item(seed: int, **changes: Any) -> list[str]:

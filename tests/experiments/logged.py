@@ -7,7 +7,7 @@ import sys
 import jax
 import numpy as np
 
-from experiments import sweep
+from experiments import command
 from jaxsparse import evaluation
 
 
@@ -32,5 +32,5 @@ def run_logged(cwd: str, log: str, argv: tuple[str, ...]) -> None:
     with open(f"{log}.out", "a") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
-    sys.argv = ["sweep.py", *argv]
-    sweep.command.run(sweep.main, "")
+    sys.argv = ["sweep", *argv]
+    command.run("sweep")

@@ -1,5 +1,5 @@
-"""Command lines of pretrain, one after the other in a process of their own: its flags
-have names that the sweep's have, too. Its models are small enough to train in a test.
+"""Command lines of pretrain, one after the other in a process of their own. Its models
+are small enough to train in a test.
 
     python -m tests.experiments.pretrain_lines LINES ENDED
 
@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from absl import flags
 
-from experiments import command, pretrain
+from experiments import command
 from jaxsparse.pretraining import RECIPES, run
 from tests.pretraining import little
 
@@ -49,11 +48,10 @@ def end(line: dict[str, Any]) -> dict[str, Any]:
         return make(self, step)
 
     run.Run.batch = batch
-    flags.FLAGS.unparse_flags()
-    sys.argv = ["pretrain.py", *line["argv"]]
+    sys.argv = ["pretrain", *line["argv"]]
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         try:
-            command.run(pretrain.main, pretrain.__doc__ or "")
+            command.run("pretrain")
         except SystemExit as exit:
             status = exit.code
     run.Run.batch = make

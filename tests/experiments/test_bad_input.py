@@ -25,8 +25,10 @@ def place(tmp_path, monkeypatch):
 
 def run(saved, *argv, program=sweep):
     """A good command line, and what comes after it."""
-    good = f"--model={saved('gpt2')}", "--data=cbtest_CN_test.txt", "--out=out"
-    return binary.run(program, *good, "--context=query", "--sparsities=0", *argv)
+    good = [f"--model={saved('gpt2')}", "--sparsities=0"]
+    if program is sweep:
+        good += ["--data=cbtest_CN_test.txt", "--out=out", "--context=query"]
+    return binary.run(program, *good, *argv)
 
 
 def assert_refused(ended, *patterns):
@@ -48,10 +50,17 @@ def untouched(place):
 # Flags
 
 BAD_FLAGS = {
-    "unknown flag": (["--sparsity=0.5"], ["sparsity", "sparsities"]),
+    "unknown flag": (["--sparsity=0.5"], ["--sparsity; is it --sparsities?"]),
+    "flag like none": (["--zzz"], ["--zzz; sweep takes --model, --data, --split"]),
+    "flag of another job": (["--export=x"], ["--export is not a flag of sweep, which"]),
+    "no value": (["--data"], ["^error: --data needs a value"]),
+    "value of a negation": (["--noskip_malformed=3"], ["--noskip_malformed=3"]),
     "leftover": (["cloze"], ["'cloze'", "--name=value"]),
     "leftover after a boolean": (["--skip_malformed", "yes"], ["'yes'"]),
-    "split": (["--split=dev"], ["--split", "train", "validation", "test"]),
+    "split": (
+        ["--split=dev"],
+        ["^error: --split=dev: choose from train, validation, test"],
+    ),
     "class": (["--word_classes=CN,N"], ["--word_classes", "'N'", "CN, NE, V, P"]),
     "no class": (["--word_classes="], ["--word_classes", "empty", "CN, NE, V, P"]),
     "protocol": (["--protocol=clozed"], ["--protocol", "'clozed'", "cloze, append"]),
@@ -67,7 +76,8 @@ BAD_FLAGS = {
     "model type": (["--model_type=e-e"], ["--model_type", "d-o", "e-o", "e-d"]),
     "model and type": (["--model_type=d-o"], ["--model ", "--model_type"]),
     "large alone": (["--large"], ["--large", "--model_type"]),
-    "boolean": (["--skip_malformed=maybe"], ["--skip_malformed", "boolean"]),
+    "number": (["--seed=1.5"], ["--seed=1.5: a whole number is wanted, from 0 to 9"]),
+    "boolean": (["--skip_malformed=maybe"], ["--skip_malformed", "true nor false"]),
     "sparsity above 1": (["--sparsities=0,1.5"], ["--sparsities", "1.5", "0 to 1"]),
     "sparsity below 0": (["--sparsities=-0.1"], ["--sparsities", "-0.1", "0 to 1"]),
     "sparsity nan": (["--sparsities=nan"], ["--sparsities", "nan", "0 to 1"]),
@@ -79,10 +89,10 @@ BAD_FLAGS = {
         [f"--sparsities={','.join(f'{n / 300}' for n in range(1, 257))}"],
         ["--sparsities", "256", "at most 255"],
     ),
-    "examples": (["--num_examples=-1"], ["--num_examples=-1", "non-negative"]),
-    "examples word": (["--num_examples=ten"], ["--num_examples", "ten"]),
-    "levels": (["--levels_at_once=-1"], ["--levels_at_once=-1", "non-negative"]),
-    "batch": (["--batch_tokens=-5"], ["--batch_tokens=-5", "range"]),
+    "examples": (["--num_examples=-1"], ["--num_examples=-1", "from 0 on"]),
+    "examples word": (["--num_examples=ten"], ["--num_examples=ten: a whole number"]),
+    "levels": (["--levels_at_once=-1"], ["--levels_at_once=-1", "from 0 on"]),
+    "batch": (["--batch_tokens=-5"], ["--batch_tokens=-5", "from 0 to 2147483647"]),
     "seed": (["--seed=99999999999999999999"], ["--seed"]),
     "mesh": (["--mesh=data:8"], ["--mesh=data:8", "asks for 8 devices of 1;"]),
     "mesh of nothing": (["--mesh=data:0"], ["--mesh=data:0", "from 1 on", "model:2"]),
@@ -455,14 +465,3 @@ def test_a_fault_of_our_own_keeps_its_traceback(saved, monkeypatch):
     monkeypatch.setattr(sweep.inputs, "read_inputs", fail)
     with pytest.raises(RuntimeError, match="ours"):
         run(saved)
-
-
-def test_an_interrupt_keeps_the_journal_alone_and_says_so(saved, place, monkeypatch):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(sweep.report.Result, "of", interrupt)
-    ended = run(saved)
-    assert ended.status == 130
-    assert ended.stderr.splitlines()[-1] == "interrupted"
-    assert [path.name for path in (place / "out").iterdir()] == ["journal.sqlite"]

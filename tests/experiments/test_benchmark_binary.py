@@ -11,7 +11,7 @@ from tests.experiments import binary
 
 
 def start(place, *argv, models="gpt2-tiny"):
-    line = ("-m", "experiments.benchmark", f"--models={models}", "--repeats=1", *argv)
+    line = ("-m", "experiments.benchmark", f"--model={models}", "--repeats=1", *argv)
     return binary.start(*line, cwd=place)
 
 
@@ -96,8 +96,8 @@ def test_without_torch_there_are_no_peers(tmp_path):
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--models=gpt5", "--models: unknown value 'gpt5'; choose from gpt2-tiny"),
-        ("--tokenizers=.", "--tokenizers=.: no tokenizer in gpt2/"),
+        ("--models=gpt5", "--model: unknown value 'gpt5'; choose from gpt2-tiny"),
+        ("--tokenizers=.", "--tokenizer=.: no tokenizer in gpt2/"),
         ("--data=nowhere", "--data=nowhere: there is no such file or directory"),
     ],
 )

@@ -4,8 +4,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from absl import flags as absl_flags
 
-from experiments import command, flags, inputs
+from experiments import flags, inputs, usage
 from experiments import sweep as sweep_binary
 from jaxsparse.parallel import Axes
 from jaxsparse.sweep import Recipe
@@ -63,6 +64,13 @@ def test_a_margin_is_points_of_accuracy(margin):
 @pytest.mark.parametrize("margin", ["0", "100"])
 def test_a_margin_may_be_nothing_or_all(margin):
     assert binary.settings(f"--margin={margin}").margin == float(margin) / 100
+
+
+def test_a_model_whose_directory_has_a_comma_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a,b").mkdir()
+    assert binary.settings("--model=a,b,c").models == ("a,b", "c")
+    assert binary.settings('--model="a,b"').models == ("a,b",)
 
 
 def test_every_flag_arrives():
@@ -170,8 +178,8 @@ def test_booleans_take_their_value_after_a_space(value):
 
 def test_a_boolean_word_that_follows_no_boolean_is_left_over():
     for line in (["True"], ["--model=m", "True"], ["--noskip_malformed", "True"]):
-        with pytest.raises(InputError, match="unexpected argument 'True'"):
-            command._parse(["sweep.py", *line])
+        with pytest.raises(absl_flags.Error, match="unexpected argument 'True'"):
+            usage.parse("sweep", line)
 
 
 # The directory of the results
@@ -238,4 +246,26 @@ def test_help_names_every_flag_and_exits_0(spelling):
     for flag in (*flags.SCORE_FLAGS, "method", "sparsities", "out", "levels_at_once"):
         assert f"  --{flag}: " in ended.stdout
     assert "(default: 0,0.1,0.5,0.9,0.99)" in ended.stdout
-    assert "--pdb" not in ended.stdout
+
+
+def test_versions_are_told_and_nothing_else_is_done():
+    ended = binary.run(sweep_binary, "--model=nowhere", "--version")
+    assert (ended.status, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("jaxsparse ")
+    assert ended.stdout.count("\n") == 1
+
+
+# Pruning
+
+
+def test_pruning_takes_one_of_each(tmp_path):
+    argv = ("--model=m", "--method=random", "--sparsities=0.5", "--seed=3")
+    usage.parse("prune", [*argv, f"--export={tmp_path}/new", "--mesh=model:2"])
+    assert flags.pruning_from_flags() == flags.Pruning(
+        model="m",
+        recipe=Recipe("random", "matrix", "blocks", "unstructured", 3),
+        sparsity=0.5,
+        dtype="float32",
+        mesh=Axes(model=2),
+        directory=tmp_path / "new",
+    )

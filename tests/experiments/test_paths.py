@@ -26,6 +26,13 @@ def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
     assert new_directory("out", "~/made") == tmp_path / "made"
 
 
+def test_an_entry_that_is_not_there_may_be_part_of_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hen, fox.txt").touch()
+    with pytest.raises(InputError, match=r"--books=hen: no such .*commas separate"):
+        text_files("books", ["hen", "fox.text"])
+
+
 def test_what_names_no_text_is_refused(tmp_path):
     with pytest.raises(InputError, match="--books is missing"):
         text_files("books", [])

@@ -19,7 +19,7 @@ KILLED_AT = 9
 
 # Of a good command line, what is replaced; what the one line of its error says.
 BAD = {
-    "model": (["--model=tiny-bert"], ["--model", "tiny-gpt2|tiny-electra|tiny-t5"]),
+    "model": (["--model=tiny-bert"], ["--model", "tiny-gpt2, tiny-electra, tiny-t5"]),
     "no books": (["--books="], ["--books is missing", "name text files"]),
     "books elsewhere": (["--books=nowhere"], ["--books=nowhere: no such file"]),
     "no validation": (["--validation_books="], ["--validation_books is missing"]),
@@ -27,10 +27,10 @@ BAD = {
     "work is a file": (["--work=file.txt"], ["--work=", "file.txt is a file; name"]),
     "no export": (["--export="], ["--export is missing"]),
     "export exists": (["--export=file.txt"], ["--export=file.txt: exists already"]),
-    "steps": (["--steps=-1"], ["--steps=-1", "non-negative"]),
+    "steps": (["--steps=-1"], ["--steps=-1", "from 0 on"]),
     "learning rate": (["--learning_rate=-1"], ["--learning_rate", "0"]),
-    "checkpoints": (["--checkpoint_every=0"], ["--checkpoint_every=0", "positive"]),
-    "evaluations": (["--evaluate_every=0"], ["--evaluate_every=0", "positive"]),
+    "checkpoints": (["--checkpoint_every=0"], ["--checkpoint_every=0", "from 1 on"]),
+    "evaluations": (["--evaluate_every=0"], ["--evaluate_every=0", "from 1 on"]),
     "seed": (["--seed=4294967296"], ["--seed", "4294967295"]),
     "questions": (["--data=nowhere"], ["nowhere"]),
     "no prose": (["--books=file.txt"], ["file.txt holds no paragraph of prose"]),

@@ -13,9 +13,9 @@ from tests.experiments import binary
 def write(saved, place, shape, **flags):
     family, *_ = shape.split("-")
     source = {"gpt2": "gpt2", "electra": "electra-discriminator", "t5": "t5"}[family]
-    values = {"shape": shape, "tokenizer": saved(source), "to": "made"} | flags
+    values = {"shape": shape, "tokenizer": saved(source), "export": "made"} | flags
     argv = [f"--{name}={value}" for name, value in values.items()]
-    return binary.start("-m", "experiments.random_checkpoint", *argv, cwd=place)
+    return binary.start("-m", "experiments", "random_checkpoint", *argv, cwd=place)
 
 
 def test_a_random_checkpoint_loads_and_has_the_parameters_it_says(saved, tmp_path):

@@ -88,6 +88,17 @@ def test_one_run_is_reported_too_and_the_page_holds_as_many_questions_as_asked(h
     assert page.count('"sentences":') == 4
 
 
+def test_a_directory_with_commas_is_one_run(here):
+    shutil.copytree(here / "one", here / "one,or,1")
+    ended = binary.run(report, "--runs=one,or,1,two", "--out=by,two")
+    assert (ended.status, ended.stderr) == (0, "")
+    assert (
+        "./run.sh report --runs=one,or,1,two" in (here / "by,two/report.md").read_text()
+    )
+    ended = binary.run(report, "--runs=one,or,2,two", "--out=new")
+    assert_refused(ended, "--runs: or: no such directory", "commas separate")
+
+
 FILE = "data/cbtest_CN_test_2500ex.txt"
 BAD = {
     "no runs": ([], ["--runs is missing"]),

@@ -1,0 +1,124 @@
+"""Which flags each job takes, and how they are explained."""
+
+import importlib
+import re
+
+import pytest
+from absl import flags as absl_flags
+
+from experiments import jobs, usage
+from experiments.jobs import JOBS
+from jaxsparse import cbt, model, models, pretraining, pruning, report, scoring, sweep
+from jaxsparse.models.shapes import SHAPES
+from jaxsparse.weights import hub
+from tests.experiments import binary
+
+
+def test_what_the_library_knows_is_repeated_as_it_is():
+    def choices(name):
+        return jobs.SHARED[name].kind.values
+
+    assert choices("split") == cbt.SPLITS
+    assert choices("context") == scoring.CONTEXTS
+    assert choices("detokenize") == tuple(sorted(cbt.STYLES))
+    assert choices("pattern") == sweep.PATTERNS
+    assert choices("prunable") == models.PRUNABLE
+    assert choices("dtype") == model.DTYPES
+    assert jobs.BUNDLED == hub.BUNDLED == tuple(pretraining.RECIPES)
+    assert tuple(SHAPES) == jobs.SHAPES
+    assert JOBS["report"]["explorer_questions"].default == report.MOST_QUESTIONS
+    assert JOBS["build_cbt"]["word_classes"].default == list(cbt.WORD_CLASSES)
+    for words, flag in (
+        (pruning.METHODS, jobs.SHARED["method"]),
+        (scoring.PROTOCOLS, jobs.SHARED["protocol"]),
+        (cbt.WORD_CLASSES, jobs.SHARED["word_classes"]),
+    ):
+        assert all(re.search(rf"\b{word}\b", flag.help) for word in words)
+    scopes = {scope for method in pruning.METHODS.values() for scope in method.scopes}
+    assert set(choices("scope")) == scopes
+
+
+def test_peers_are_the_benchmarks():
+    from experiments import benchmark
+
+    assert benchmark.PEERS == jobs.PEERS
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_help_explains_each_flag_of_the_job_and_no_other(job):
+    text = usage.explained(job)
+    assert max(map(len, text.splitlines())) <= 88
+    named = re.findall(r"^  --(\w+): ", text, re.MULTILINE)
+    assert sorted(named) == sorted([*JOBS[job], "version"])
+    module = importlib.import_module(f"experiments.{job}")
+    assert text.startswith(module.__doc__.strip().splitlines()[0])
+    for flag in JOBS[job].values():
+        assert f"\n\n{flag.group}\n" in text
+    assert "--pdb" not in text
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_defaults_are_values_of_their_kinds(job):
+    values = usage.parse(job, [])
+    for name, flag in JOBS[job].items():
+        assert values[name].value == flag.default
+        if isinstance(flag.default, str | int):
+            assert flag.kind.parse(str(flag.default)) == flag.default
+
+
+def refused(job, *argv):
+    with pytest.raises(absl_flags.Error) as error:
+        usage.parse(job, argv)
+    return str(error.value)
+
+
+def test_a_flag_of_another_job_is_refused_with_what_this_one_takes():
+    for name in ("protocol=append", "num_examples=7", "out=o", "levels_at_once=2"):
+        said = refused("prune", f"--{name}")
+        assert said.startswith(f"--{name.split('=')[0]} is not a flag of prune, which ")
+        assert "takes --model, --method, --sparsities" in said
+    assert refused("prune", "--noskip_malformed").startswith("--skip_malformed is not")
+    assert refused("pretrain", "--modle=m") == "unknown flag --modle; is it --model?"
+
+
+def test_a_job_has_defaults_of_its_own_and_forgets_what_was_parsed_before():
+    usage.parse("pretrain", ["--split=train", "--num_examples=7"])
+    assert usage.parse("sweep", []).split is None
+    assert usage.parse("pretrain", []).split == "validation"
+    assert usage.parse("pretrain", []).num_examples == 100
+
+
+OLD = {
+    "random_checkpoint": [("to", "export")],
+    "benchmark": [
+        ("models", "model"), ("tokenizers", "tokenizer"), ("questions", "num_examples")
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("job", "old", "new"), [(job, *pair) for job in OLD for pair in OLD[job]]
+)
+def test_old_spellings_still_work(job, old, new):
+    kind = JOBS[job][new].kind
+    for argv in ([f"--{old}=7"], [f"--{old}", "7"], [f"--{old}=7", f"--{new}=7"]):
+        values = usage.parse(job, argv)
+        assert values[new].value == kind.parse("7")
+        assert values[new].present
+    said = refused(job, f"--{new}=8", f"--{old}=7")
+    assert said.startswith(f"--{old} is the old spelling of --{new}, and they differ")
+    assert f"(also --{old})" in " ".join(usage.explained(job).split())
+
+
+def test_versions_are_told():
+    assert re.fullmatch(
+        r"jaxsparse \d\S+, jax \d\S+, Python \d\S+", usage.versions()
+    )  # fmt: skip
+
+
+def test_help_and_versions_need_no_jax(tmp_path):
+    script = "import sys; from experiments import command; command.run('sweep'); "
+    script += "assert not {'jax', 'numpy', 'jaxsparse'} & set(sys.modules)"
+    for flag in ("--help", "--version"):
+        ended = binary.start("-c", script, flag, cwd=tmp_path)
+        assert (ended.status, ended.stderr) == (0, ""), ended
