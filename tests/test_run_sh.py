@@ -53,16 +53,19 @@ class Copy:
             "CALLS": str(self.calls_file),
             **environment,
         }
-        return subprocess.Popen(
+        # Where the tests run in the background, it is ignored, also by children; a
+        # handler is not handed on. (A fork would be a warning of JAX.)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        process = subprocess.Popen(
             [str(self.root / "run.sh"), *argv],
             cwd=self.root.parent,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Where the tests run in the background, it is ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+        signal.signal(signal.SIGINT, before)
+        return process
 
     def calls(self):
         """The calls since this was last asked, the look for pip left out."""

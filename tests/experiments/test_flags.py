@@ -57,7 +57,7 @@ def test_defaults_are_designs():
 
 @pytest.mark.parametrize("margin", ["-1", "100.5", "nan", "inf"])
 def test_a_margin_is_points_of_accuracy(margin):
-    with pytest.raises(InputError, match=f"--margin={margin}: .* 0 to 100"):
+    with pytest.raises(absl_flags.Error, match=f"--margin={margin}: .* 0 to 100"):
         binary.settings(f"--margin={margin}")
 
 

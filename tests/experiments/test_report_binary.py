@@ -74,7 +74,7 @@ def test_a_margin_is_the_reports_own(here):
     assert (ended.status, ended.stderr) == (0, "")
     assert "60 excluded up to" in (here / "within/report.md").read_text()
     ended = binary.run(report, "--runs=one", "--out=never", "--margin=-2")
-    assert_refused(ended, "--margin=-2: give points of accuracy, 0 to 100")
+    assert_refused(ended, "--margin=-2: a number is wanted, from 0 to 100")
     assert not (here / "never").exists()
     ended = binary.run(report, "--runs=one", "--out=more", "--verbose")
     assert "p Holm" in ended.stdout
