@@ -23,6 +23,7 @@ BLANK = "XXXXX"
 SENTENCES = 20
 OPTIONS = 10
 COLUMNS = ("sentences", "question", "answer", "options")  # the hub's names
+STORY_COLUMNS = ("story", "book")  # of data that has one; the first that is not null
 
 Fault = tuple[int, str]  # which of the 21 lines of an item (from 0), and what is wrong
 
@@ -39,10 +40,14 @@ class Question:
     id: str  # "<class>-<split>-<1-based position in the file>"
     split: str = "test"  # one of SPLITS
     source: str = ""  # "file:line" of its query, for error messages
+    story: str = ""  # the book or story it was made from; "" where that is not known
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of the content: the same wherever the question was read."""
+        """SHA-256 (hex) of the content: the same wherever the question was read.
+
+        The story's name is no part of it: text files have none.
+        """
         content = [self.context, self.query, self.options, self.answer]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
@@ -87,7 +92,12 @@ def judge(
 ) -> Question | Malformed:
     """The question that `item` is, or why it is none."""
     name = f"{word_class}-{split}-{position}"
-    fault = item.fault or _fault(*(item.fields.get(column) for column in COLUMNS))
+    story = _story(item.fields)
+    fault = (
+        item.fault
+        or _fault(*(item.fields.get(column) for column in COLUMNS))
+        or _story_fault(story)
+    )
     if fault:
         part, reason = fault
         return Malformed(file, item.line + item.step * part, reason, name)
@@ -101,6 +111,7 @@ def judge(
         split=split,
         id=name,
         source=f"{file}:{item.line + item.step * SENTENCES}",
+        story=story.strip(),
     )
 
 
@@ -175,6 +186,17 @@ def _query_fault(query: Any, answer: Any, options: Any) -> Fault | None:
     elif answer.strip() not in {option.strip() for option in options}:
         reason = f"the answer {shown(answer)} is not among the options"
     return (SENTENCES, reason) if reason else None
+
+
+def _story(fields: Mapping[str, Any]) -> Any:
+    """The name of the story an item is from; numbers are names as well."""
+    given = (fields.get(column) for column in STORY_COLUMNS)
+    story = next((value for value in given if value is not None), "")
+    return str(story) if isinstance(story, int) else story
+
+
+def _story_fault(story: Any) -> Fault | None:
+    return None if _is_text(story) else (0, f"story is {shown(story)}, not a string")
 
 
 def _is_text(value: Any) -> bool:

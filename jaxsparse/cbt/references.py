@@ -66,5 +66,6 @@ def _in_full(item: Item, sentences_of: Callable[[str], Sentences], path: Path) -
             "answer": text.answer,
             "options": list(text.options),
             "word_class": built.word_class,
+            "story": built.book,
         },
     )

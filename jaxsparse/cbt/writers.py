@@ -22,5 +22,5 @@ def hub_row(built: Built, text: Text, split: str) -> Mapping[str, object]:
         "options": list(text.options),
         "word_class": built.word_class,
         "split": split,
-        "book": built.book,
+        "story": built.book,
     }

@@ -65,6 +65,7 @@ QUESTIONS = pa.schema(
         ("question", pa.string()),
         ("options", pa.list_(pa.string())),
         ("answer", pa.string()),
+        ("story", pa.string()),
     ]
 )
 
@@ -152,6 +153,7 @@ def question_table(questions: Sequence[Question]) -> pa.Table:
         "question": [one.query for one in questions],
         "options": [list(one.options) for one in questions],
         "answer": [one.answer for one in questions],
+        "story": [one.story for one in questions],
     }
     return pa.table(columns, schema=QUESTIONS)
 

@@ -86,6 +86,7 @@ def _questions(path: Path) -> Iterator[Question]:
             word_class=row["word_class"],
             id=row["id"],
             split=row["split"],
+            story=row.get("story", ""),  # earlier runs have no such column
         )
 
 

@@ -76,6 +76,7 @@ def test_every_story_has_questions_and_they_take_turns():
         rows = [item.fields for item in from_json(QUESTIONS / f"{split}.jsonl", FIELDS)]
         names = {book.name for book in stories(split)}
         assert {row["book"] for row in rows} == names
+        assert {question.story for question in reading(split).questions} == names
         for word_class in WORD_CLASSES:
             of = [row["book"] for row in rows if row["word_class"] == word_class]
             assert len(set(of[: len(set(of))])) == len(set(of)) >= 0.9 * len(names)

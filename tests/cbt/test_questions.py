@@ -95,6 +95,7 @@ def test_the_digest_is_of_the_content_alone(ne_test, tmp_path):
         {"context": first.context[::-1]},
     ):
         assert dataclasses.replace(first, **change).digest != first.digest
+    assert dataclasses.replace(first, story="Hens").digest == first.digest
 
 
 def test_malformed_names_file_line_and_reason():
@@ -199,6 +200,7 @@ def test_rows_and_text_give_equal_questions(tmp_path, ne_test, suffix):
         ({"options": "a|b"}, "options is 'a|b', not a list of strings"),
         ({"options": OPTIONS[:9]}, "9 options, not 10"),
         ({"answer": "\ud800"}, "not a string"),
+        ({"story": ["Hens"]}, "story is ['Hens'], not a string"),
     ],
 )
 def test_a_malformed_row_is_told_by_row_and_value(tmp_path, changes, reason):
@@ -206,6 +208,24 @@ def test_a_malformed_row_is_told_by_row_and_value(tmp_path, changes, reason):
     (malformed,) = read(data, None, ["V"]).malformed
     assert (malformed.line, malformed.id) == (2, "V-test-2")
     assert reason in malformed.reason
+
+
+def test_a_column_names_the_story(tmp_path):
+    rows = [
+        fields(story=" Hens ", book="b"),
+        fields(story=None, book="b"),
+        fields(story="", book="b"),
+        fields(story="7"),
+        fields(),
+    ]
+    for data in (
+        write_json(tmp_path / "a.jsonl", *rows),
+        write_parquet(tmp_path / "a.parquet", rows),
+    ):
+        questions = read(data, None, ["V"]).questions
+        assert [one.story for one in questions] == ["Hens", "b", "", "7", ""]
+    numbered = read(write_json(tmp_path / "a.jsonl", fields(book=7)), None, ["V"])
+    assert numbered.questions[0].story == "7"
 
 
 def test_a_line_that_is_no_json_object_is_malformed(tmp_path):

@@ -43,6 +43,7 @@ def test_references_become_whole_items(tmp_path):
         "answer": "hen",
         "options": list(OPTIONS),
         "word_class": "CN",
+        "story": "mill",
     }
     assert (first.line, other.line) == (1, 2)
     assert other.fields["question"] == "Ann ca n't count to XXXXX ."

@@ -90,6 +90,11 @@ def test_all_formats_hold_the_same_questions(place, made):
     assert [q.word_class for q in text.questions] == ["CN"] * 8 + ["NE"] * 4 + ["P"] * 8
     digests = [question.digest for question in text.questions]
     assert [question.digest for question in table.questions] == digests
+    assert {question.story for question in table.questions} == {
+        "a-gutenberg",
+        "b-plain",
+    }
+    assert {question.story for question in text.questions} == {""}
     items = from_references(directory / "references.jsonl", place / "books")
     judged = [cbt.questions.judge(item, "", "CN", "validation", 1) for item in items]
     assert [question.digest for question in judged] == digests
@@ -100,7 +105,7 @@ def test_all_formats_hold_the_same_questions(place, made):
 
 def test_books_take_turns(made):
     table = pyarrow.parquet.read_table(made[0] / "questions.parquet").to_pydict()
-    assert table["book"] == (
+    assert table["story"] == (
         ["a-gutenberg", "b-plain"] * 4
         + ["a-gutenberg"] * 4
         + ["a-gutenberg", "b-plain"] * 4

@@ -21,7 +21,9 @@ RUN = {
 def question(number, word_class):
     name = f"{word_class}-test-{number}"
     story = (*("Hush !",) * 18, f"It is {number} in {word_class} .", "THE end of the .")
-    return Question(story, "A XXXXX .", OPTIONS, "Zoë", word_class, id=name)
+    return Question(
+        story, "A XXXXX .", OPTIONS, "Zoë", word_class, id=name, story="Hush"
+    )
 
 
 QUESTIONS = tuple(question(1 + n // 4, WORD_CLASSES[n % 4]) for n in range(8))

@@ -163,13 +163,23 @@ def test_questions_can_be_asked_again(written):
     assert not reading.malformed
     assert [one.digest for one in reading.questions] == [q.digest for q in QUESTIONS]
     assert [one.word_class for one in reading.questions] == [*WORD_CLASSES] * 2
+    assert {one.story for one in reading.questions} == {"Hush"}
 
 
 # Read again
 
 
+def test_a_run_without_stories_is_read(written, tmp_path):
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "questions.parquet"
+    table = pa.parquet.read_table(path)
+    pa.parquet.write_table(table.drop_columns("story"), path)
+    assert {question.story for question in report.read(tmp_path).questions} == {""}
+
+
 def test_what_is_read_is_what_was_written(written):
     run = report.read(written)
+    assert {question.story for question in run.questions} == {"Hush"}
     expected = list(results_of(methods=("magnitude", "random")))
     assert run.facts == RUN
     assert len(run.results) == len(expected) == 4
