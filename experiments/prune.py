@@ -3,12 +3,16 @@
 ./run.sh prune --model=DIR --method=magnitude --sparsities=0.5 --export=DIR
 """
 
+from contextlib import closing
+from pathlib import Path
+
 from absl import flags as absl_flags
 
 from experiments import command, flags, inputs, paths
+from experiments.progress import Shown
 from jaxsparse import parallel, trees
-from jaxsparse.model import export, load
-from jaxsparse.sweep import for_recipes, prune, pruned_leaves
+from jaxsparse.model import Model, export, load
+from jaxsparse.sweep import Pruned, for_recipes, matrices, prune, pruned_leaves
 from jaxsparse.types import InputError
 
 absl_flags.DEFINE_string("export", None, "directory to write; must not exist yet")
@@ -24,20 +28,34 @@ def main() -> None:
 
     (blueprint,) = inputs.open_models([name])
     mesh = inputs.mesh_of(blueprint, settings)
-    model = for_recipes(load(blueprint, settings.dtype, mesh), [recipe])
-    pruned = prune(model, recipe, [sparsity])
+    with closing(Shown()) as shown:
+        shown.model(blueprint.name)
+        model = load(blueprint, settings.dtype, mesh, shown)
+        model = for_recipes(model, [recipe])
+        number = matrices(model, recipe.prunable)
+        shown.stage("pruning", number, unit="matrices", patient=True)
+        pruned = prune(model, recipe, [sparsity], shown.done)
+        achieved = write(model, pruned, directory, shown)
+    print(
+        f"{name}: {recipe.method}, sparsity {sparsity:g} requested, "
+        f"{achieved[0]:.6f} of the prunable weights ({recipe.prunable}) and "
+        f"{achieved[1]:.6f} of all; written to {directory}"
+    )
+
+
+def write(
+    model: Model, pruned: Pruned, directory: Path, shown: Shown
+) -> tuple[float, float]:
+    """Writes the pruned model; says what was pruned of its prunable weights and of all,
+    as fractions."""
     leaves = trees.flatten(model.params)
     achieved = (0.0, 0.0)
     if pruned.survival:
         dense = {path: leaves[path] for path in pruned.survival}
         leaves |= pruned_leaves(dense, pruned.survival, 0)
         (achieved,) = pruned.achieved
-    export(model, trees.unflatten(leaves), directory)
-    print(
-        f"{name}: {recipe.method}, sparsity {sparsity:g} requested, "
-        f"{achieved[0]:.6f} of the prunable weights ({recipe.prunable}) and "
-        f"{achieved[1]:.6f} of all; written to {directory}"
-    )
+    export(model, trees.unflatten(leaves), directory, shown)
+    return achieved
 
 
 def one(flag: str, values: tuple) -> tuple:

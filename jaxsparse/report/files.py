@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from jaxsparse import plots
 from jaxsparse.cbt import Question
+from jaxsparse.progress import Progress
 from jaxsparse.report import explorer, pictures, text
 from jaxsparse.report.results import (
     RECIPE_COLUMNS,
@@ -77,7 +78,12 @@ def check_replaceable(out: Path, names: Sequence[str] = FILES) -> None:
             raise InputError(f"{path} is in the way and is not a file; move it")
 
 
-def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
+def write(
+    out: Path,
+    results: Sequence[Result],
+    run: Mapping[str, Any],
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+) -> None:
     """Writes all files of a run into the directory `out`.
 
     Raises:
@@ -87,6 +93,7 @@ def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
     with ExitStack() as files:
         # Entered first, replaced last: it says what the others are.
         to = {name: files.enter_context(whole_file(out / name)) for name in FILES[::-1]}
+        progress.stage("writing predictions", len(results), unit="points", patient=True)
         # A file, not a path: pyarrow reads a path with a colon as an address.
         with (
             to["predictions.parquet"].open("wb") as file,
@@ -94,6 +101,8 @@ def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
         ):
             for result in results:
                 writer.write_table(prediction_table(result))
+                progress.done(1)
+        progress.stage("statistics of the report", patient=True)
         with to["questions.parquet"].open("wb") as file:
             pq.write_table(question_table(results[0].questions), file)
         write_csv(to["results.csv"], RESULT_COLUMNS, result_rows(results))
@@ -101,8 +110,10 @@ def write(out: Path, results: Sequence[Result], run: Mapping[str, Any]) -> None:
         tables = all_tables(results)
         markdown = text.markdown(tables, run, ["accuracy.png"])
         to["report.md"].write_text(markdown, encoding="utf-8")
+        progress.stage("page of the report", patient=True)
         page = explorer.page(results, tables, [run["command"]], run["notes"])
         to["report.html"].write_text(page, encoding="utf-8")
+        progress.stage("pictures of the report", patient=True)
         plots.save(pictures.figures(results)["accuracy"], to["accuracy.png"])
         facts = f"{json.dumps(run, indent=2)}\n"
         to["run.json"].write_text(facts, encoding="utf-8")

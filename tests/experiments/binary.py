@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from absl import flags as absl_flags
 
-from experiments import command, flags
+from experiments import command, flags, progress
 from jaxsparse.cbt import WORD_CLASSES
 from tests import tiny
 
@@ -36,6 +37,9 @@ def run(binary: ModuleType, *argv: object) -> Ended:
         patch.setattr(sys, "argv", [f"{name}.py", *map(str, argv)])
         # Set, it stays as it is: other tests shall not share our user's cache.
         patch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+        # What is said must not hang on how busy this machine is.
+        patch.setattr(progress, "SECONDS_BETWEEN_LOOKS", None)
+        patch.setattr(progress, "SECONDS_UNTIL_LINE", math.inf)
         absl_flags.FLAGS.unparse_flags()
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             try:
