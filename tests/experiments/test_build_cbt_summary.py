@@ -39,10 +39,10 @@ def test_chance_is_no_shortcut():
 
 @pytest.mark.parametrize(
     ("right", "classes"),
-    [(38, set()), (40, {"all"}), (49, {"all"}), (51, {"all", "NE"})],
+    [(44, set()), (45, {"all"}), (54, {"all"}), (55, {"all", "NE"})],
 )
 def test_a_rule_is_warned_of_far_above_chance(right, classes):
-    """By the low end of its interval: 0.398 of 49 in 100, 0.309 of 40, 0.291 of 38."""
+    """By the low end of its interval: 0.347, 0.356, 0.443 and 0.452."""
     found = too_good(first_is_right(right))
     assert {name for name, rule in found if rule == "the first option"} == classes
 
