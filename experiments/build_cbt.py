@@ -12,33 +12,26 @@ if __name__ == "__main__":  # what follows takes seconds to import
     main_of_file(__file__)
 
 import itertools
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
+from experiments import build_cbt_summary as summary
+from experiments.build_cbt_summary import Made
 from experiments.jobs import flags_of
 from experiments.paths import new_directory, text_files
+from experiments.progress import Shown
 from jaxsparse.cbt import WORD_CLASSES, build, references, writers
 from jaxsparse.cbt.books import Book, read_book
-from jaxsparse.cbt.questions import BLANK
 from jaxsparse.types import InputError
 from jaxsparse.whole import whole_directory
 
 FLAGS = flags_of("build_cbt")
 FILE_SPLITS = {"validation": "valid"}  # as CBTest's file names have it
-
-
-@dataclass(frozen=True)
-class Made:
-    built: build.Built
-    text: build.Text
 
 
 def main() -> None:
@@ -49,27 +42,50 @@ def main() -> None:
             f"{','.join(WORD_CLASSES)}"
         )
     out = new_directory("out", FLAGS.out)
-    books = [read_book(path) for path in text_files("books", FLAGS.books)]
-    if twice := [name for name, n in Counter(b.name for b in books).items() if n > 1]:
-        raise InputError(f"--books: {twice[0]} names two books; rename one")
-    skipped = build.Skipped()
-    questions = list(build_all(books, word_classes, skipped))
-    if not questions:
-        raise InputError(f"--books: no questions. {' '.join(explain(skipped))}")
-    with whole_directory(out) as directory:
-        write(directory, questions, word_classes, summary(books, questions, skipped))
-    print(summary(books, questions, skipped), end="")
+    with closing(Shown()) as shown:
+        print(make(word_classes, out, shown), end="")
     print(f"Written to {out}")
 
 
+def make(word_classes: Sequence[str], out: Path, shown: Shown) -> str:
+    """Writes all files; says what is in them."""
+    books = read_books(text_files("books", FLAGS.books), shown)
+    if twice := [name for name, n in Counter(b.name for b in books).items() if n > 1]:
+        raise InputError(f"--books: {twice[0]} names two books; rename one")
+    skipped = build.Skipped()
+    questions = list(build_all(books, word_classes, skipped, shown))
+    if not questions:
+        raise InputError(f"--books: no questions. {' '.join(summary.explain(skipped))}")
+    shown.stage("answering without reading", patient=True)
+    classes = [name for name in WORD_CLASSES if name in word_classes]
+    text = summary.text(books, questions, skipped, classes)
+    shown.stage("writing", patient=True)
+    with whole_directory(out) as directory:
+        write(directory, questions, word_classes, text)
+    return text
+
+
+def read_books(paths: Sequence[Path], shown: Shown) -> list[Book]:
+    shown.stage("reading", len(paths), unit="books", patient=True)
+    books = []
+    for path in paths:
+        books.append(read_book(path))
+        shown.done(1)
+    return books
+
+
 def build_all(
-    books: Sequence[Book], word_classes: Sequence[str], skipped: build.Skipped
+    books: Sequence[Book],
+    word_classes: Sequence[str],
+    skipped: build.Skipped,
+    shown: Shown,
 ) -> Iterator[Made]:
     """Class by class, as CBT's files are; within a class one of each book in turn, so
     that the first questions of a file come from all books."""
     tag = build.hanta_tagger()
     made: dict[str, list[list[Made]]] = {name: [] for name in word_classes}
-    for book in tqdm(books, desc="books", disable=None):
+    shown.stage("tagging words", len(books), unit="books", patient=True)
+    for book in books:
         words = build.Words.of(book, tag)
         for questions in made.values():
             questions.append([])
@@ -78,6 +94,7 @@ def build_all(
         ):
             text = build.text_of(built, words.sentences)
             made[built.word_class][-1].append(Made(built, text))
+        shown.done(1)
     for by_book in made.values():
         for round_of_books in itertools.zip_longest(*by_book):
             yield from (question for question in round_of_books if question)
@@ -104,49 +121,3 @@ def write(
     with (directory / "references.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(lines)
     (directory / "summary.md").write_text(text, encoding="utf-8")
-
-
-def summary(
-    books: Sequence[Book], questions: Sequence[Made], skipped: build.Skipped
-) -> str:
-    """How many questions of each class each book gave, and what gave none."""
-    counts = Counter((q.built.book, q.built.word_class) for q in questions)
-    classes = [name for name in WORD_CLASSES if name in FLAGS.word_classes]
-    lines = [
-        "# Questions in the form of the Children's Book Test",
-        "",
-        f"    ./run.sh build_cbt {shlex.join(sys.argv[1:])}",
-        "",
-        f"| book | {' | '.join(classes)} | paragraphs left out as no prose |",
-        "|---" * (len(classes) + 2) + "|",
-    ]
-    for book in books:
-        cells = [str(counts[book.name, name]) for name in classes]
-        name = book.name.replace("|", "\\|")
-        lines.append(f"| {name} | {' | '.join(cells)} | {book.left_out} |")
-    totals = [sum(counts[book.name, name] for book in books) for name in classes]
-    lines.append(f"| all | {' | '.join(map(str, totals))} | |")
-    notes = explain(skipped)
-    if without := [
-        name for name, total in zip(classes, totals, strict=True) if not total
-    ]:
-        notes.append(f"No question and no file: {', '.join(without)}.")
-    return "\n".join([*lines, "", *notes, ""])
-
-
-def explain(skipped: build.Skipped) -> list[str]:
-    """What was passed over, in words."""
-    lines = [
-        f"{name}: {count} sentences, a question needs 21; skipped."
-        for name, count in skipped.short_books.items()
-    ]
-    lines += [
-        f"{name}: {count} sentences skipped, fewer than ten candidates in the book."
-        for name, count in sorted(skipped.too_few_options.items())
-    ]
-    lines += [
-        f"{name}: {count} sentences skipped, nothing to blank that the story holds "
-        f"too, too short, or with | or {BLANK}."
-        for name, count in sorted(skipped.nothing_to_blank.items())
-    ]
-    return lines

@@ -9,6 +9,7 @@ from experiments.flags import Settings
 from experiments.values import comma_hint
 from jaxsparse import cbt, parallel, scoring
 from jaxsparse.model import Blueprint, check_values, open_model, parameter_bytes
+from jaxsparse.progress import Progress
 from jaxsparse.types import InputError
 
 
@@ -41,19 +42,24 @@ def open_models(names: Sequence[str]) -> tuple[Blueprint, ...]:
     return tuple(models)
 
 
-def read_inputs(settings: Settings) -> Inputs:
+def read_inputs(
+    settings: Settings,
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+) -> Inputs:
     """Raises InputError for the first thing that is wrong, models before questions.
 
     Values of weights are looked at here only if there are several models: the last
     must be known to be sound before the first is scored.
     """
     models = open_models(settings.models)
+    progress.stage("reading questions", patient=True)
     reading = cbt.read(settings.data, settings.split, settings.word_classes)
-    unusable = {
-        question.id: reason
-        for question in reading.questions
-        if (reason := _unusable(question, models, settings)) is not None
-    }
+    progress.stage("checking questions", len(reading.questions), patient=True)
+    unusable = {}
+    for question in reading.questions:
+        if (reason := _unusable(question, models, settings)) is not None:
+            unusable[question.id] = reason
+        progress.done(1)
     malformed = (*reading.malformed, *unusable.values())
     cbt.check(malformed, settings.skip_malformed)
     usable = [q for q in reading.questions if q.id not in unusable]
@@ -68,7 +74,7 @@ def read_inputs(settings: Settings) -> Inputs:
         _check_tokens(model, questions, settings)
     if len(models) > 1:
         for model in models:
-            check_values(model, settings.dtype)
+            check_values(model, settings.dtype, progress)
     return Inputs(models, questions, len(usable), malformed)
 
 

@@ -16,11 +16,13 @@ import dataclasses
 import math
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from experiments import devices
 from experiments.jobs import flags_of
 from experiments.paths import check_writable, new_directory, text_files
+from experiments.progress import Shown
 from jaxsparse import cbt, pretraining
 from jaxsparse.model import load_tokenizer
 from jaxsparse.pretraining import RECIPES
@@ -41,21 +43,23 @@ def main() -> None:
     books = text_files("books", FLAGS.books)
     validation_books = text_files("validation_books", FLAGS.validation_books)
     devices.find()
-    run = pretraining.prepare(
-        chosen,
-        FLAGS.seed,
-        work,
-        pretraining.read_texts(books),
-        pretraining.read_texts(validation_books),
-    )
-    exam = None
-    if questions:
-        tokenizer = load_tokenizer(run.tokenizer_directory)
-        exam = Exam.of(questions, tokenizer, run.config, run.apply)
-    params = pretraining.pretrain(
-        run, FLAGS.checkpoint_every, Log(run, exam, FLAGS.model, FLAGS.evaluate_every)
-    )
-    pretraining.export(run, params, directory)
+    with closing(Shown()) as shown:
+        shown.model(FLAGS.model)
+        run = pretraining.prepare(
+            chosen,
+            FLAGS.seed,
+            work,
+            pretraining.read_texts(books, shown),
+            pretraining.read_texts(validation_books, shown),
+            shown,
+        )
+        exam = None
+        if questions:
+            tokenizer = load_tokenizer(run.tokenizer_directory)
+            exam = Exam.of(questions, tokenizer, run.config, run.apply)
+        log = Log(run, exam, FLAGS.evaluate_every, shown)
+        params = pretraining.pretrain(run, FLAGS.checkpoint_every, log, shown)
+        pretraining.export(run, params, directory, progress=shown)
     print(f"{FLAGS.model}: written to {directory}")
 
 

@@ -1,108 +1,219 @@
-"""How far a sweep is: one live line in a terminal, plain lines elsewhere."""
+"""How far a job is: one live line in a terminal, plain lines elsewhere."""
 
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from jaxsparse.evaluation import Progress
+from jaxsparse.progress import Progress
 
 LIVE = "{desc} {percentage:3.0f}% {bar:12} {n_fmt}/{total_fmt}, {rate_noinv_fmt}, "
 LIVE += "{remaining} left"
+BYTES = "bytes"  # a unit that is shown in MB and GB
 SECONDS_BETWEEN_LINES = 30
+# A patient stage that is over sooner is not shown. What is wrong with the input is then
+# told in the only line.
+SECONDS_UNTIL_LIVE = 0.5
+SECONDS_UNTIL_LINE = 3
+# How often somebody looks whether there is something to show: what takes long may never
+# call. None: nobody does, as in tests, where no line may hang on the time.
+SECONDS_BETWEEN_LOOKS: float | None = 0.5
 
 
 class Shown(Progress):
-    """Shows model, point, questions per second and time left on stderr.
+    """Shows on stderr what is done, the rate and the time left.
 
     The time is what is left of the stage: the other models may be larger or smaller.
     """
 
-    def __init__(self, models: int, quiet: bool = False):
-        self._models = models
+    def __init__(self, quiet: bool = False):
+        self._models = 0
         self._quiet = quiet  # of many processes one speaks
         self._number = 0
-        self._model = self._stage = self._point = ""
+        self._model = self._stage = self._point = self._extra = self._unit = ""
         self._total = self._known = self._done = 0
-        self._started = self._told = 0.0
+        self._started = self._told = self._waited = 0.0
+        self._is_on = self._is_said = False
         self._bar: tqdm | None = None
+        self._lock = threading.RLock()  # another thread looks at all this
+        self._closed: threading.Event | None = None
+
+    def models(self, number: int) -> None:
+        """So many models are to come."""
+        self._models = number
 
     def model(self, name: str) -> None:
-        """The next of the models is loaded."""
-        self.close()
+        """What comes next is about the next of the models."""
+        self._end()
         self._number += 1
-        self._model = f"[{self._number}/{self._models}] {name}"
-        self._begin("loading", 0, 0)
-        # No plain line: what is wrong with its weights is to be the only one.
-        if self._is_live():
-            self._bar = self._live()
+        number = f"[{self._number}/{self._models}] " if self._models else ""
+        self._model = f"{number}{name}"
+
+    def rest(self) -> None:
+        """What comes next is about all models."""
+        self._end()
+        self._model = ""
 
     def stage(
-        self, name: str, total: int = 0, known: int = 0, unit: str = "questions"
+        self,
+        name: str,
+        total: int = 0,
+        known: int = 0,
+        unit: str = "questions",
+        patient: bool = False,
     ) -> None:
-        self.close()
-        self._begin(name, total, known)
+        self._end()
+        with self._lock:
+            self._stage, self._point, self._extra, self._unit = name, "", "", unit
+            self._total, self._known, self._done = total, known, 0
+            self._started, self._waited = time.monotonic(), 0.0
+            self._is_on, self._is_said = True, False
+            if not patient:
+                self._begin()
+        self._keep_looking()
+
+    def point(self, name: str) -> None:
+        with self._lock:
+            self._point = name
+            self._retitle()
+            if self._is_said and self._bar is None:
+                self._tell(f": {self._state()}")
+
+    def done(self, number: int) -> None:
+        with self._lock:
+            self._done += number
+            if self._bar is not None:
+                self._bar.update(number)
+            elif self._point and self._known + self._done == self._total:
+                self._point = ""
+                if self._is_said:
+                    self._tell(f": {self._state()}")
+            else:
+                self._look()
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        began = time.monotonic()
+        self.measured(what)
+        try:
+            yield
+        finally:
+            self._waited += time.monotonic() - began
+            self.measured("")
+
+    def measured(self, what: str) -> None:
+        with self._lock:
+            self._extra = what
+            self._retitle()
+
+    def note(self, line: str) -> None:
+        with self._lock:
+            self._told = time.monotonic()
+            if not self._quiet:
+                tqdm.write(line, file=sys.stderr)  # above a live line
+
+    def close(self) -> None:
+        """Ends the live line, and looks no more."""
+        self._end()
+        if self._closed is not None:
+            self._closed.set()
+            self._closed = None
+
+    def _end(self) -> None:
+        with self._lock:
+            self._is_on = False
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
+
+    def _begin(self) -> None:
+        """The first that is seen of a stage."""
+        self._is_said = True
         if self._is_live():
             self._bar = self._live()
             return
-        amount = f", {total} {unit}" * bool(total)
-        amount += f", {known} known already" * bool(known)
-        self._tell(f"{self._title()}{amount}")
+        amount = f", {self._count(self._total)}" * bool(self._total)
+        amount += f" {self._unit}" * bool(self._total and self._unit != BYTES)
+        amount += f", {self._known} done already" * bool(self._known)
+        self._tell(amount)
 
-    def point(self, name: str) -> None:
-        self._point = name
+    def _look(self) -> None:
+        """Shows what is due by now."""
+        now, live = time.monotonic(), self._is_live()
+        if not self._is_on:
+            return
         if self._bar is not None:
-            self._bar.set_description_str(self._title())
-        else:
-            self._tell(f"{self._title()}: {self._state()}")
+            self._bar.refresh()
+        elif not self._is_said:
+            patience = SECONDS_UNTIL_LIVE if live else SECONDS_UNTIL_LINE
+            if now - self._started > patience:
+                self._begin()
+        elif now - self._told > SECONDS_BETWEEN_LINES:
+            self._tell(f": {self._state()}")
 
-    def done(self, number: int) -> None:
-        self._done += number
-        if self._bar is not None:
-            self._bar.update(number)
-        elif self._point and self._known + self._done == self._total:
-            self._point = ""
-            self._tell(f"{self._title()}: {self._state()}")
-        elif time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
-            self._tell(f"{self._title()}: {self._state()}")
+    def _keep_looking(self) -> None:
+        """Looks every so often, until this is closed."""
+        if self._closed is not None or SECONDS_BETWEEN_LOOKS is None:
+            return
+        self._closed = closed = threading.Event()
 
-    def close(self) -> None:
-        """Ends the live line."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        def watch() -> None:
+            while not closed.wait(SECONDS_BETWEEN_LOOKS):
+                with self._lock:
+                    self._look()
 
-    def _begin(self, stage: str, total: int, known: int) -> None:
-        self._stage, self._point = stage, ""
-        self._total, self._known, self._done = total, known, 0
-        self._started = time.monotonic()
+        threading.Thread(target=watch, daemon=True).start()
 
     def _is_live(self) -> bool:
         return not self._quiet and sys.stderr.isatty()
 
     def _live(self) -> tqdm:
-        return tqdm(
+        of_bytes = self._unit == BYTES
+        bar = tqdm(
             total=self._total or None,
             initial=self._known,
             desc=self._title(),
-            unit=" q",
-            bar_format=LIVE if self._total else "{desc} …",
+            unit="B" if of_bytes else f" {self._unit}",
+            unit_scale=of_bytes,
+            bar_format=LIVE if self._total else "{desc} … {elapsed}",
             dynamic_ncols=True,
             leave=False,
         )
+        if self._done:  # before there was a bar
+            bar.start_t -= time.monotonic() - self._started
+            bar.n += self._done
+            bar.refresh()
+        return bar
+
+    def _retitle(self) -> None:
+        if self._bar is not None:
+            self._bar.set_description_str(self._title())
 
     def _title(self) -> str:
-        return " · ".join(filter(None, (self._model, self._stage, self._point)))
+        parts = (self._model, self._stage, self._point, self._extra)
+        return " · ".join(filter(None, parts))
 
     def _state(self) -> str:
-        so_far = f"{self._known + self._done} of {self._total}"
+        seconds = time.monotonic() - self._started
+        if not self._total:
+            return f"{tqdm.format_interval(seconds)} so far"
+        done = self._known + self._done
+        so_far = f"{self._count(done)} of {self._count(self._total)}"
         if not self._done:
             return so_far
-        rate = self._done / (time.monotonic() - self._started)
-        left = (self._total - self._known - self._done) / rate
-        return f"{so_far}, {rate:.1f} questions/s, {tqdm.format_interval(left)} left"
+        rate = self._done / max(seconds - self._waited, 1e-9)
+        left = tqdm.format_interval((self._total - done) / rate)
+        if self._unit == BYTES:
+            return f"{so_far}, {self._count(rate)}/s, {left} left"
+        return f"{so_far}, {rate:.1f} {self._unit}/s, {left} left"
 
-    def _tell(self, line: str) -> None:
+    def _count(self, number: float) -> str:
+        return f"{tqdm.format_sizeof(number)}B" if self._unit == BYTES else f"{number}"
+
+    def _tell(self, what: str) -> None:
         self._told = time.monotonic()
         if not self._quiet:
-            print(line, file=sys.stderr, flush=True)
+            print(f"{self._title()}{what}", file=sys.stderr, flush=True)

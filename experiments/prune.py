@@ -8,10 +8,14 @@ if __name__ == "__main__":  # what follows takes seconds to import
 
     main_of_file(__file__)
 
+from contextlib import closing
+from pathlib import Path
+
 from experiments import devices, flags, inputs
+from experiments.progress import Shown
 from jaxsparse import parallel, trees
-from jaxsparse.model import export, load
-from jaxsparse.sweep import for_recipes, prune, pruned_leaves, zeros
+from jaxsparse.model import Model, export, load
+from jaxsparse.sweep import Pruned, for_recipes, matrices, prune, pruned_leaves, zeros
 
 
 def main() -> None:
@@ -22,15 +26,16 @@ def main() -> None:
 
     (blueprint,) = inputs.open_models([settings.model])
     mesh = inputs.mesh_of(blueprint, settings.mesh, settings.dtype)
-    model = for_recipes(load(blueprint, settings.dtype, mesh), [recipe])
-    pruned = prune(model, recipe, [sparsity])
-    leaves = trees.flatten(model.params)
-    achieved = before = zeros(model, recipe.prunable)
-    if pruned.survival:
-        dense = {path: leaves[path] for path in pruned.survival}
-        leaves |= pruned_leaves(dense, pruned.survival, 0)
-        (achieved,) = pruned.achieved
-    export(model, trees.unflatten(leaves), settings.directory)
+    with closing(Shown()) as shown:
+        shown.model(blueprint.name)
+        model = load(blueprint, settings.dtype, mesh, shown)
+        model = for_recipes(model, [recipe])
+        before = zeros(model, recipe.prunable)
+        number = matrices(model, recipe.prunable)
+        shown.stage("pruning", number, unit="matrices", patient=True)
+        pruned = prune(model, recipe, [sparsity], shown.done)
+        (achieved,) = pruned.achieved or (before,)
+        write(model, pruned, settings.directory, shown)
     print(
         f"{settings.model}: {recipe.method}, sparsity {sparsity:g} requested, "
         f"{achieved[0]:.6f} of the prunable weights ({recipe.prunable}) and "
@@ -41,3 +46,12 @@ def main() -> None:
             f"{before[0]:.6f} of the prunable weights were zero already, which is more "
             "than was requested: nothing was pruned"
         )
+
+
+def write(model: Model, pruned: Pruned, directory: Path, shown: Shown) -> None:
+    """Writes the pruned model."""
+    leaves = trees.flatten(model.params)
+    if pruned.survival:
+        dense = {path: leaves[path] for path in pruned.survival}
+        leaves |= pruned_leaves(dense, pruned.survival, 0)
+    export(model, trees.unflatten(leaves), directory, shown)

@@ -11,10 +11,12 @@ if __name__ == "__main__":  # what follows takes seconds to import
 import os
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from experiments import flags, paths
 from experiments.jobs import flags_of
+from experiments.progress import Shown
 from experiments.values import comma_hint
 from jaxsparse import report
 from jaxsparse.types import InputError
@@ -26,20 +28,33 @@ def main() -> None:
     directories = run_directories(FLAGS.runs)
     out = out_directory(FLAGS.out, directories)
     report.check_replaceable(out, report.MERGED_FILES)
-    runs = [report.read(directory) for directory in directories]
-    merged = report.merge(runs, flags.margin(FLAGS))
     said = f"./run.sh report {shlex.join(sys.argv[1:])}"
-    try:
-        written = report.write_merged(out, merged, said, runs, FLAGS.explorer_questions)
-    except OSError as error:
-        raise InputError(
-            f"{out}: the report could not be written ({error.strerror}); mend that, or "
-            "name another directory with --out"
-        ) from error
+    with closing(Shown()) as shown:
+        runs = read(directories, shown)
+        merged = report.merge(runs, flags.margin(FLAGS))
+        try:
+            written = report.write_merged(
+                out, merged, said, runs, FLAGS.explorer_questions, shown
+            )
+        except OSError as error:
+            raise InputError(
+                f"{out}: the report could not be written ({error.strerror}); mend "
+                "that, or name another directory with --out"
+            ) from error
     print(report.terminal(merged.results, merged.margin, FLAGS.verbose))
     for note in merged.notes:
         print(note)
     print(f"Written to {out}: {', '.join(written)}")
+
+
+def read(directories: list[Path], shown: Shown) -> list[report.Run]:
+    shown.stage("reading", len(directories), unit="runs", patient=True)
+    runs = []
+    for directory in directories:
+        runs.append(report.read(directory))
+        shown.done(1)
+    shown.stage("comparing runs", patient=True)
+    return runs
 
 
 def run_directories(names: list[str]) -> list[Path]:

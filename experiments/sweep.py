@@ -42,15 +42,21 @@ def main() -> None:
     settings = checked_settings()
     made_by = provenance(settings)
     start = time.time()
-    with kept_answers(settings, made_by) as answers:
-        given = read_inputs(settings)
-        with closing(Shown(len(given.models), quiet=not hosts.leads())) as shown:
-            scored = [
-                score_model(blueprint, settings, given, answers, shown)
-                for blueprint in given.models
-            ]
+    with (
+        kept_answers(settings, made_by) as answers,
+        closing(Shown(quiet=not hosts.leads())) as shown,
+    ):
+        given = read_inputs(settings, shown)
+        shown.models(len(given.models))
+        scored = [
+            score_model(blueprint, settings, given, answers, shown)
+            for blueprint in given.models
+        ]
         with hosts.together():
             if hosts.leads():
+                if not answers.recorded:
+                    known = f"{answers.answered:,}"
+                    shown.note(f"all {known} answers known; nothing to score")
                 results = [result for one in scored for result in one.results]
                 run = {
                     **facts(settings, given, scored),
@@ -58,7 +64,8 @@ def main() -> None:
                     "seconds": time.time() - start,
                     "answers": {"new": answers.recorded, "made_by": answers.sources()},
                 }
-                write(settings, results, run, answers)
+                write(settings, results, run, answers, shown)
+                shown.close()
                 show(settings, given, scored)
 
 
@@ -92,10 +99,10 @@ def kept_answers(
         yield answers
 
 
-def read_inputs(settings: flags.Settings) -> inputs.Inputs:
+def read_inputs(settings: flags.Settings, shown: Shown) -> inputs.Inputs:
     """Models and questions, the same for all processes."""
     with hosts.together():
-        given = inputs.read_inputs(settings)
+        given = inputs.read_inputs(settings, shown)
     hosts.agree("models", [(model.name, model.config) for model in given.models])
     hosts.agree("questions", [question.digest for question in given.questions])
     return given
@@ -124,7 +131,7 @@ def score_model(
     levels = settings.levels_at_once or 1
     mesh = inputs.mesh_of(blueprint, settings.mesh, settings.dtype, levels)
     with hosts.together():
-        model = load(blueprint, settings.dtype, mesh)
+        model = load(blueprint, settings.dtype, mesh, shown)
     hosts.agree(f"weights of {model.name}", model.digest)
     prunable = settings.recipes[0].prunable
     tokens = settings.batch_tokens or capacity.batch_tokens(model, prunable)
@@ -154,9 +161,11 @@ def write(
     results: list[report.Result],
     run: dict[str, Any],
     answers: Journal,
+    shown: Shown,
 ) -> None:
+    shown.rest()
     try:
-        report.write(settings.out, results, run, settings.margin)
+        report.write(settings.out, results, run, settings.margin, shown)
     except OSError as error:
         raise InputError(
             f"{settings.out}: results could not be written ({error.strerror}); "

@@ -14,24 +14,10 @@ from jaxsparse import capacity, hosts, parallel, scoring, trees
 from jaxsparse.cbt import Question
 from jaxsparse.journal import Answer, Conditions, Journal
 from jaxsparse.model import Apply, Model
+from jaxsparse.progress import Progress
 from jaxsparse.types import Array, InputError, Params
 
 Leaves = Mapping[str, Array]  # path -> leaf
-
-
-class Progress:
-    """Is told how far a model's evaluation is; this one tells nobody."""
-
-    def stage(
-        self, name: str, total: int = 0, known: int = 0, unit: str = "questions"
-    ) -> None:
-        """The next stage: so much of it, of which some is known already."""
-
-    def point(self, name: str) -> None:
-        """The point, or points, that are scored from now on."""
-
-    def done(self, number: int) -> None:
-        """So many more are done."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +126,7 @@ class Scorer:
     levels_at_once: int = 1
     compiler_options: Mapping[str, Any] = field(default_factory=dict)
     mesh: Mesh | None = None
+    progress: Progress = field(default_factory=Progress)  # is told of compilations
     compile_seconds: float = 0.0
     _compiled: dict[Any, Any] = field(default_factory=dict)
 
@@ -171,7 +158,7 @@ class Scorer:
                 self._score_levels, out_shardings=parallel.everywhere(self.mesh)
             )
             # Not all are equally fast, and those that call it first do not wait long.
-            with hosts.together():
+            with hosts.together(), self.progress.busy("compiling"):
                 lowered = function.lower(params, levels, batch)
                 self._compiled[key] = lowered.compile(dict(self.compiler_options))
             self.compile_seconds += time.perf_counter() - start

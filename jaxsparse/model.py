@@ -22,6 +22,7 @@ from jax.sharding import Mesh
 from jaxsparse import parallel, trees
 from jaxsparse.models import FAMILIES, Family, Tensors
 from jaxsparse.models.config import Reader
+from jaxsparse.progress import Progress
 from jaxsparse.types import InputError, Params
 from jaxsparse.weights import hub, reading, rules, writing
 from jaxsparse.weights.tokenizer import load_tokenizer
@@ -149,12 +150,16 @@ def _configure(checkpoint: reading.Checkpoint) -> tuple[Family, Any]:
 
 
 def load(
-    blueprint: Blueprint, dtype: str = "float32", mesh: Mesh | None = None
+    blueprint: Blueprint,
+    dtype: str = "float32",
+    mesh: Mesh | None = None,
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> Model:
     """Streams the weights to their devices, checking every value on the way."""
     if dtype not in DTYPES:
         raise InputError(f"--dtype={dtype}: unknown; known: {', '.join(DTYPES)}")
-    inspector = _Inspector(blueprint.checkpoint, dtype)
+    progress.stage("loading", file_bytes(blueprint), unit="bytes", patient=True)
+    inspector = _Inspector(blueprint.checkpoint, dtype, progress)
     _check_repeats(blueprint)
     leaves = rules.from_hf(
         blueprint.plan,
@@ -178,12 +183,27 @@ def parameter_bytes(blueprint: Blueprint, dtype: str = "float32") -> int:
     return elements * np.dtype(dtype).itemsize
 
 
-def check_values(blueprint: Blueprint, dtype: str = "float32") -> None:
+def file_bytes(blueprint: Blueprint) -> int:
+    """What the parameters take in their files."""
+    shapes, dtypes = blueprint.checkpoint.shapes, blueprint.checkpoint.dtypes
+    return sum(
+        math.prod(shapes[name]) * dtypes[name].itemsize
+        for name in blueprint.plan.tensors().values()
+    )
+
+
+def check_values(
+    blueprint: Blueprint,
+    dtype: str = "float32",
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+) -> None:
     """Reads every weight once, for a run with several models: what is wrong with the
     last of them must be known before the first is scored."""
+    size, stage = file_bytes(blueprint), f"{blueprint.name} · checking weights"
+    progress.stage(stage, size, unit="bytes", patient=True)
     _check_repeats(blueprint)
     for name in blueprint.plan.tensors().values():
-        _read_finite(blueprint.checkpoint, name, dtype)
+        progress.done(_read_finite(blueprint.checkpoint, name, dtype).nbytes)
 
 
 def _check_repeats(blueprint: Blueprint) -> None:
@@ -221,9 +241,10 @@ def _read_finite(checkpoint: reading.Checkpoint, name: str, dtype: str) -> np.nd
 class _Inspector:
     """Reads tensors, refuses values that are not finite, and keeps their digests."""
 
-    def __init__(self, checkpoint: reading.Checkpoint, dtype: str):
+    def __init__(self, checkpoint: reading.Checkpoint, dtype: str, progress: Progress):
         self._checkpoint = checkpoint
         self._dtype = dtype
+        self._progress = progress
         self.digests: dict[str, str] = {}
 
     def read(self, name: str) -> np.ndarray:
@@ -231,6 +252,7 @@ class _Inspector:
         content = hashlib.sha256(f"{tensor.dtype} {tensor.shape}".encode())
         content.update(np.ascontiguousarray(tensor).view(np.uint8).reshape(-1).data)
         self.digests[name] = content.hexdigest()
+        self._progress.done(tensor.nbytes)
         return tensor
 
 
@@ -280,7 +302,12 @@ def untie(model: Model) -> Model:
     )
 
 
-def export(model: Model, params: Params, directory: Path) -> None:
+def export(
+    model: Model,
+    params: Params,
+    directory: Path,
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+) -> None:
     """Writes a directory that transformers loads: current names, the file's own dtypes.
 
     Args:
@@ -307,6 +334,7 @@ def export(model: Model, params: Params, directory: Path) -> None:
         blueprint.checkpoint.directory,
         blueprint.family.config_to_hf(model.config, blueprint.checkpoint.config),
         tensors,
+        progress,
     )
 
 

@@ -7,7 +7,8 @@ Dense is scored once and is the point at sparsity 0 of every method.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,6 @@ from jaxsparse.evaluation import (
     Computed,
     Leaves,
     Prepared,
-    Progress,
     Scorer,
     Scores,
     prepare,
@@ -33,6 +33,7 @@ from jaxsparse.evaluation import (
 )
 from jaxsparse.journal import Conditions, Journal
 from jaxsparse.model import Model, untie
+from jaxsparse.progress import Progress
 from jaxsparse.types import Array
 
 PATTERNS = ("unstructured",)
@@ -88,12 +89,18 @@ class Pruned:
     matrices: tuple[tuple[MatrixSparsity, ...], ...]  # at each of the sparsities
 
 
-def prune(model: Model, recipe: Recipe, sparsities: Sequence[float]) -> Pruned:
+def prune(
+    model: Model,
+    recipe: Recipe,
+    sparsities: Sequence[float],
+    done: Callable[[int], object] = lambda matrices: None,
+) -> Pruned:
     """Decides at which of the sparsities each weight stays.
 
     With one group per matrix, leaf by leaf, so that the host never holds the scores of
     the whole model. Weights that are zero already survive nowhere: they count as
-    pruned, even where there are more of them than a sparsity asks for.
+    pruned, even where there are more of them than a sparsity asks for. `done` is told
+    how many more matrices are decided.
     """
     sparsities = tuple(sorted(sparsity for sparsity in sparsities if sparsity > 0))
     paths = model.prunable(recipe.prunable)
@@ -104,16 +111,23 @@ def prune(model: Model, recipe: Recipe, sparsities: Sequence[float]) -> Pruned:
         levels = [
             pruning.counts(scores, sparsity, recipe.scope) for sparsity in sparsities
         ]
-        kept = trees.flatten(pruning.survival(scores, levels))
+        kept = trees.flatten(pruning.survival(scores, levels, done))
         for path, scored in trees.flatten(scores).items():
             kept[path][scored == pruning.ZERO] = 0
         survival |= kept
     total = trees.size(model.params)
-    matrices = tuple(
+    pruned = tuple(
         tuple(_matrices(survival, level)) for level in range(len(sparsities))
     )
-    achieved = tuple(_achieved(one, total) for one in matrices)
-    return Pruned(recipe, sparsities, survival, achieved, matrices)
+    achieved = tuple(_achieved(one, total) for one in pruned)
+    return Pruned(recipe, sparsities, survival, achieved, pruned)
+
+
+def matrices(model: Model, prunable: str) -> int:
+    """How many matrices the prunable leaves hold, layer by layer."""
+    leaves = trees.flatten(model.params)
+    paths = model.prunable(prunable)
+    return sum(math.prod(leaves[path].shape[:-2]) for path in paths)
 
 
 def _scores(model: Model, paths: Sequence[str], recipe: Recipe) -> dict[str, Any]:
@@ -266,8 +280,9 @@ def sweep(
     pruned = []
     for recipe in recipes:
         if any(sparsities):
-            progress.stage(f"{recipe.method} · pruning")
-        pruned.append(prune(model, recipe, sparsities))
+            number = matrices(model, recipe.prunable)
+            progress.stage(f"{recipe.method} · pruning", number, unit="matrices")
+        pruned.append(prune(model, recipe, sparsities, progress.done))
     of_dense = zeros(model, recipes[0].prunable)
     batch_tokens = batch_tokens or capacity.batch_tokens(model, recipes[0].prunable)
     levels = [_Level(pruned[0], None)] + [
@@ -284,7 +299,7 @@ def sweep(
             rows_multiple=parallel.rows_multiple(model.mesh),
             progress=progress,
         )
-        scorer = _scorer(model, prepared, levels, levels_at_once)
+        scorer = _scorer(model, prepared, levels, levels_at_once, progress)
         _score_unknown(scorer, prepared, model, levels, journal, progress)
         points: list[Point] = []
         with hosts.together():
@@ -303,7 +318,11 @@ def _recipe(method: str | Recipe) -> Recipe:
 
 
 def _scorer(
-    model: Model, prepared: Prepared, levels: Sequence[_Level], levels_at_once: int
+    model: Model,
+    prepared: Prepared,
+    levels: Sequence[_Level],
+    levels_at_once: int,
+    progress: Progress,
 ) -> Scorer:
     """With as many levels at once as asked for, or as the device takes."""
     prunable = model.prunable(levels[0].pruned.recipe.prunable)
@@ -311,7 +330,7 @@ def _scorer(
     at_once = min(levels_at_once, most) or capacity.levels_at_once(
         model, prunable, prepared.shapes, most
     )
-    return Scorer(model.apply, at_once, model.compiler_options, model.mesh)
+    return Scorer(model.apply, at_once, model.compiler_options, model.mesh, progress)
 
 
 def _score_unknown(

@@ -7,6 +7,7 @@ bit, as one that was not.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxsparse import trees
+from jaxsparse.progress import Progress
 from jaxsparse.types import InputError, Params
 from jaxsparse.weights.checkpoint import Checkpoints
 
@@ -105,6 +107,7 @@ def train(
     *,
     checkpoint_every: int,
     after_step: Callable[[int, Params, Float[Array, ""] | None], Any],
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> Params:
     """Trains to the schedule's end, from the newest checkpoint if there is one.
 
@@ -114,6 +117,7 @@ def train(
         checkpoint_every: steps.
         after_step: told the number of steps done, the parameters then, and the loss
             (nats, a mean), still on the device; once where a run resumes, None for it.
+        progress: is told how far things are.
 
     Raises:
         InputError: the loss is not finite; a checkpoint is beyond the schedule's end.
@@ -129,11 +133,22 @@ def train(
     if done:
         state = checkpoints.load(done, state)
         after_step(done, state["params"], None)
+        progress.note(
+            f"resuming at step {done} of {schedule.steps}"
+            if done < schedule.steps
+            else f"all {done} steps are done; nothing to train"
+        )
+    progress.stage("training", schedule.steps, done, unit="steps", patient=True)
     step = update_step(loss_sums, transform)
-    loss = jnp.asarray(0.0)
+    loss, shapes = jnp.asarray(0.0), set()
     while done < schedule.steps:
-        state, loss = step(state, batch(done))
+        examples = batch(done)
+        shape = tuple(leaf.shape for leaf in jax.tree.leaves(examples))
+        with nullcontext() if shape in shapes else progress.busy("compiling"):
+            state, loss = step(state, examples)
+        shapes.add(shape)
         done += 1
+        progress.done(1)
         after_step(done, state["params"], loss)
         if done % checkpoint_every == 0 or done == schedule.steps:
             # The loss is that before the step: it does not tell what the step did.

@@ -183,7 +183,7 @@ def test_progress_tells_stages_points_and_every_question_at_every_level(loaded):
     how = {"levels_at_once": 2, "journal": journal, **SHORT}
     list(sweep(loaded("gpt2"), QUESTIONS, [MAGNITUDE], (0.5,), progress=first, **how))
     assert first.told == [
-        ("magnitude · pruning", 0, 0),
+        ("magnitude · pruning", 12, 0), *[1] * 12,
         ("cloze · reading", 2, 0), 1, 1,
         ("cloze", 4, 0), "dense … magnitude 0.5", 4,
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """The optimizer by what it does to a tiny tree; the loop by what a kill leaves."""
 
 import dataclasses
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxsparse import trees
+from jaxsparse.progress import Progress
 from jaxsparse.training import Schedule, first_state, optimizer, train, update_step
 from jaxsparse.types import InputError
 from jaxsparse.weights.checkpoint import Checkpoints
@@ -172,6 +174,27 @@ def test_a_batch_without_targets_changes_nothing_but_by_decay():
 # The loop
 
 
+class Told(Progress):
+    """Keeps what it is told, one line after the other."""
+
+    def __init__(self):
+        self.lines: list[str] = []
+
+    def stage(self, name, total=0, known=0, unit="questions", patient=False):
+        self.lines.append(f"{name}: {known} of {total} {unit}")
+
+    def done(self, number):
+        self.lines.append(f"{number} done")
+
+    @contextmanager
+    def busy(self, what):
+        self.lines.append(what)
+        yield
+
+    def note(self, line):
+        self.lines.append(line)
+
+
 class Run:
     """Trains in a directory, and remembers what it was told and asked."""
 
@@ -179,6 +202,7 @@ class Run:
         self.directory = directory
         self.told: list[tuple[int, float]] = []
         self.asked: list[int] = []
+        self.progress = Told()
 
     def __call__(self, schedule=SCHEDULE, batch=batch, every=3, loss_sums=loss_sums):
         def asked(step):
@@ -196,6 +220,7 @@ class Run:
                 after_step=lambda step, _, loss: self.told.append(
                     (step, None if loss is None else float(loss))
                 ),
+                progress=self.progress,
             )
 
     def saved(self):
@@ -261,6 +286,29 @@ def test_a_finished_run_is_not_trained_again(run):
     assert_same(run(), expected)
     assert run.asked == []
     assert run.told == [(10, None)]
+    assert run.progress.lines[-2:] == [
+        "all 10 steps are done; nothing to train",
+        "training: 10 of 10 steps",
+    ]
+
+
+def test_it_says_where_it_resumes_and_when_it_compiles(run):
+    def longer(step):  # from step 8 on
+        rows, targets = batch(step)
+        more = 1 + (step >= 8)
+        return np.tile(rows, more), np.tile(targets, (more, 1))
+
+    with pytest.raises(KeyboardInterrupt):
+        run(batch=killed_at(7))
+    done = ["1 done"]
+    first = ["training: 0 of 10 steps", "compiling", *7 * done]
+    assert run.progress.lines == first
+    run(batch=longer)
+    assert run.progress.lines[len(first) :] == [
+        "resuming at step 6 of 10",
+        *("training: 6 of 10 steps", "compiling", *2 * done),
+        *("compiling", *2 * done),
+    ]
 
 
 def test_a_checkpoint_beyond_the_schedule_is_refused(run):

@@ -31,6 +31,19 @@ def most_frequent_option(question: Question) -> int:
     Tokens stand between white space, as CBT's text has them, and their case is ignored.
     An option of several tokens is counted as that run of tokens within one sentence.
     """
+    counts = _counts(question)
+    return counts.index(max(counts))
+
+
+def rarest_option(question: Question) -> int:
+    """The index of the option that the 20 sentences hold least often, or not at all;
+    first of equals."""
+    counts = _counts(question)
+    return counts.index(min(counts))
+
+
+def _counts(question: Question) -> list[int]:
+    """How often the 20 sentences hold each option."""
     options = [_tokens(option) for option in question.options]
     lengths = {len(option) for option in options}
     counts = Counter(
@@ -39,7 +52,7 @@ def most_frequent_option(question: Question) -> int:
         for length in lengths
         for run in _runs(_tokens(sentence), length)
     )
-    return max(range(len(options)), key=lambda index: counts[options[index]])
+    return [counts[option] for option in options]
 
 
 def chance(questions: Sequence[Question]) -> float:

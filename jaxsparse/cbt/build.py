@@ -70,13 +70,21 @@ class Built:
     options: tuple[str, ...]  # sorted
 
 
+SHORT = f"fewer than {SHORTEST_QUERY} tokens"
+MARKED = f"{BLANK} or | in the story or the sentence"
+CLASSLESS = "no word of the class"
+UNTOLD = "none of them in the story"
+FEW = "fewer than ten candidates in the book"
+REASONS = (SHORT, MARKED, CLASSLESS, UNTOLD, FEW)
+
+
 @dataclass
 class Skipped:
     """Why there are not more questions."""
 
     short_books: dict[str, int] = field(default_factory=dict)  # name -> sentences
-    too_few_options: Counter[str] = field(default_factory=Counter)  # class -> places
-    nothing_to_blank: Counter[str] = field(default_factory=Counter)
+    # (book, class, reason) -> sentences; of several reasons the first
+    sentences: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -191,30 +199,27 @@ def build(
         for sentence in order.tolist():
             if per_book and made == per_book:
                 break
-            question = _question(words, word_class, sentence, seed, skipped)
-            if question:
+            question = _question(words, word_class, sentence, seed)
+            if isinstance(question, Built):
                 made += 1
                 yield question
+            else:
+                skipped.sentences[words.book, word_class, question] += 1
 
 
-def _question(
-    words: Words, word_class: str, sentence: int, seed: int, skipped: Skipped
-) -> Built | None:
+def _question(words: Words, word_class: str, sentence: int, seed: int) -> Built | str:
+    """The question, or why there is none: one of REASONS."""
     query = words.sentences[sentence]
     story = words.sentences[sentence - SENTENCES : sentence]
     told = {token.lower() for tokens in story for token in tokens}
-    places = {
-        token: word
-        for token, word in words.by_class[word_class][sentence].items()
-        if word.lower() in told
-    }
-    if (
-        not places
-        or len(query) < SHORTEST_QUERY
-        or any(_unwritable(token) for tokens in (*story, query) for token in tokens)
-    ):
-        skipped.nothing_to_blank[word_class] += 1
-        return None
+    of_class = words.by_class[word_class][sentence]
+    places = {token: word for token, word in of_class.items() if word.lower() in told}
+    if len(query) < SHORTEST_QUERY:
+        return SHORT
+    if any(_unwritable(token) for tokens in (*story, query) for token in tokens):
+        return MARKED
+    if not places:
+        return UNTOLD if of_class else CLASSLESS
     generator = _generator(seed, words.book, word_class, sentence)
     token = int(generator.choice(sorted(places)))
     answer = places[token]
@@ -224,8 +229,7 @@ def _question(
         far = words.distinct(word_class, 0, len(words.sentences))
         others += _draw(far, [answer, *others], generator)
     if len(others) < OPTIONS - 1:
-        skipped.too_few_options[word_class] += 1
-        return None
+        return FEW
     options = tuple(sorted([answer, *others[: OPTIONS - 1]]))
     return Built(words.book, word_class, sentence, token, answer, options)
 

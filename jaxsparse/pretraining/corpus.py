@@ -15,6 +15,7 @@ from jaxtyping import Int
 
 from jaxsparse.cbt.books import Book, read_book
 from jaxsparse.cbt.detokenize import STYLES
+from jaxsparse.progress import Progress
 from jaxsparse.types import InputError
 
 
@@ -23,9 +24,17 @@ def text_of(book: Book) -> str:
     return " ".join(STYLES["ptb"](list(book.sentences())))
 
 
-def read_texts(paths: Sequence[Path]) -> tuple[str, ...]:
+def read_texts(
+    paths: Sequence[Path],
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+) -> tuple[str, ...]:
     """The texts of books, in the given order. Raises InputError as `read_book`."""
-    return tuple(text_of(read_book(path)) for path in paths)
+    progress.stage("reading", len(paths), unit="books", patient=True)
+    texts = []
+    for path in paths:
+        texts.append(text_of(read_book(path)))
+        progress.done(1)
+    return tuple(texts)
 
 
 @dataclass(frozen=True)

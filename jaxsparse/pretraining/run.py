@@ -31,12 +31,14 @@ from jaxsparse.pretraining.objectives import (
     loss_sums,
 )
 from jaxsparse.pretraining.recipes import Recipe
+from jaxsparse.progress import Progress
 from jaxsparse.training import train
 from jaxsparse.types import InputError, Params
 from jaxsparse.weights import rules, writing
 from jaxsparse.weights.checkpoint import Checkpoints
 from jaxsparse.whole import held, whole_file
 
+TEXTS = ("books", "validation_books")  # kept by their digests
 VALIDATION_ROWS = 32  # the same ones each time
 _VALIDATION_SEED = 2**32 - 1
 
@@ -106,6 +108,7 @@ def prepare(
     directory: Path,
     texts: Sequence[str],
     validation_texts: Sequence[str],
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> Run:
     """Makes the tokenizer, or finds it where the run was begun, and reads the texts.
 
@@ -119,9 +122,11 @@ def prepare(
     if _is_begun(directory, made_of) and (files / "tokenizer.json").is_file():
         tokenizer = tokenizers.Tokenizer.from_file(str(files / "tokenizer.json"))
     else:
+        progress.stage(f"vocabulary of {recipe.vocabulary} tokens", patient=True)
         tokenizer = vocabulary.train(family.name, texts, recipe.vocabulary)
     end_of_text = tokenizer.token_to_id("<|endoftext|>")
     config = recipe.configuration()
+    progress.stage("books into tokens", patient=True)
     run = Run(
         recipe=recipe,
         seed=seed,
@@ -185,12 +190,29 @@ def _is_begun(directory: Path, made_of: Mapping[str, Any]) -> bool:
         begun = None
     if not isinstance(begun, dict):
         raise InputError(f"{record} is damaged; name another directory")
-    if differ := [key for key in made_of if begun.get(key) != made_of[key]]:
+    if differ := list(_differences(begun, made_of)):
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
         raise InputError(
-            f"{directory} holds a run with another {' and '.join(differ)}; "
+            f"{directory} holds another run: {', '.join(differ[:3])}{more}; "
             "repeat that run's command, or name another directory"
         )
     return True
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
+    """Every setting that differs, by its own name, with both values."""
+    for name, value in here.items():
+        other = there.get(name)
+        if isinstance(value, dict) and isinstance(other, dict):
+            yield from _differences(other, value)
+        elif name in TEXTS and other != value:
+            yield f"other {name.replace('_', ' ')} there than here"
+        elif other != value:
+            yield f"{name} is {_said(other)} there and {_said(value)} here"
+
+
+def _said(value: Any) -> str:
+    return "missing" if value is None else json.dumps(value)
 
 
 def _claim(
@@ -222,12 +244,14 @@ def pretrain(
     run: Run,
     checkpoint_every: int,
     after_step: Callable[[int, Params, Float[jax.Array, ""] | None], Any],
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> Params:
     """Trains from where the directory's newest checkpoint stands; see `train`.
 
     Raises:
         InputError: also while another process trains there.
     """
+    progress.stage("word vectors to start from", patient=True)
     params = initial_params(run.recipe.family, run.config, run.seed, run.corpus.tokens)
     with (
         held(run.directory),
@@ -241,10 +265,17 @@ def pretrain(
             checkpoints,
             checkpoint_every=checkpoint_every,
             after_step=after_step,
+            progress=progress,
         )
 
 
-def export(run: Run, params: Params, directory: Path, dtype: str = "float16") -> None:
+def export(
+    run: Run,
+    params: Params,
+    directory: Path,
+    dtype: str = "float16",
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+) -> None:
     """Writes the model for transformers, its weights rounded to `dtype`.
 
     Raises:
@@ -268,5 +299,5 @@ def export(run: Run, params: Params, directory: Path, dtype: str = "float16") ->
         for name, values in rules.to_hf(table, leaves).items()
     }
     writing.write_checkpoint(
-        directory, run.tokenizer_directory, run.recipe.config, tensors
+        directory, run.tokenizer_directory, run.recipe.config, tensors, progress
     )

@@ -6,7 +6,7 @@ that. A count prunes the first so many, so the masks of one method are nested ac
 sparsities, and one small integer per weight, its survival, holds all of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -29,12 +29,17 @@ def masks(scores: Tree, counts: Counts) -> dict[str, Any]:
     return jax.tree.map(lambda leaf: leaf.view(np.bool_), one_level)
 
 
-def survival(scores: Tree, levels: Sequence[Counts]) -> dict[str, Any]:
+def survival(
+    scores: Tree,
+    levels: Sequence[Counts],
+    done: Callable[[int], object] = lambda matrices: None,
+) -> dict[str, Any]:
     """The number of levels at which each weight is kept; `level_masks` reads it.
 
     Args:
         scores: float32 host arrays, None where not prunable.
         levels: counts of one scope in ascending sparsity, from 1 to 255 of them.
+        done: is told how many more matrices are done.
 
     Returns:
         A uint8 tree, None where not prunable.
@@ -51,6 +56,7 @@ def survival(scores: Tree, levels: Sequence[Counts]) -> dict[str, Any]:
     for group, counts in _groups(leaves, kept, levels):
         cuts = thresholds([matrix for matrix, _ in group], counts)
         _add_kept(group, cuts)
+        done(len(group))
     return unflatten(kept)
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from jaxsparse import plots
 from jaxsparse.cbt import Question
+from jaxsparse.progress import Progress
 from jaxsparse.report import explorer, pictures, text
 from jaxsparse.report.results import (
     RECIPE_COLUMNS,
@@ -83,6 +84,7 @@ def write(
     results: Sequence[Result],
     run: Mapping[str, Any],
     margin: float | None = None,
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> None:
     """Writes all files of a run into the directory `out`.
 
@@ -96,6 +98,7 @@ def write(
     with ExitStack() as files:
         # Entered first, replaced last: it says what the others are.
         to = {name: files.enter_context(whole_file(out / name)) for name in FILES[::-1]}
+        progress.stage("writing predictions", len(results), unit="points", patient=True)
         # A file, not a path: pyarrow reads a path with a colon as an address.
         with (
             to["predictions.parquet"].open("wb") as file,
@@ -103,6 +106,8 @@ def write(
         ):
             for result in results:
                 writer.write_table(prediction_table(result))
+                progress.done(1)
+        progress.stage("statistics of the report", patient=True)
         with to["questions.parquet"].open("wb") as file:
             pq.write_table(question_table(results[0].questions), file)
         write_csv(to["results.csv"], RESULT_COLUMNS, result_rows(results))
@@ -111,10 +116,12 @@ def write(
         said = findings(results, margin)
         markdown = text.markdown(tables, run, ["accuracy.png"], said)
         to["report.md"].write_text(markdown, encoding="utf-8")
+        progress.stage("page of the report", patient=True)
         page = explorer.page(
             results, tables, [run["command"]], run["notes"], facts=[run], findings=said
         )
         to["report.html"].write_text(page, encoding="utf-8")
+        progress.stage("pictures of the report", patient=True)
         plots.save(pictures.figures(results)["accuracy"], to["accuracy.png"])
         facts = f"{json.dumps(run, indent=2)}\n"
         to["run.json"].write_text(facts, encoding="utf-8")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxsparse import plots
+from jaxsparse.progress import Progress
 from jaxsparse.report import explorer, pictures, text
 from jaxsparse.report.files import RESULT_COLUMNS, result_rows, write_csv
 from jaxsparse.report.reading import Run
@@ -147,7 +148,12 @@ def _with_dense_first(results) -> tuple[Result, ...]:
 
 
 def write_merged(
-    out: Path, merged: Merged, command: str, runs: Sequence[Run], questions: int
+    out: Path,
+    merged: Merged,
+    command: str,
+    runs: Sequence[Run],
+    questions: int,
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> tuple[str, ...]:
     """Writes the files of a report into `out`; returns their names. What an earlier
     report drew there and this one does not is taken away.
@@ -167,16 +173,23 @@ def write_merged(
                 f"{out}: holds a run's {taken[0]}, beside which a report does not go; "
                 "name another directory with --out"
             )
-        written = _write(out, merged, command, runs, questions)
+        written = _write(out, merged, command, runs, questions, progress)
         for name in set(MERGED_FILES) - set(written):
             (out / name).unlink(missing_ok=True)
     return written
 
 
 def _write(
-    out: Path, merged: Merged, command: str, runs: Sequence[Run], questions: int
+    out: Path,
+    merged: Merged,
+    command: str,
+    runs: Sequence[Run],
+    questions: int,
+    progress: Progress,
 ) -> tuple[str, ...]:
+    progress.stage("pictures of the report", patient=True)
     drawn = pictures.figures(merged.results)
+    progress.stage("statistics of the report", patient=True)
     tables = all_tables(merged.results, merged.margin)
     said = findings(merged.results, merged.margin)
     commands = [command, *(str(run.facts["command"]) for run in runs)]
@@ -192,12 +205,15 @@ def _write(
         run = {"command": command, "notes": merged.notes}
         markdown = text.markdown(tables, run, shown, said)
         to["report.md"].write_text(markdown, encoding="utf-8")
+        progress.stage("page of the report", patient=True)
         page = explorer.page(
             merged.results, tables, commands, merged.notes, questions,
             facts=[run.facts for run in runs], findings=said,
         )  # fmt: skip
         to["report.html"].write_text(page, encoding="utf-8")
+        progress.stage("saving pictures", len(drawn), unit="pictures", patient=True)
         for name, figure in drawn.items():
             for kind in "png", "svg":
                 plots.save(figure, to[f"{name}.{kind}"], kind)
+            progress.done(1)
     return tuple(names)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from jaxsparse.progress import Progress
 from jaxsparse.types import InputError
 from jaxsparse.weights.reading import SAFETENSORS
 from jaxsparse.weights.rules import Shape
@@ -36,6 +37,7 @@ def write_checkpoint(
     source: Path,
     config: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
+    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> None:
     """Writes a directory that transformers loads; all of it or nothing.
 
@@ -46,11 +48,13 @@ def write_checkpoint(
     """
     if directory.exists():
         raise InputError(f"{directory}: exists already; name a new directory")
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    progress.stage("writing", size, unit="bytes", patient=True)
     with whole_directory(directory) as partial:
         _copy_beside_weights(source, partial)
         text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
         (partial / "config.json").write_text(f"{text}\n", encoding="utf-8")
-        _write_shards(partial, tensors)
+        _write_shards(partial, tensors, progress)
 
 
 def _copy_beside_weights(source: Path, target: Path) -> None:
@@ -61,8 +65,7 @@ def _copy_beside_weights(source: Path, target: Path) -> None:
 
 
 def _write_shards(
-    directory: Path,
-    tensors: Mapping[str, Tensor],
+    directory: Path, tensors: Mapping[str, Tensor], progress: Progress
 ) -> None:
     shards = _plan_shards({name: tensor.nbytes for name, tensor in tensors.items()})
     weight_map = {}
@@ -79,6 +82,7 @@ def _write_shards(
         save_file(values, directory / file, metadata={"format": "pt"})
         (directory / file).chmod(0o666 & ~umask())  # it comes readable by us alone
         weight_map |= dict.fromkeys(names, file)
+        progress.done(sum(tensors[name].nbytes for name in names))
     if len(shards) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}

@@ -11,6 +11,12 @@ from hypothesis import strategies as st
 from jaxsparse.cbt import WORD_CLASSES
 from jaxsparse.cbt.books import Book
 from jaxsparse.cbt.build import (
+    CLASSLESS,
+    FEW,
+    MARKED,
+    REASONS,
+    SHORT,
+    UNTOLD,
     Skipped,
     Words,
     build,
@@ -131,8 +137,8 @@ def test_every_sentence_gives_a_question_or_is_counted(book, word_class):
     words = words_of(*book)
     questions, skipped = built(words, word_class)
     places = max(len(words.sentences) - 20, 0)
-    counted = skipped.too_few_options.total() + skipped.nothing_to_blank.total()
-    assert len(questions) + counted == places
+    assert len(questions) + skipped.sentences.total() == places
+    assert {reason for *_, reason in skipped.sentences} <= set(REASONS)
     assert len({question.sentence for question in questions}) == len(questions)
     assert bool(skipped.short_books) == (places == 0)
 
@@ -185,26 +191,33 @@ def test_twenty_one_sentences_give_a_question_and_twenty_none():
     assert (questions, skipped) == ([], Skipped(short_books={"hens": 20}))
 
 
+def skipped_for(reason):
+    return Skipped(sentences=Counter({("hens", "CN", reason): 1}))
+
+
 @pytest.mark.parametrize(
-    "query",
+    ("query", "reason"),
     [
-        "A hen fell down.",  # five tokens
-        "So it was again and again.",  # no noun
-        "Hens and HENS and Hen, so it was.",  # no noun in lower case
-        "It was a hen'ry, a 7hen and h2en.",  # no word
-        "XXXXX and the hen went by again.",  # the blank's own mark
-        "The hen|duck and the hen went by.",  # the mark between options
+        ("A hen fell down.", SHORT),  # five tokens
+        ("So it was again and again.", CLASSLESS),
+        ("Hens and HENS and Hen, so it was.", CLASSLESS),  # none in lower case
+        ("It was a hen'ry, a 7hen and h2en.", CLASSLESS),  # no word
+        ("XXXXX and the hen went by again.", MARKED),  # the blank's own mark
+        ("The hen|duck and the hen went by.", MARKED),  # the mark between options
+        ("Then the zither was out of tune.", UNTOLD),
+        ("A zither | .", SHORT),  # the first reason that holds
     ],
 )
-def test_what_gives_no_question_is_counted(query):
+def test_what_gives_no_question_is_counted_by_its_reason(query, reason, monkeypatch):
+    monkeypatch.setitem(TAGS, "zither", "NN1")
     questions, skipped = built(words_of(*BOOK[:20], query), "CN")
-    assert (questions, skipped) == ([], Skipped(nothing_to_blank=Counter(CN=1)))
+    assert (questions, skipped) == ([], skipped_for(reason))
 
 
 def test_marks_of_the_format_spoil_the_stories_they_stand_in():
     questions, skipped = built(words_of("It was a|b.", *BOOK[1:]), "CN")
     assert sorted(question.sentence for question in questions) == list(range(21, 30))
-    assert skipped.nothing_to_blank == {"CN": 1}
+    assert skipped == skipped_for(MARKED)
 
 
 def test_every_word_of_the_class_may_be_blanked():
@@ -227,7 +240,7 @@ def test_a_class_needs_ten_words_in_the_book(nouns, made):
     book = [*stories, *["It was late."] * (20 - nouns), "So the egg came by again."]
     questions, skipped = built(words_of(*book), "CN")
     assert len(questions) == made
-    assert skipped == Skipped(too_few_options=Counter(CN=1) if not made else Counter())
+    assert skipped == (Skipped() if made else skipped_for(FEW))
 
 
 @pytest.mark.parametrize(("others", "made"), [(8, 0), (9, 1)])

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from experiments import command, flags, usage
+from experiments import command, flags, progress, usage
 from jaxsparse.cbt import WORD_CLASSES
 from tests import tiny
 
@@ -35,6 +36,9 @@ def run(binary: ModuleType, *argv: object) -> Ended:
         patch.setattr(sys, "argv", [name, *map(str, argv)])
         # Set, it stays as it is: other tests shall not share our user's cache.
         patch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+        # What is said must not hang on how busy this machine is.
+        patch.setattr(progress, "SECONDS_BETWEEN_LOOKS", None)
+        patch.setattr(progress, "SECONDS_UNTIL_LINE", math.inf)
         with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
             try:
                 command.run(name)

@@ -11,6 +11,7 @@ written for every line: `status`, `stdout`, `stderr` and the steps `asked` for.
 import contextlib
 import io
 import json
+import math
 import os
 import signal
 import sys
@@ -19,11 +20,14 @@ from typing import Any
 
 import jax
 
-from experiments import command
+from experiments import command, progress
 from jaxsparse.pretraining import RECIPES, run
 from tests.pretraining import little
 
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # lines share all
+# What is said must not hang on how busy this machine is.
+progress.SECONDS_BETWEEN_LOOKS = None
+progress.SECONDS_UNTIL_LINE, progress.SECONDS_UNTIL_LIVE = math.inf, -1.0
 STEPS = 12
 RECIPES["tiny-gpt2"] = little.recipe("gpt2", STEPS, [24], warmup=3)
 

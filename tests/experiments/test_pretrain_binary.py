@@ -39,14 +39,17 @@ BAD = {
         ["--validation_books=short.txt"],
         ["the validation books: ", "less than two rows of 24; name more books"],
     ),
-    "another seed": (["--work=killed/work", "--seed=1"], ["with another seed; repeat"]),
+    "another seed": (
+        ["--work=killed/work", "--seed=1"],
+        ["killed/work holds another run: seed is 0 there and 1 here; repeat that"],
+    ),
     "another schedule": (
         ["--work=killed/work", "--steps=13"],
-        ["killed/work holds a run with another recipe; repeat that run's command"],
+        ["run: steps is 12 there and 13 here, warmup is 3 there and 2 here; repeat"],
     ),
     "other books": (
         ["--work=killed/work", "--books=books/validation"],
-        ["killed/work holds a run with another books; repeat that run's command"],
+        ["killed/work holds another run: other books there than here; repeat"],
     ),
     "damaged checkpoint": (
         ["--work=damaged/work"],
@@ -193,14 +196,18 @@ def test_killed_it_goes_on_where_it_was_to_the_same_weights(place, killed, ended
 
 def test_on_a_terminal_a_bar_goes_on_where_the_run_does(ended):
     shown = ended["resumed"].stderr
-    bars = re.findall(r"tiny-gpt2: +(\d+)%\|.*?\| (\d+)/12 ", shown)
+    assert "resuming at step 8 of 12\n" in shown
+    bar = r"tiny-gpt2 · training[^%\r]* (\d+)% [^\r]* (\d+)/12, [^\r]* left"
+    bars = re.findall(bar, shown)
     assert bars[0] == ("67", "8")
     assert bars[-1] == ("100", "12")
+    assert re.search(r"training · loss [\d.]+", shown)
 
 
 def test_a_finished_run_is_exported_again_and_not_trained(place, ended):
     again = ended["again"]
-    assert (again.status, again.stderr, again.asked) == (0, "", [])
+    said = "all 12 steps are done; nothing to train\n"
+    assert (again.status, again.stderr, again.asked) == (0, said, [])
     assert weights_of(place / "again") == weights_of(place / "straight")
     assert [line["step"] for line in log_of(place / "straight")] == [4, 8, 12]
 

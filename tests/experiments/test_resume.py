@@ -7,6 +7,7 @@ import multiprocessing
 import multiprocessing.forkserver as forkserver
 import os
 import random
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -156,6 +157,10 @@ def counted(monkeypatch, place):
         scored.clear()
         ended = binary.run(sweep, *argv)
         assert ended.status == 0, ended.stderr
+        known = re.findall(
+            "^all ([\\d,]+) answers known; nothing to score$", ended.stderr, re.M
+        )
+        assert bool(known) == (not scored)
         return sum(scored)
 
     return run

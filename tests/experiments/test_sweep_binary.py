@@ -78,12 +78,12 @@ def by_row(predictions):
 
 def test_a_run_says_how_far_it_is_and_where_its_results_are(ended):
     assert ended.status == 0
-    state = r"\d+ of 30(, [\d.]+ questions/s, \d\d:\d\d left)?"
+    state = r"\d+ of 30(, [\d.]+ answers/s, \d\d:\d\d left)?"
     point = r"(dense|(magnitude|random) 0\.[59])"
     lines = [
         re.compile(rf"\[\d/3\] (gpt2|electra|gpt2-2) · {what}")
         for what in (
-            r"(magnitude|random) · pruning",
+            r"(magnitude|random) · pruning, \d+ matrices",
             r"(cloze|append) · reading, 6 questions",
             r"(cloze|append), 30 answers",
             rf"(cloze|append) · {point}: {state}",
@@ -91,8 +91,10 @@ def test_a_run_says_how_far_it_is_and_where_its_results_are(ended):
         )
     ]
     counts = Counter(
-        next(number for number, line in enumerate(lines) if line.fullmatch(said))
+        number
         for said in ended.stderr.splitlines()
+        for number, line in enumerate(lines)
+        if line.fullmatch(said)
     )
     assert counts == {0: 3 * 2, 1: 3 * 2, 2: 3 * 2, 3: 3 * 2 * 5, 4: 3 * 2}
     *_, last = ended.stdout.splitlines()

@@ -238,14 +238,20 @@ def test_a_run_without_its_tokenizer_makes_it_again(tmp_path):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"recipe": little.recipe("gpt2", 5)}, "recipe"),
-        ({"recipe": little.recipe("electra")}, "recipe"),
-        ({"seed": 1}, "seed"),
-        ({"texts": little.TEXTS[::-1]}, "books"),
-        ({"validation": (little.text(3),)}, "validation_books"),
+        ({"recipe": little.recipe("gpt2", 5)}, "steps is 4 there and 5 here"),
+        (
+            {"recipe": little.recipe("electra")},
+            f"vocab_size is {little.SIZES['gpt2']} there and "
+            f'{little.SIZES["electra"]} here, model_type is "gpt2" there and "electra" '
+            r'here, architectures is \["GPT2LMHeadModel"\] there and '
+            r'\["ElectraForMaskedLM"\] here and \d+ more',
+        ),
+        ({"seed": 1}, "seed is 0 there and 1 here"),
+        ({"texts": little.TEXTS[::-1]}, "other books there than here"),
+        ({"validation": (little.text(3),)}, "other validation books there than here"),
         (
             {"seed": 1, "texts": (*little.TEXTS, little.text(3))},
-            "seed and books",
+            "seed is 0 there and 1 here, other books there than here",
         ),
     ],
 )
@@ -253,7 +259,7 @@ def test_a_directory_of_another_run_is_refused_by_what_differs(tmp_path, change,
     recipe = little.recipe("gpt2")
     prepared(recipe, tmp_path)
     before = files(tmp_path)
-    with pytest.raises(InputError, match=f"{tmp_path} holds a .* another {named}; rep"):
+    with pytest.raises(InputError, match=f"{tmp_path} holds another run: {named}; rep"):
         prepared(**{"recipe": recipe, "directory": tmp_path} | change)
     assert files(tmp_path) == before
 
@@ -328,7 +334,7 @@ def test_a_directory_that_was_claimed_meanwhile_is_refused(tmp_path, monkeypatch
         return real(directory, made_of)
 
     monkeypatch.setattr(run_module, "_is_begun", is_begun)
-    with pytest.raises(InputError, match="holds a run with another seed"):
+    with pytest.raises(InputError, match="another run: seed is 7 there and 0 here"):
         prepared(little.recipe("gpt2"), tmp_path / "work")
     record = json.loads((tmp_path / "work/run.json").read_text())
     assert record["seed"] == 7

@@ -13,6 +13,7 @@ import pytest
 
 from jaxsparse import cbt, report
 from jaxsparse.cbt import WORD_CLASSES
+from jaxsparse.progress import Progress
 from jaxsparse.report import text
 from jaxsparse.types import InputError
 from tests.report.made import (
@@ -38,11 +39,39 @@ FILES = [
 ]  # fmt: skip
 
 
+class Told(Progress):
+    def __init__(self):
+        self.stages, self.number = [], 0
+
+    def stage(self, name, total=0, known=0, unit="questions", patient=False):
+        assert patient  # of a small report nothing flickers
+        self.stages.append((name, total))
+
+    def done(self, number):
+        self.number += number
+
+
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def told():
+    return Told()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, told):
     out = tmp_path_factory.mktemp("results") / "deep" / "out"
-    report.write(out, list(results_of(methods=("magnitude", "random"))), RUN)
+    report.write(out, list(results_of(methods=("magnitude", "random"))), RUN, told)
     return out
+
+
+@pytest.mark.usefixtures("written")
+def test_writing_tells_how_far_it_is(told):
+    assert told.stages == [
+        ("writing predictions", 4),
+        ("statistics of the report", 0),
+        ("page of the report", 0),
+        ("pictures of the report", 0),
+    ]
+    assert told.number == 4
 
 
 def read_csv(path):

@@ -1,0 +1,197 @@
+"""What build_cbt says of the questions it made: how many, of what, what gave none, and
+what needs no reading."""
+
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsparse import stats
+from jaxsparse.cbt import build, chance
+from jaxsparse.cbt.books import Book
+from jaxsparse.cbt.questions import Question
+from jaxsparse.cbt.shortcuts import shortcuts
+
+ADVICE = (
+    "Who answers such questions well need not have read the story. Take more books or "
+    "other ones, draw again with another --seed or --per_book, or leave the class out "
+    "with --word_classes; and show every accuracy beside these figures."
+)
+
+
+# Times chance, by the low end of the 95 % interval. Good questions, too, give ground to
+# such rules: a story often names what it is about, and many verbs are `said`. Those of
+# very many books, and the bundled ones, stay below this; BUILD.md has the figures.
+TOO_MUCH = 4.5
+TOO_MUCH_OF_ALL = 3.5
+ALL = "all"  # in place of a word class
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """What a rule that reads nothing gets right of a word class, or of all."""
+
+    rule: str
+    word_class: str
+    questions: int
+    accuracy: float  # a fraction, like the others
+    low: float  # of its 95 % interval, Wilson's
+    chance: float
+
+    @property
+    def is_too_good(self) -> bool:
+        most = TOO_MUCH_OF_ALL if self.word_class == ALL else TOO_MUCH
+        return self.low > most * self.chance
+
+
+@dataclass(frozen=True)
+class Made:
+    built: build.Built
+    text: build.Text
+
+
+def text(
+    books: Sequence[Book],
+    questions: Sequence[Made],
+    skipped: build.Skipped,
+    classes: Sequence[str],
+) -> str:
+    """How many questions of each class each book gave, what gave none, and what needs
+    no reading."""
+    found = list(answered_blindly(asked(questions)))
+    lines = [
+        "# Questions in the form of the Children's Book Test",
+        "",
+        f"    ./run.sh build_cbt {shlex.join(sys.argv[1:])}",
+        "",
+        *made_table(books, questions, skipped, classes),
+        "## Sentences that gave no question",
+        "",
+        "A sentence counts once for each class, and with the first reason that holds.",
+        "",
+        *skipped_table(books, skipped, classes),
+        "## Answers without reading, in percent",
+        "",
+        *shortcut_table(found),
+        *warnings(found),
+    ]
+    return "\n".join(lines)
+
+
+def answered_blindly(questions: Sequence[Question]) -> Iterator[Shortcut]:
+    """Every rule, of each word class in turn, and of all."""
+    right = shortcuts(questions)
+    classes = np.array([one.word_class for one in questions])
+    for word_class in (*dict.fromkeys(classes.tolist()), ALL):
+        chosen = np.flatnonzero((classes == word_class) | (word_class == ALL))
+        blind = chance([questions[number] for number in chosen.tolist()])
+        for rule, of_rule in right.items():
+            correct, number = int(of_rule[chosen].sum()), len(chosen)
+            low, _ = stats.wilson(correct, number)
+            yield Shortcut(rule, word_class, number, correct / number, low, blind)
+
+
+def asked(questions: Sequence[Made]) -> list[Question]:
+    return [
+        Question(
+            context=one.text.sentences,
+            query=one.text.question,
+            options=one.text.options,
+            answer=one.text.answer,
+            word_class=one.built.word_class,
+            id=str(number),
+            story=one.built.book,
+        )
+        for number, one in enumerate(questions)
+    ]
+
+
+def made_table(
+    books: Sequence[Book],
+    questions: Sequence[Made],
+    skipped: build.Skipped,
+    classes: Sequence[str],
+) -> list[str]:
+    counts = Counter((q.built.book, q.built.word_class) for q in questions)
+    rows = [
+        (book.name, *(counts[book.name, name] for name in classes), book.left_out)
+        for book in books
+    ]
+    totals = [sum(counts[book.name, name] for book in books) for name in classes]
+    header = ("book", *classes, "paragraphs left out as no prose")
+    notes = short_books(skipped)
+    if without := [n for n, total in zip(classes, totals, strict=True) if not total]:
+        notes.append(f"No question and no file: {', '.join(without)}.")
+    return [*table(header, [*rows, ("all", *totals, "")]), *notes, *[""] * bool(notes)]
+
+
+def skipped_table(
+    books: Sequence[Book], skipped: build.Skipped, classes: Sequence[str]
+) -> list[str]:
+    """By book, by class, and in all."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for (book, word_class, reason), number in skipped.sentences.items():
+        for name in f"book {book}", f"class {word_class}", "all":
+            counts[name, reason] += number
+    names = [(f"book {book.name}", book.name) for book in books]
+    names += [(f"class {name}", f"{name}, all books") for name in classes]
+    rows = [
+        (shown, *(counts[name, reason] for reason in build.REASONS))
+        for name, shown in (*names, ("all", "all"))
+    ]
+    return table(("", *build.REASONS), rows)
+
+
+def shortcut_table(found: Sequence[Shortcut]) -> list[str]:
+    """A row for each rule, a column for each class and for all."""
+    classes = list(dict.fromkeys(one.word_class for one in found))
+    rows: dict[str, list[str]] = {}
+    for one in found:
+        rows.setdefault(one.rule, []).append(f"{one.accuracy:.1%}".rstrip("%"))
+    blind = {one.word_class: f"{one.chance:.1%}".rstrip("%") for one in found}
+    last = ("chance", *(blind[name] for name in classes))
+    return table(
+        ("what is chosen", *classes),
+        [*((rule, *row) for rule, row in rows.items()), last],
+    )
+
+
+def warnings(found: Sequence[Shortcut]) -> list[str]:
+    """What does too well without reading, and what to do."""
+    lines = [
+        f"Warning: {one.word_class}: {one.rule} is right in {one.accuracy:.1%} of "
+        f"{one.questions} questions, chance {one.chance:.1%}."
+        for one in found
+        if one.is_too_good
+    ]
+    if lines:
+        lines.append(ADVICE)
+    return [part for line in lines for part in (line, "")]
+
+
+def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> list[str]:
+    """In markdown, with an empty line behind it."""
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in cells]
+    return [lines[0], "|---" * len(header) + "|", *lines[1:], ""]
+
+
+def short_books(skipped: build.Skipped) -> list[str]:
+    return [
+        f"{name}: {count} sentences, a question needs 21; skipped."
+        for name, count in skipped.short_books.items()
+    ]
+
+
+def explain(skipped: build.Skipped) -> list[str]:
+    """What was passed over, in words."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for (_, word_class, reason), number in skipped.sentences.items():
+        counts[word_class, reason] += number
+    return short_books(skipped) + [
+        f"{word_class}: {number} sentences skipped, {reason}."
+        for (word_class, reason), number in sorted(counts.items())
+    ]

@@ -1,0 +1,49 @@
+"""Rules that answer questions without reading them.
+
+Where one does well, an accuracy says little of what a model understands.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Bool
+
+from jaxsparse.cbt.baselines import most_frequent_option, rarest_option
+from jaxsparse.cbt.questions import Question
+
+CHOICES: dict[str, Callable[[Question], int]] = {
+    "the option most frequent in the story": most_frequent_option,
+    "the option least frequent in the story": rarest_option,
+    "the first option": lambda one: 0,
+    "the last option": lambda one: len(one.options) - 1,
+    "the longest option": lambda one: int(np.argmax([*map(len, one.options)])),
+    "the shortest option": lambda one: int(np.argmin([*map(len, one.options)])),
+}
+COMMONEST = "the commonest answer to the other questions"
+
+
+def shortcuts(
+    questions: Sequence[Question],
+) -> dict[str, Bool[np.ndarray, " question"]]:
+    """Rule -> whether it answers each question right."""
+    right = {
+        rule: np.array([one.options[choose(one)] == one.answer for one in questions])
+        for rule, choose in CHOICES.items()
+    }
+    return {**right, COMMONEST: commonest(questions)}
+
+
+def commonest(questions: Sequence[Question]) -> Bool[np.ndarray, " question"]:
+    """Whether the option that is most often the answer to other questions of the class
+    is right; first of equals. A question's own answer does not count for it."""
+    counts = Counter((one.word_class, one.answer) for one in questions)
+
+    def is_right(one: Question) -> bool:
+        often = [
+            counts[one.word_class, option] - (option == one.answer)
+            for option in one.options
+        ]
+        return one.options[int(np.argmax(often))] == one.answer
+
+    return np.array([is_right(one) for one in questions], bool)
