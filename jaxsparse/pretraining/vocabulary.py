@@ -141,8 +141,8 @@ def _unigram(texts: Sequence[str], size: int) -> tokenizers.Tokenizer:
         for number in range(pieces.GetPieceSize())
     ]
     made = tokenizers.Tokenizer(models.Unigram(vocabulary, unk_id=2))
-    # As transformers' T5Tokenizer does, whatever the file says: no piece is a space
-    # alone because one stands before a sentinel.
+    # As transformers' T5Tokenizer does: no piece is a space alone because one stands
+    # before a sentinel.
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.WhitespaceSplit(),
