@@ -182,10 +182,10 @@ class Shown(Progress):
             dynamic_ncols=True,
             leave=False,
         )
-        if self._done:  # before there was a bar
-            bar.start_t -= time.monotonic() - self._started
-            bar.n += self._done
-            bar.refresh()
+        # It may come late: its time is that of the stage.
+        bar.start_t -= time.monotonic() - self._started
+        bar.n += self._done
+        bar.refresh()
         return bar
 
     def _retitle(self) -> None:

@@ -459,7 +459,7 @@ def test_flags_are_looked_at_before_models_and_models_before_questions(saved):
 
 @pytest.mark.usefixtures("untouched")
 def test_a_fault_of_our_own_keeps_its_traceback(saved, monkeypatch):
-    def fail(settings):
+    def fail(settings, progress):
         raise RuntimeError("ours")
 
     monkeypatch.setattr(sweep.inputs, "read_inputs", fail)
