@@ -4,6 +4,7 @@ from jaxsparse.cbt.baselines import chance, frequency_prior, most_frequent_optio
 from jaxsparse.cbt.detokenize import STYLES, detokenize
 from jaxsparse.cbt.questions import (
     BLANK,
+    CLASS_NAMES,
     SPLITS,
     WORD_CLASSES,
     Malformed,
@@ -18,6 +19,7 @@ __all__ = [
     "BLANK",
     "SPLITS",
     "STYLES",
+    "CLASS_NAMES",
     "WORD_CLASSES",
     "Malformed",
     "Question",

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from jaxsparse import cbt
 from jaxsparse.report import pictures
 from jaxsparse.report.about import about, title
+from jaxsparse.report.cells import EXPLAINED, Table, legend
 from jaxsparse.report.page import (
     Page,
     PageCurve,
@@ -19,7 +20,6 @@ from jaxsparse.report.page import (
     render,
 )
 from jaxsparse.report.results import Curve, Labels, Result, by_curve
-from jaxsparse.report.tables import EXPLAINED, Table, legend
 
 MOST_QUESTIONS = 1000  # on a page, unless told: some megabytes, which a phone can open
 
@@ -57,7 +57,7 @@ def page(
             notes=tuple(notes),
             charts=tuple(pictures.charts(results)),
             maps=tuple(pictures.layers(results)),
-            explained=EXPLAINED | pictures.CLASS_NAMES,
+            explained=EXPLAINED,
             legend=legend(name for table in tables for name in table.header),
             tables=tuple(tables),
             styles=styles,
@@ -66,7 +66,7 @@ def page(
                 for curve, members in by_curve(results)
             ),
             questions=tuple(_question(asked[number], styles) for number in numbers),
-            class_names=pictures.CLASS_NAMES,
+            class_names=cbt.CLASS_NAMES,
             asked=len(asked),
         )
     )

@@ -15,8 +15,8 @@ from typing import Any
 from jaxsparse.assets import DIRECTORY
 from jaxsparse.plots import HeatMap
 from jaxsparse.report import sections
+from jaxsparse.report.cells import Table
 from jaxsparse.report.sections import Chart
-from jaxsparse.report.tables import Table
 
 PARTS = DIRECTORY / "page"
 OPEN = 2  # tables that are not folded at first

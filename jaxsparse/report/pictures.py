@@ -9,9 +9,6 @@ from jaxsparse.report.charts import Line, Panel, Reference
 from jaxsparse.report.results import POOLED, Curve, Labels, Result, by_curve
 from jaxsparse.report.sections import Chart
 
-CLASS_NAMES = {
-    "CN": "common nouns", "NE": "named entities", "V": "verbs", "P": "prepositions",
-}  # fmt: skip
 TITLES = {
     "accuracy": "CBT accuracy, Wilson 95 % intervals",
     "classes": "CBT accuracy by word class, Wilson 95 % intervals",
@@ -185,7 +182,9 @@ def _rows(
         panels = []
         for at, row in enumerate(results[0].accuracies[:-1]):
             name = row.word_class
-            title = f"{CLASS_NAMES[name]} ({name})" if name in CLASS_NAMES else name
+            title = (
+                f"{cbt.CLASS_NAMES[name]} ({name})" if name in cbt.CLASS_NAMES else name
+            )
             lines = tuple(
                 _line(f"{model} · {title}", labels.line(curve), labels, members, at)
                 for curve, members in curves

@@ -1,9 +1,18 @@
 """Tables for people, as text: what markdown, the terminal and the page all show."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 from jaxsparse.report import claims
+from jaxsparse.report.cells import (
+    Table,
+    holm,
+    interval_of,
+    method,
+    percent,
+    points,
+    points_interval,
+    span,
+)
 from jaxsparse.report.results import (
     POOLED,
     Labels,
@@ -12,62 +21,17 @@ from jaxsparse.report.results import (
     by_curve,
 )
 from jaxsparse.report.summary import (
-    ALPHA,
     Baseline,
     Comparison,
-    Contest,
-    Interval,
-    Loss,
     Row,
     Summary,
     baselines,
     contests,
     summarise,
 )
+from jaxsparse.report.verdicts import costs, of_models
 
 WORTH_SAYING = 0.001  # of the weights: single zeros are in any file
-
-# What each column holds, by its name.
-EXPLAINED = {
-    "sparsity": "as requested",
-    POOLED: "accuracy in percent over all questions, of each class beside it",
-    "95 % CI": "Wilson's interval of it, which takes questions as independent",
-    "stories CI": "its bootstrap interval over whole stories, whose questions are not",
-    "difference": "from dense in points, on the same questions",
-    "difference CI": "Tango's 95 % score interval of it (questions as independent)",
-    "p": "exact McNemar on the same questions (questions as independent)",
-    "p Holm": f"McNemar's p corrected for all rows of the table, * below {ALPHA:g}",
-    "loss at most": "Tango's one-sided 95 % bound of the loss, in points; 0.0: none",
-    "changed": "percent of the questions that only one of the two gets right",
-    "CN": "common nouns",
-    "NE": "named entities",
-    "V": "verbs",
-    "P": "prepositions",
-    "class mean": "mean over classes, each weighing the same",
-    "class mean CI": "its stratified bootstrap interval",
-    "achieved": "sparsity of the prunable weights, zeros of the file included",
-    "total": "the same zeros, of all parameters",
-    "ties": "questions whose best score two options share (the first is taken)",
-    "seconds": "of scoring",
-    "most frequent": "the option that the story holds most often",
-}
-
-
-def legend(columns: Iterable[str]) -> str:
-    """What the columns of tables hold, and the baselines in them."""
-    named = [*dict.fromkeys(columns), "most frequent"]
-    said = [f"{name}: {EXPLAINED[name]}" for name in named if name in EXPLAINED]
-    return f"{'; '.join(said)}."
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table for people; the first column is text, the others mostly numbers."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...]
 
 
 def overview(results: Sequence[Result]) -> Table:
@@ -88,104 +52,6 @@ def overview(results: Sequence[Result]) -> Table:
         header=("", *(f"{sparsity:g}" for sparsity in sparsities)),
         rows=tuple(rows),
         notes=(),
-    )
-
-
-def costs(summaries: Sequence[Summary], labels: Labels, margin: float | None) -> Table:
-    """What pruning costs each curve, as far as the data can tell."""
-    within = () if margin is None else (f"{100 * margin:g} excluded up to",)
-    return Table(
-        title="What pruning costs",
-        header=(
-            "", "no loss detected up to", "possible loss there", "loss detected at",
-            "half gone at", *within, "80 % power from",
-        ),
-        rows=tuple(
-            (labels.curve(loss.curve), *_cost_cells(loss, summary, margin))
-            for summary in summaries
-            for loss in summary.losses
-        ),
-        notes=tuple(_cost_notes(margin)),
-    )  # fmt: skip
-
-
-def _cost_notes(margin: float | None) -> Iterator[str]:
-    yield (
-        "no loss detected up to: the largest sparsity at which, and at every smaller "
-        "one asked for, the accuracy is not significantly below dense (p Holm < "
-        f"{ALPHA:g}). This is no proof that nothing is lost: possible loss there is "
-        "the largest that the 95 % intervals of the difference still allow up to that "
-        "sparsity, in points."
-    )
-    if margin is not None:
-        yield (
-            f"{100 * margin:g} excluded up to: the largest sparsity at which, and at "
-            f"every smaller one asked for, a loss of more than {100 * margin:g} points "
-            "is excluded by Tango's one-sided 95 % bound."
-        )
-    yield (
-        "half gone at: where, on straight lines between the points, half of what dense "
-        "has above chance is gone. 80 % power from: the loss in points that has an "
-        "80 % probability to be found significant, where as many answers change as at "
-        "most in the table."
-    )
-    yield (
-        "at chance: the interval of dense holds chance, so that there is nothing to "
-        "lose. too few: dense gets so few questions right that no loss could be "
-        "significant."
-    )
-
-
-def _cost_cells(loss: Loss, summary: Summary, margin: float | None) -> tuple[str, ...]:
-    blank = ("",) * (4 + (margin is not None))
-    if not loss.above_chance:
-        return "at chance", *blank
-    if not loss.could_be_significant:
-        return "too few", *blank
-    excluded = margin and loss.excluded_up_to(margin)
-    return (
-        f"{loss.undetected:g}" if loss.undetected else "none",
-        percent(loss.hidden) if loss.undetected else "",
-        f"{loss.first_detected[0]:g}" if loss.first_detected else "none",
-        f"{loss.half:.2f}" if loss.half is not None else "none",
-        *(() if margin is None else (f"{excluded:g}" if excluded else "none",)),
-        "never" if summary.detectable is None else percent(summary.detectable),
-    )
-
-
-def of_models(group: Sequence[Contest], labels: Labels) -> Table:
-    """Every two models that were asked alike, at every point that both have."""
-    asking = group[0].one.asking
-    return Table(
-        title=f"Models compared · {labels.way(asking)}",
-        header=(
-            "model", "less", "method", "sparsity", "difference", "difference CI",
-            "changed", "p", "p Holm",
-        ),
-        rows=tuple(
-            (
-                one.one.asking.model,
-                one.other.asking.model,
-                _method(one.one, labels),
-                f"{one.one.sparsity:g}",
-                *_comparison_cells(one.comparison),
-            )
-            for one in group
-        ),
-        notes=(
-            "difference: the first model's accuracy less the second's in points, both "
-            "on the same questions and pruned alike.",
-        ),
-    )  # fmt: skip
-
-
-def _comparison_cells(one: Comparison) -> tuple[str, ...]:
-    return (
-        points(one.difference.value),
-        points_interval(one.difference),
-        percent(one.changed),
-        f"{one.p:.2g}",
-        f"{one.adjusted:.2g}{_star(one)}",
     )
 
 
@@ -285,28 +151,28 @@ def _columns(
 
     bound = ("loss at most", _compared(lambda one: percent(max(one.largest_loss, 0.0))))
     return [
-        ("method", lambda row: _method(row.result, labels)),
+        ("method", lambda row: method(row.result, labels)),
         ("sparsity", lambda row: f"{row.result.sparsity:g}"),
         (POOLED, of_class(-1)),
         (
             "95 % CI",
-            lambda row: _range(row.result.pooled.ci_low, row.result.pooled.ci_high),
+            lambda row: span(row.result.pooled.ci_low, row.result.pooled.ci_high),
         ),
         (
             "stories CI",
-            lambda row: _range(
+            lambda row: span(
                 row.result.pooled.cluster_low, row.result.pooled.cluster_high
             ),
         ),
         ("difference", _compared(lambda one: points(one.difference.value))),
         ("difference CI", _compared(lambda one: points_interval(one.difference))),
-        ("p Holm", _compared(lambda one: f"{one.adjusted:.2g}{_star(one)}")),
+        ("p Holm", _compared(holm)),
         *([] if margin is None else [bound]),
         *((name, of_class(at)) for at, name in enumerate(classes)),
         ("class mean", lambda row: percent(row.class_mean)),
         (
             "class mean CI",
-            lambda row: _range(*(row.class_mean_interval or (None, None))),
+            lambda row: span(*(row.class_mean_interval or (None, None))),
         ),
         ("p", _compared(lambda one: f"{one.p:.2g}")),
         ("achieved", lambda row: f"{row.result.achieved_sparsity:.4f}"),
@@ -320,16 +186,10 @@ def _compared(cell: Callable[[Comparison], str]) -> Callable[[Row], str]:
     return lambda row: cell(row.versus_dense) if row.versus_dense else ""
 
 
-def _method(result: Result, labels: Labels) -> str:
-    if result.sparsity or result.curve.finetuned:
-        return labels.method(result.curve)
-    return "dense"
-
-
 def _baseline_row(baseline: Baseline, columns: Sequence[Column]) -> tuple[str, ...]:
     cells = {name: percent(value) for name, value in baseline.accuracy.items()}
     if baseline.interval:
-        cells["95 % CI"] = _interval(baseline.interval)
+        cells["95 % CI"] = interval_of(baseline.interval)
     return (baseline.name, *(cells.get(name, "") for name, _ in columns[1:]))
 
 
@@ -359,31 +219,3 @@ def _notes(
     for loss in summary.losses:
         yield f"{labels.method(loss.curve)}: {claims.of_loss(loss, margin)}"
     yield claims.of_power(summary)
-
-
-def _star(comparison: Comparison) -> str:
-    return "*" * (comparison.adjusted < ALPHA)
-
-
-def percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f}"
-
-
-def points(fraction: float) -> str:
-    """With its sign."""
-    return f"{100 * fraction:+.1f}".replace("-", "−")
-
-
-def points_interval(interval: Interval) -> str:
-    return f"{points(interval.low)} to {points(interval.high)}"
-
-
-def _interval(interval: Interval) -> str:
-    return _range(interval.low, interval.high)
-
-
-def _range(low: float | None, high: float | None) -> str:
-    """Empty where there is no interval."""
-    if low is None or high is None:
-        return ""
-    return f"{percent(low)}–{percent(high)}"

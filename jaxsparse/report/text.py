@@ -4,17 +4,12 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxsparse.report.cells import Table, legend
 from jaxsparse.report.claims import findings, within
 from jaxsparse.report.results import Labels, Result
 from jaxsparse.report.summary import Summary
-from jaxsparse.report.tables import (
-    Table,
-    costs,
-    legend,
-    overview,
-    summaries_of,
-    tables,
-)
+from jaxsparse.report.tables import overview, summaries_of, tables
+from jaxsparse.report.verdicts import costs
 
 COLUMNS = 100  # of a terminal
 # What a terminal has no room for; report.md has it.

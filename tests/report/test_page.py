@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxsparse.plots import HeatMap
+from jaxsparse.report.cells import Table
 from jaxsparse.report.charts import Line, Panel, Reference
 from jaxsparse.report.page import (
     Page,
@@ -19,7 +20,6 @@ from jaxsparse.report.page import (
     render,
 )
 from jaxsparse.report.sections import Chart
-from jaxsparse.report.tables import Table
 from tests.report.browser import DESKTOP, PHONE, WIDE, Browser, open_browser
 
 CLASSES = ("CN", "NE", "V", "P")

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from jaxsparse import stats
-from jaxsparse.report import tables, text
+from jaxsparse.report import cells, tables, text, verdicts
 from jaxsparse.report.results import Labels
 from jaxsparse.report.tables import all_tables, summaries_of
 from tests.report.made import RUN, curve, many, questions_of, results_of
@@ -112,14 +112,14 @@ def test_what_pruning_costs_is_a_table_too():
     power = f"{100 * stats.detectable_difference(40, 34 / 40, 0.05 / 3):.1f}"
     query = f"{100 * stats.detectable_difference(40, 26 / 40, 0.05):.1f}"
     two, none = (-100 * stats.difference_interval(0, n, 40)[0] for n in (2, 0))
-    named = [row[1:] for row in tables.costs(summaries, labels, None).rows]
+    named = [row[1:] for row in verdicts.costs(summaries, labels, None).rows]
     assert named == [
         ("0.5", f"{two:.1f}", "0.9", "0.68", power),
         ("0.5", f"{none:.1f}", "none", "none", power),
         ("none", "", "0.5", "0.31", query),
         ("at chance", "", "", "", ""),
     ]
-    table = tables.costs(summaries, labels, 0.1)
+    table = verdicts.costs(summaries, labels, 0.1)
     at = table.header.index("10 excluded up to")
     assert [row[at] for row in table.rows] == ["none", "0.5", "none", ""]
     assert len({len(row) for row in (table.header, *table.rows)}) == 1
@@ -206,7 +206,7 @@ def test_markdown_tables_are_tables_and_notes_are_there():
     lines = made.splitlines()
     assert sum(line.startswith("## ") for line in lines) == 1 + 1 + 4 + 2 + 1 + 1
     assert lines[-1].startswith("sparsity: as requested; ")
-    for name in tables.EXPLAINED:
+    for name in cells.EXPLAINED:
         assert f"{name}: " in lines[-1] or name == "loss at most"
     for number, line in enumerate(lines):
         if line.startswith("| method"):

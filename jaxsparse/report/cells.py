@@ -1,0 +1,82 @@
+"""A table as text, how its cells are written, and what its columns hold."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jaxsparse.cbt import CLASS_NAMES
+from jaxsparse.report.results import POOLED, Labels, Result
+from jaxsparse.report.summary import ALPHA, Comparison, Interval
+
+# What each column holds, by its name.
+EXPLAINED = {
+    "sparsity": "as requested",
+    POOLED: "accuracy in percent over all questions, of each class beside it",
+    "95 % CI": "Wilson's interval of it, which takes questions as independent",
+    "stories CI": "its bootstrap interval over whole stories, whose questions are not",
+    "difference": "from dense in points, on the same questions",
+    "difference CI": "Tango's 95 % score interval of it (questions as independent)",
+    "p": "exact McNemar on the same questions (questions as independent)",
+    "p Holm": f"McNemar's p corrected for all rows of the table, * below {ALPHA:g}",
+    "loss at most": "Tango's one-sided 95 % bound of the loss, in points; 0.0: none",
+    "changed": "percent of the questions that only one of the two gets right",
+    **CLASS_NAMES,
+    "class mean": "mean over classes, each weighing the same",
+    "class mean CI": "its stratified bootstrap interval",
+    "achieved": "sparsity of the prunable weights, zeros of the file included",
+    "total": "the same zeros, of all parameters",
+    "ties": "questions whose best score two options share (the first is taken)",
+    "seconds": "of scoring",
+    "most frequent": "the option that the story holds most often",
+}
+
+
+def legend(columns: Iterable[str]) -> str:
+    """What the columns of tables hold, and the baselines in them."""
+    named = [*dict.fromkeys(columns), "most frequent"]
+    said = [f"{name}: {EXPLAINED[name]}" for name in named if name in EXPLAINED]
+    return f"{'; '.join(said)}."
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table for people; the first column is text, the others mostly numbers."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def method(result: Result, labels: Labels) -> str:
+    if result.sparsity or result.curve.finetuned:
+        return labels.method(result.curve)
+    return "dense"
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"
+
+
+def points(fraction: float) -> str:
+    """With its sign."""
+    return f"{100 * fraction:+.1f}".replace("-", "−")
+
+
+def points_interval(interval: Interval) -> str:
+    return f"{points(interval.low)} to {points(interval.high)}"
+
+
+def interval_of(interval: Interval) -> str:
+    return span(interval.low, interval.high)
+
+
+def span(low: float | None, high: float | None) -> str:
+    """Empty where there is no interval."""
+    if low is None or high is None:
+        return ""
+    return f"{percent(low)}–{percent(high)}"
+
+
+def holm(comparison: Comparison) -> str:
+    """The adjusted p, with a star where it is significant."""
+    return f"{comparison.adjusted:.2g}{'*' * comparison.significant}"

@@ -1,0 +1,112 @@
+"""Tables of what the data can tell: what pruning costs, and models compared."""
+
+from collections.abc import Iterator, Sequence
+
+from jaxsparse.report.cells import (
+    Table,
+    holm,
+    method,
+    percent,
+    points,
+    points_interval,
+)
+from jaxsparse.report.results import Labels
+from jaxsparse.report.summary import ALPHA, Comparison, Contest, Loss, Summary
+
+
+def costs(summaries: Sequence[Summary], labels: Labels, margin: float | None) -> Table:
+    """What pruning costs each curve, as far as the data can tell."""
+    within = () if margin is None else (f"{100 * margin:g} excluded up to",)
+    return Table(
+        title="What pruning costs",
+        header=(
+            "", "no loss detected up to", "possible loss there", "loss detected at",
+            "half gone at", *within, "80 % power from",
+        ),
+        rows=tuple(
+            (labels.curve(loss.curve), *_cost_cells(loss, summary, margin))
+            for summary in summaries
+            for loss in summary.losses
+        ),
+        notes=tuple(_cost_notes(margin)),
+    )  # fmt: skip
+
+
+def _cost_notes(margin: float | None) -> Iterator[str]:
+    yield (
+        "no loss detected up to: the largest sparsity at which, and at every smaller "
+        "one asked for, the accuracy is not significantly below dense (p Holm < "
+        f"{ALPHA:g}). This is no proof that nothing is lost: possible loss there is "
+        "the largest that the 95 % intervals of the difference still allow up to that "
+        "sparsity, in points."
+    )
+    if margin is not None:
+        yield (
+            f"{100 * margin:g} excluded up to: the largest sparsity at which, and at "
+            f"every smaller one asked for, a loss of more than {100 * margin:g} points "
+            "is excluded by Tango's one-sided 95 % bound."
+        )
+    yield (
+        "half gone at: where, on straight lines between the points, half of what dense "
+        "has above chance is gone. 80 % power from: the loss in points that has an "
+        "80 % probability to be found significant, where as many answers change as at "
+        "most in the table."
+    )
+    yield (
+        "at chance: the interval of dense holds chance, so that there is nothing to "
+        "lose. too few: dense gets so few questions right that no loss could be "
+        "significant."
+    )
+
+
+def _cost_cells(loss: Loss, summary: Summary, margin: float | None) -> tuple[str, ...]:
+    blank = ("",) * (4 + (margin is not None))
+    if not loss.above_chance:
+        return "at chance", *blank
+    if not loss.could_be_significant:
+        return "too few", *blank
+    excluded = margin and loss.excluded_up_to(margin)
+    return (
+        f"{loss.undetected:g}" if loss.undetected else "none",
+        percent(loss.hidden) if loss.undetected else "",
+        f"{loss.first_detected[0]:g}" if loss.first_detected else "none",
+        f"{loss.half:.2f}" if loss.half is not None else "none",
+        *(() if margin is None else (f"{excluded:g}" if excluded else "none",)),
+        "none" if summary.detectable is None else percent(summary.detectable),
+    )
+
+
+def of_models(group: Sequence[Contest], labels: Labels) -> Table:
+    """Every two models that were asked alike, at every point that both have."""
+    asking = group[0].one.asking
+    return Table(
+        title=f"Models compared · {labels.way(asking)}",
+        header=(
+            "model", "less", "method", "sparsity", "difference", "difference CI",
+            "changed", "p", "p Holm",
+        ),
+        rows=tuple(
+            (
+                one.one.asking.model,
+                one.other.asking.model,
+                method(one.one, labels),
+                f"{one.one.sparsity:g}",
+                *_comparison_cells(one.comparison),
+            )
+            for one in group
+        ),
+        notes=(
+            "difference: the first model's accuracy less the second's in points, both "
+            "on the same questions and pruned alike.",
+        ),
+    )  # fmt: skip
+
+
+def _comparison_cells(one: Comparison) -> tuple[str, ...]:
+    return (
+        points(one.difference.value),
+        points_interval(one.difference),
+        percent(one.changed),
+        f"{one.p:.2g}",
+        holm(one),
+    )
