@@ -41,10 +41,10 @@ def main() -> None:
         f"{achieved[0]:.6f} of the prunable weights ({recipe.prunable}) and "
         f"{achieved[1]:.6f} of all; written to {settings.directory}"
     )
-    if before[0] > sparsity:
+    if before[0]:
         print(
-            f"{before[0]:.6f} of the prunable weights were zero already, which is more "
-            "than was requested: nothing was pruned"
+            f"{before[0]:.6f} of the prunable weights were zero already; they were "
+            "pruned first, and count"
         )
 
 

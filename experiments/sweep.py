@@ -165,7 +165,7 @@ def write(
 ) -> None:
     shown.rest()
     try:
-        report.write(settings.out, results, run, settings.margin, shown)
+        report.write(settings.out, results, run, margin=settings.margin, progress=shown)
     except OSError as error:
         raise InputError(
             f"{settings.out}: results could not be written ({error.strerror}); "

@@ -175,8 +175,8 @@ def cluster_interval(
 @functools.lru_cache(maxsize=8)
 def _stories_drawn(stories: int, seed: int) -> Float[np.ndarray, "resample story"]:
     """How often each story is drawn. Every point of a table draws the same, so it is
-    kept; with thousands of stories there are fewer resamples, to save memory."""
-    resamples = RESAMPLES if stories <= 2_000 else 999
+    kept; of many stories there are fewer resamples, to save memory."""
+    resamples = RESAMPLES if stories <= 500 else 999
     chances = np.full(stories, 1 / stories)
     drawn = _generator(seed).multinomial(stories, chances, size=resamples)
     return drawn.astype(np.float32)

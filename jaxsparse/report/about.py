@@ -98,7 +98,7 @@ def _chosen(facts: Facts, total: int) -> str:
     if number == 0:
         how = "all of them"
     elif isinstance(number, int) and number <= total:
-        how = "the first of each word class"
+        how = "the first of each class"
         if _text(facts, "settings", "sample") == "random":
             how = f"drawn at random, seed {_get(facts, 'settings', 'seed')}"
     return _joined([f"data {data}" * bool(data), how], ", ")

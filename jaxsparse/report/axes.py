@@ -40,7 +40,9 @@ class Axis:
 
 def linear() -> Axis:
     ticks = tuple((place, f"{place:g}") for place in (0.0, 0.25, 0.5, 0.75, 1.0))
-    return Axis("linear", "sparsity", ticks, lambda sparsity: sparsity)
+    return Axis(
+        "linear", "sparsity of the prunable weights", ticks, lambda sparsity: sparsity
+    )
 
 
 def remaining(shown: Sequence[float]) -> Axis:
@@ -62,7 +64,7 @@ def remaining(shown: Sequence[float]) -> Axis:
     def place(sparsity: float) -> float:
         return 1.0 if sparsity == 1 else -end * math.log10(1 - sparsity) / decades
 
-    label = "weights left, % (log scale)"
+    label = "prunable weights left, % (log scale)"
     return Axis("log", label, tuple(ticks), place, (1 + end) / 2 if end < 1 else None)
 
 

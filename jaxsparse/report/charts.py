@@ -28,6 +28,7 @@ DASHES = ("", "7 4", "2 3", "9 3 2 3")
 class Line(plots.Curve):
     """A curve whose points say what was counted, and lead to their questions."""
 
+    achieved: tuple[float, ...]  # sparsity of the prunable weights
     correct: tuple[int, ...]
     questions: int
     address: tuple[tuple[str, str], ...]  # of its questions, but for the sparsity
@@ -176,14 +177,14 @@ def _points(line: Line, number: int, x: Place, y: Place) -> Iterator[str]:
 def _told(line: Line, at: int) -> str:
     """A point in words, a line each."""
     sparsity = line.sparsities[at]
-    left = f"{100 * (1 - sparsity):.4g} % of the weights left"
+    left = f"{100 * (1 - line.achieved[at]):.4g} % of the prunable weights left"
     accuracy, low, high = (
         f"{100 * value:.1f}"
         for value in (line.accuracy[at], line.low[at], line.high[at])
     )
     return "\n".join([
         line.name,
-        f"sparsity {sparsity:g}: {left}" if sparsity else "dense: nothing cut",
+        f"sparsity {sparsity:g}: {left}" if sparsity else f"dense: {left}",
         f"accuracy {accuracy} %, 95 % interval {low} to {high}",
         f"{line.correct[at]} of {line.questions} questions right",
     ])  # fmt: skip

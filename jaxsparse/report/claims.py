@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from jaxsparse import cbt, stats
-from jaxsparse.report.results import Labels
-from jaxsparse.report.summary import ONE_SIDED, Loss, Summary
+from jaxsparse.report.cells import percent
+from jaxsparse.report.results import Labels, Result
+from jaxsparse.report.summary import ONE_SIDED, Comparison, Loss, Summary
 
 MOST_NAMES = 4  # of curves in one sentence
+WORTH_SAYING = 0.001  # of the weights: single zeros are in any file
 
 
 def findings(
@@ -25,29 +27,51 @@ def findings(
     losses = [loss for summary in summaries for loss in summary.losses]
     if not losses:
         return (" ".join(_dense_alone(summaries, labels)),)
-    telling = [loss for loss in losses if loss.says_something]
-    silent = [loss for loss in losses if not loss.above_chance]
+    silent = [one for one in losses if not one.above_chance and not one.first_detected]
     return (
         _in_short(losses, labels),
-        *(f"{labels.curve(loss.curve)}: {of_loss(loss, margin)}" for loss in telling),
-        *_at_chance(silent, labels),
-        *_all_too_few([one for one in losses if one.above_chance], labels),
+        *(
+            f"{labels.curve(loss.curve)}: {of_loss(loss, margin)}"
+            for loss in losses
+            if loss not in silent
+        ),
+        *_not_above_chance(silent, labels),
+        *(
+            f"{labels.asking(summary.asking)}: {zeros}"
+            for summary in summaries
+            if (zeros := of_zeros(summary))
+        ),
     )
 
 
 def of_loss(loss: Loss, margin: float | None = None) -> str:
     """What one curve has lost, what may be hidden, and what the margin excludes."""
     if not loss.above_chance:
-        return (
-            f"dense is not above chance ({_accuracy(loss)}), so that there is nothing "
-            "to lose."
-        )
+        said = f"dense is not shown to be above chance ({_accuracy(loss)})"
+        if not loss.first_detected:
+            return f"{said}, so that nothing is claimed."
+        return f"{said}; all the same {_first_detected(loss)}."
     if not loss.could_be_significant:
-        return _too_few(loss)
+        right, questions = loss.dense.pooled.correct, len(loss.dense.questions)
+        return (
+            f"dense answers {right} of {questions} questions right: too few for any "
+            "loss to be significant, so that nothing is claimed."
+        )
     said = [*_detected(loss), _half(loss)]
     if margin is not None:
         said.append(within(loss, margin))
     return " ".join(said)
+
+
+def of_zeros(summary: Summary) -> str:
+    """The zeros that a file has before anything is pruned; empty if hardly any."""
+    dense = summary.rows[0].result
+    if dense.sparsity or dense.achieved_sparsity < WORTH_SAYING:
+        return ""
+    return (
+        f"{100 * dense.achieved_sparsity:.2f} % of the prunable weights are zero in "
+        "the file already. Dense has these zeros too; they are pruned first, and count."
+    )
 
 
 def of_power(summary: Summary) -> str:
@@ -61,29 +85,31 @@ def of_power(summary: Summary) -> str:
     )
     if not summary.changed:
         return said
-    share = (
-        f"{100 * summary.changed:.0f} % of the answers change, the most in this table"
+    most = (
+        f"At one point {100 * summary.changed:.0f} % of the questions go from right to "
+        "wrong or back, the most in this table:"
     )
     if summary.detectable is None:
         return (
-            f"{said} At the point where {share}, even a loss that large has less than "
-            "80 % power to be found significant."
+            f"{said} {most} even if all of these were lost, such a loss would have "
+            "less than 80 % power to be found significant."
         )
     return (
-        f"{said} At the point where {share}, a loss of {_points(summary.detectable)} "
-        "has 80 % power to be found significant."
+        f"{said} {most} there a loss of {_points(summary.detectable)} has 80 % power "
+        "to be found significant."
     )
 
 
 def _in_short(losses: Sequence[Loss], labels: Labels) -> str:
-    if not any(loss.above_chance for loss in losses):
+    above = [loss for loss in losses if loss.above_chance]
+    if not above:
         return (
-            "No model answers above chance before it is pruned, so that pruning has "
-            "nothing to take away."
+            "No model is shown to be above chance before it is pruned, so that nothing "
+            "is claimed of what pruning costs."
         )
-    telling = [loss for loss in losses if loss.says_something]
+    telling = [loss for loss in above if loss.could_be_significant]
+    questions = len(losses[0].dense.questions)
     if not telling:
-        questions = len(losses[0].dense.questions)
         return (
             f"So few of the {questions} questions are answered right that no loss "
             "could be significant: nothing can be said of what pruning costs."
@@ -91,8 +117,12 @@ def _in_short(losses: Sequence[Loss], labels: Labels) -> str:
     ranked = sorted(telling, key=lambda loss: -loss.undetected)
     groups = groupby(ranked, key=lambda loss: loss.undetected)
     first, *others = [_of_group(at, list(members), labels) for at, members in groups]
-    questions = len(telling[0].dense.questions)
-    sentences = f"With {questions:,} questions {first}", *map(_capitalized, others)
+    sentences = [f"With {questions:,} questions {first}", *map(_capitalized, others)]
+    if left_out := len(losses) - len(telling):
+        sentences.append(
+            f"{left_out} of {len(losses)} curves are not shown to be above chance "
+            f"before pruning, and {'is' if left_out == 1 else 'are'} left out."
+        )
     return " ".join(sentences)
 
 
@@ -107,10 +137,11 @@ def _of_group(undetected: float, members: Sequence[Loss], labels: Labels) -> str
             f"smallest asked for: {_span(losses)}."
         )
     hidden = max(loss.hidden for loss in members)
-    said = (
-        f"no loss is detected up to sparsity {undetected:g} for {names}, though the "
-        f"95 % intervals allow for losses of up to {_points(hidden)}"
-    )
+    said = f"no loss is detected up to sparsity {undetected:g} for {names}, "
+    if hidden:
+        said += f"though the 95 % intervals allow for losses of up to {_points(hidden)}"
+    else:
+        said += "and the 95 % intervals exclude any up to there"
     if not losses:
         return f"{said}; {undetected:g} is the largest sparsity asked for."
     return f"{said}; losses of {_span(losses)} are detected at {_sparsities(at)}."
@@ -121,30 +152,39 @@ def _detected(loss: Loss) -> Iterator[str]:
         largest = ", the largest asked for" * (loss.undetected == loss.largest)
         allowed = f"the 95 % intervals still allow a loss of {_points(loss.hidden)}"
         if not loss.hidden:
-            allowed = "the 95 % intervals exclude one"
+            allowed = "the 95 % intervals exclude any loss"
         yield (
             f"no loss is detected up to sparsity {loss.undetected:g}{largest}; "
             f"{allowed} up to there."
         )
     if loss.first_detected:
-        sparsity, compared = loss.first_detected
-        low, high = -compared.difference.high, -compared.difference.low
-        found = f"a loss is detected at {sparsity:g}"
-        if not loss.undetected:
-            found += ", the smallest sparsity asked for"
-        yield (
-            f"{_capitalized(found) if loss.undetected else found}: "
-            f"{_points(-compared.difference.value)} ({100 * low:.1f} to "
-            f"{100 * high:.1f})."
-        )
+        found = _first_detected(loss)
+        yield f"{_capitalized(found) if loss.undetected else found}."
+
+
+def _first_detected(loss: Loss) -> str:
+    assert loss.first_detected
+    sparsity, compared = loss.first_detected
+    smallest = ""
+    if sparsity == loss.points[0][0]:
+        smallest = ", the smallest sparsity asked for"
+    return (
+        f"a loss is detected at {sparsity:g}{smallest}: "
+        f"{_points(-compared.difference.value)} ({_interval_of_loss(compared)})"
+    )
+
+
+def _interval_of_loss(compared: Comparison) -> str:
+    low, high = -compared.difference.high, -compared.difference.low
+    return f"95 % interval {percent(low)} to {percent(high)}"
 
 
 def _half(loss: Loss) -> str:
     if loss.half is None:
-        return "At no sparsity asked for is half of what dense has above chance gone."
+        return "Half of dense's accuracy above chance is gone at no sparsity asked for."
     return (
-        f"Half of what dense has above chance is gone at sparsity {loss.half:.2f}, on "
-        "straight lines between the points."
+        "Half of dense's accuracy above chance is gone at sparsity "
+        f"{loss.half:.2f} (interpolated)."
     )
 
 
@@ -155,67 +195,55 @@ def within(loss: Loss, margin: float) -> str:
     correction for their number is needed (each is tested only if the one before held).
     """
     wanted = f"a loss of more than {100 * margin:g} points"
+    bound = "Tango's one-sided 95 % bound"
+    if excluded := loss.excluded_up_to(margin):
+        largest = ", the largest asked for" * (excluded == loss.largest)
+        return (
+            f"{_capitalized(wanted)} is excluded up to sparsity {excluded:g}{largest} "
+            f"({bound}, there and at every smaller one asked for)."
+        )
     questions = len(loss.dense.questions)
     best, _ = stats.difference_interval(0, 0, questions, ONE_SIDED)
     if -best > margin:
         return (
             f"With {questions} questions {wanted} could not be excluded even if no "
-            f"answer changed: that leaves {_points(-best)} open."
+            f"answer changed: that leaves {-100 * best:.2f} points open."
         )
-    excluded = loss.excluded_up_to(margin)
-    bound = "Tango's one-sided 95 % bound"
-    if not excluded:
-        sparsity, compared = loss.points[0]
-        return (
-            f"{_capitalized(wanted)} is excluded at no sparsity: {bound} at "
-            f"{sparsity:g} is {_points(compared.largest_loss)}."
-        )
-    largest = ", the largest asked for" * (excluded == loss.largest)
+    sparsity, compared = loss.points[0]
     return (
-        f"{_capitalized(wanted)} is excluded up to sparsity {excluded:g}{largest} "
-        f"({bound}, there and at every smaller one asked for)."
+        f"{_capitalized(wanted)} is excluded at no sparsity: {bound} at {sparsity:g} "
+        f"is {_points(compared.largest_loss)}."
     )
 
 
-def _too_few(loss: Loss) -> str:
-    right, questions = loss.dense.pooled.correct, len(loss.dense.questions)
-    return (
-        f"dense answers {right} of {questions} questions right: too few for any loss "
-        "to be significant, so that nothing is claimed."
-    )
-
-
-def _at_chance(losses: Sequence[Loss], labels: Labels) -> Iterator[str]:
+def _not_above_chance(losses: Sequence[Loss], labels: Labels) -> Iterator[str]:
     if losses:
         said = [f"{labels.curve(one.curve)} ({_accuracy(one)})" for one in losses]
         yield (
-            "Not above chance before pruning, so that there is nothing to lose: "
+            "Not shown to be above chance before pruning, so that nothing is claimed: "
             f"{', '.join(said)}."
         )
 
 
-def _all_too_few(losses: Sequence[Loss], labels: Labels) -> Iterator[str]:
-    for loss in losses:
-        if not loss.could_be_significant:
-            yield f"{labels.curve(loss.curve)}: {_too_few(loss)}"
-
-
 def _dense_alone(summaries: Sequence[Summary], labels: Labels) -> Iterator[str]:
     for summary in summaries:
-        pooled = summary.rows[0].result.pooled
+        dense = summary.rows[0].result
+        questions = dense.pooled.questions
         yield (
-            f"{labels.asking(summary.asking)} answers {100 * pooled.accuracy:.1f} % of "
-            f"{pooled.questions} questions ({100 * pooled.ci_low:.1f} to "
-            f"{100 * pooled.ci_high:.1f})."
+            f"{labels.asking(summary.asking)} answers {percent(dense.pooled.accuracy)} "
+            f"% of {questions:,} questions right ({_interval(dense)})."
         )
 
 
 def _accuracy(loss: Loss) -> str:
-    pooled = loss.dense.pooled
-    chance = 100 * cbt.chance(loss.dense.questions)
+    return f"{percent(loss.dense.pooled.accuracy)} %, {_interval(loss.dense)}"
+
+
+def _interval(dense: Result) -> str:
+    pooled = dense.pooled
     return (
-        f"{100 * pooled.accuracy:.1f} %, interval {100 * pooled.ci_low:.1f} to "
-        f"{100 * pooled.ci_high:.1f}, chance {chance:.1f}"
+        f"95 % interval {percent(pooled.ci_low)} to {percent(pooled.ci_high)}, chance "
+        f"{percent(cbt.chance(dense.questions))}"
     )
 
 
@@ -229,7 +257,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _span(losses: Sequence[float]) -> str:
-    low, high = f"{100 * min(losses):.1f}", f"{100 * max(losses):.1f}"
+    low, high = percent(min(losses)), percent(max(losses))
     return f"{low} points" if low == high else f"{low} to {high} points"
 
 
@@ -243,4 +271,6 @@ def _capitalized(sentence: str) -> str:
 
 
 def _points(fraction: float) -> str:
-    return f"{100 * fraction:.1f} points"
+    if 0 < fraction < 0.0005:
+        return "less than 0.1 points"
+    return f"{percent(fraction)} points"

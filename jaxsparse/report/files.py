@@ -83,6 +83,7 @@ def write(
     out: Path,
     results: Sequence[Result],
     run: Mapping[str, Any],
+    *,
     margin: float | None = None,
     progress: Progress = Progress(),  # noqa: B008 - it holds nothing
 ) -> None:

@@ -74,7 +74,10 @@ def merge(runs: Sequence[Run], margin: float | None = None) -> Merged:
     margins = dict.fromkeys(run.margin for run in runs)
     if margin is None and len(margins) > 1:
         said = [f"{100 * one:g}" if one is not None else "none" for one in margins]
-        notes.append(f"runs of other margins ({', '.join(said)}): none is applied here")
+        notes.append(
+            f"the runs have different margins ({', '.join(said)}), so that none is "
+            "applied; pass --margin"
+        )
     elif margin is None:
         (margin,) = margins
     points = _with_dense_first(results.values())

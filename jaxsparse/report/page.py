@@ -18,6 +18,7 @@ from jaxsparse.report import sections
 from jaxsparse.report.cells import Table
 from jaxsparse.report.sections import Chart
 
+MOST_OPEN = 3  # sentences that are not folded
 PARTS = DIRECTORY / "page"
 OPEN = 2  # tables that are not folded at first
 WIDE = 15  # columns from which a table is set closer
@@ -161,7 +162,10 @@ def _findings(findings: Sequence[str]) -> str:
     findings = [text.replace(" %", "\u00a0%") for text in findings]
     first = _each('<p class="lead">{}</p>', findings[:1])
     others = "".join(f"<li>{html.escape(text)}</li>" for text in findings[1:])
-    return first + (f'<ul class="findings">{others}</ul>' if others else "")
+    listed = f'<ul class="findings">{others}</ul>' if others else ""
+    if len(findings) > MOST_OPEN:  # or the curves would be below the first screen
+        listed = f"<details><summary>Curve by curve</summary>{listed}</details>"
+    return first + listed
 
 
 def _fact(fact: tuple[str, str]) -> str:

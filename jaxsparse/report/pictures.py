@@ -110,6 +110,7 @@ def _line(
         accuracy=tuple(row.accuracy for row in rows),
         low=tuple(row.ci_low for row in rows),
         high=tuple(row.ci_high for row in rows),
+        achieved=tuple(result.achieved_sparsity for result in members),
         correct=tuple(row.correct for row in rows),
         questions=rows[0].questions,
         address=(

@@ -70,7 +70,7 @@ def _switch(name: str) -> Iterator[str]:
     """Between the two axes; the panels come behind it, so that CSS alone follows."""
     choices = (
         ("linear", "sparsity", " checked"),
-        ("log", "weights left, log scale", ""),
+        ("log", "prunable weights left, log scale", ""),
     )
     for axis, said, checked in choices:
         yield (

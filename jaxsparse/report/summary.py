@@ -226,19 +226,15 @@ def contests(results: Sequence[Result]) -> tuple[tuple[Contest, ...], ...]:
     """Every two models that were asked alike, at every point both have; dense once.
 
     Returns:
-        the contests of each protocol, context and detokenizer; Holm's correction is
-        over all of one of them.
+        the contests of each way of asking; Holm's correction is over all of one.
     """
     groups: dict[tuple, list[tuple[Result, Result]]] = {}
     points = {(one.asking, *_place(one)): one for one in results}
     askings = [asking for asking, _ in by_asking(results)]
     for first, second in itertools.combinations(askings, 2):
-        how = (first.protocol, first.context, first.detokenize)
-        if first.model == second.model or how != (
-            second.protocol, second.context, second.detokenize,
-        ):  # fmt: skip
+        if first.model == second.model or _how(first) != _how(second):
             continue
-        groups.setdefault(how, []).extend(
+        groups.setdefault(_how(first), []).extend(
             (one, points[second, *place])
             for (asking, *place), one in points.items()
             if asking == first and (second, *place) in points
@@ -251,6 +247,11 @@ def contests(results: Sequence[Result]) -> tuple[tuple[Contest, ...], ...]:
         for pairs in groups.values()
         if pairs
     )
+
+
+def _how(asking: Asking) -> tuple[str, ...]:
+    """How a model was asked, whichever it was."""
+    return asking.protocol, asking.context, asking.detokenize, asking.dtype
 
 
 def _place(one: Result) -> tuple:

@@ -31,8 +31,6 @@ from jaxsparse.report.summary import (
 )
 from jaxsparse.report.verdicts import costs, of_models
 
-WORTH_SAYING = 0.001  # of the weights: single zeros are in any file
-
 
 def overview(results: Sequence[Result]) -> Table:
     """Every line of the plot as a row: pooled accuracy at each sparsity."""
@@ -210,12 +208,8 @@ def _notes(
         f"dropped to fit; {asking.family}, {asking.dtype}, scope {scopes}, prunable "
         f"{prunable}"
     )
-    if not first.sparsity and first.achieved_sparsity >= WORTH_SAYING:
-        yield (
-            f"The file's own zeros are {100 * first.achieved_sparsity:.2f} % of the "
-            "prunable weights: dense has them too, and a smaller sparsity prunes "
-            "nothing more."
-        )
+    if zeros := claims.of_zeros(summary):
+        yield zeros
     for loss in summary.losses:
         yield f"{labels.method(loss.curve)}: {claims.of_loss(loss, margin)}"
     yield claims.of_power(summary)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxsparse.report.cells import Table, legend
-from jaxsparse.report.claims import findings, within
+from jaxsparse.report.claims import findings, of_zeros, within
 from jaxsparse.report.results import Labels, Result
 from jaxsparse.report.summary import Summary
 from jaxsparse.report.tables import overview, summaries_of, tables
@@ -24,32 +24,28 @@ def markdown(
     tables: Sequence[Table],
     run: Mapping[str, Any],
     pictures: Sequence[str],
-    findings: Sequence[str],
+    sentences: Sequence[str],
 ) -> str:
     """report.md.
 
     Args:
         run: has the `command` that made it, and `notes`.
         pictures: names of files beside it.
-        findings: sentences, the shortest answer first.
+        sentences: what was found, in short first.
     """
     lines = ["# Accuracy against sparsity", "", f"    {run['command']}", ""]
-    lines += [
-        _escaped(findings[0]),
-        "",
-        *(f"- {_escaped(said)}" for said in findings[1:]),
-        "",
-    ]
-    lines += [f"{line}\n" for line in run["notes"]]
+    first, *others = map(_escaped, sentences)
+    lines += [first, "", *(f"- {said}" for said in others), ""]
+    lines += [f"{_escaped(line)}\n" for line in run["notes"]]
     for picture in pictures:
         lines += [f"![{picture.rpartition('.')[0]} against sparsity]({picture})", ""]
     for table in tables:
-        lines += [f"## {table.title}", ""]
+        lines += [f"## {_escaped(table.title)}", ""]
         lines += [_markdown_row(table.header), "|" + "---|" * len(table.header)]
         lines += [_markdown_row(cells) for cells in table.rows]
         lines += [""]
         for note in table.notes:
-            lines += [note, ""]
+            lines += [_escaped(note), ""]
     columns = [name for table in tables for name in table.header]
     lines += ["## Columns", "", legend(columns), ""]
     return "\n".join(lines)
@@ -80,7 +76,8 @@ def terminal(
     labels, summaries = Labels(results), summaries_of(results)
     said = findings(summaries, labels, margin)
     blocks = [_plain(part, columns) for part in _parts(overview(results), columns)]
-    blocks.append(_filled(said[:1], columns))
+    zeros = [of_zeros(summary) for summary in summaries]
+    blocks.append(_filled([*said[:1], *dict.fromkeys(filter(None, zeros))], columns))
     if margin is not None:
         blocks.append(_filled(_on_margin(summaries, labels, margin), columns))
     if verbose:
@@ -98,14 +95,14 @@ def _on_margin(
 
 
 def _details(
-    findings: Sequence[str],
+    sentences: Sequence[str],
     summaries: Sequence[Summary],
     labels: Labels,
     margin: float | None,
     columns: int,
 ) -> Iterator[list[str]]:
     """What does not fit a screen: all sentences, all tables, their legend."""
-    yield _filled(findings, columns)
+    yield _filled(sentences, columns)
     points = [_narrowed(table) for table in tables(summaries, labels, margin)]
     if any(summary.losses for summary in summaries):
         for part in _parts(costs(summaries, labels, margin), columns):
@@ -140,7 +137,8 @@ def _parts(table: Table, columns: int) -> Iterator[Table]:
         parts[-1].append(column)
     for part in parts:
         header, *rows = zip(*part, strict=True)
-        yield Table(table.title, header, tuple(rows), table.notes)
+        notes = table.notes if part is parts[-1] else ()
+        yield Table(table.title, header, tuple(rows), notes)
 
 
 def _shortened(name: str, longest: int) -> str:

@@ -47,25 +47,25 @@ def _cost_notes(margin: float | None) -> Iterator[str]:
             "is excluded by Tango's one-sided 95 % bound."
         )
     yield (
-        "half gone at: where, on straight lines between the points, half of what dense "
-        "has above chance is gone. 80 % power from: the loss in points that has an "
-        "80 % probability to be found significant, where as many answers change as at "
-        "most in the table."
+        "half gone at: where half of dense's accuracy above chance is gone, "
+        "interpolated between the points. 80 % power from: the loss in points that has "
+        "an 80 % probability to be found significant, where as many questions go from "
+        "right to wrong or back as at most in the table."
     )
     yield (
-        "at chance: the interval of dense holds chance, so that there is nothing to "
-        "lose. too few: dense gets so few questions right that no loss could be "
-        "significant."
+        "not above chance: the interval of dense reaches down to chance, or below, so "
+        "that nothing is claimed. too few: dense gets so few questions right that no "
+        "loss could be significant."
     )
 
 
 def _cost_cells(loss: Loss, summary: Summary, margin: float | None) -> tuple[str, ...]:
     blank = ("",) * (4 + (margin is not None))
     if not loss.above_chance:
-        return "at chance", *blank
+        return "not above chance", *blank
     if not loss.could_be_significant:
         return "too few", *blank
-    excluded = margin and loss.excluded_up_to(margin)
+    excluded = 0.0 if margin is None else loss.excluded_up_to(margin)
     return (
         f"{loss.undetected:g}" if loss.undetected else "none",
         percent(loss.hidden) if loss.undetected else "",
@@ -82,7 +82,7 @@ def of_models(group: Sequence[Contest], labels: Labels) -> Table:
     return Table(
         title=f"Models compared · {labels.way(asking)}",
         header=(
-            "model", "less", "method", "sparsity", "difference", "difference CI",
+            "model", "minus", "method", "sparsity", "difference", "difference CI",
             "changed", "p", "p Holm",
         ),
         rows=tuple(

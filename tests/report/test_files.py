@@ -59,7 +59,9 @@ def told():
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, told):
     out = tmp_path_factory.mktemp("results") / "deep" / "out"
-    report.write(out, list(results_of(methods=("magnitude", "random"))), RUN, told)
+    report.write(
+        out, list(results_of(methods=("magnitude", "random"))), RUN, progress=told
+    )
     return out
 
 

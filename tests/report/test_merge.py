@@ -69,8 +69,8 @@ def test_a_report_has_its_own_margin_or_that_of_all_its_runs():
     for runs, said in (([one, other], "5, 2"), ([one, none], "5, none")):
         merged = report.merge(runs)
         assert merged.margin is None
-        note = f"runs of other margins ({said}): none is applied here"
-        assert note in merged.notes
+        note = f"the runs have different margins ({said}), so that none is applied"
+        assert note in merged.notes[-1]
 
 
 def test_seeds_of_a_method_that_draws_nothing_are_one():

@@ -100,6 +100,7 @@ def line(one, panel, word_class="all"):
         accuracy=accuracy,
         low=tuple(max(0.0, value - 0.1) for value in accuracy),
         high=tuple(value + 0.1 for value in accuracy),
+        achieved=tuple(point.sparsity for point in one.points),
         correct=tuple(round(48 * value) for value in accuracy),
         questions=48,
         address=(

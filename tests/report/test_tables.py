@@ -94,10 +94,12 @@ def test_zeros_of_the_file_are_said():
         for one in curve({0.0: 36, 0.3: 36}, questions=questions_of(10))
     ]
     (table,) = tables_of(half)
-    assert table.notes[1] == (
-        "The file's own zeros are 50.00 % of the prunable weights: dense has them too, "
-        "and a smaller sparsity prunes nothing more."
+    zeros = (
+        "50.00 % of the prunable weights are zero in the file already. Dense has these "
+        "zeros too; they are pruned first, and count."
     )
+    assert table.notes[1] == zeros
+    assert " ".join(text.terminal(half).split()).endswith(zeros)
 
 
 def test_what_pruning_costs_is_a_table_too():
@@ -117,11 +119,14 @@ def test_what_pruning_costs_is_a_table_too():
         ("0.5", f"{two:.1f}", "0.9", "0.68", power),
         ("0.5", f"{none:.1f}", "none", "none", power),
         ("none", "", "0.5", "0.31", query),
-        ("at chance", "", "", "", ""),
+        ("not above chance", "", "", "", ""),
     ]
     table = verdicts.costs(summaries, labels, 0.1)
     at = table.header.index("10 excluded up to")
     assert [row[at] for row in table.rows] == ["none", "0.5", "none", ""]
+    gains = summaries_of(list(curve({0.0: 10, 0.5: 30}, questions=questions)))
+    table = verdicts.costs(gains, labels, 0.0)
+    assert table.rows[0][table.header.index("0 excluded up to")] == "0.5"
     assert len({len(row) for row in (table.header, *table.rows)}) == 1
 
 
