@@ -47,7 +47,7 @@ def chosen(**settings):
 
 def test_how_questions_were_chosen_is_said():
     assert chosen(num_examples=0) == "data cbt, all of them"
-    assert chosen(num_examples=8) == "data cbt, the first of each word class"
+    assert chosen(num_examples=8) == "data cbt, the first of each class"
     random = chosen(num_examples=8, sample="random")
     assert random == "data cbt, drawn at random, seed 3"
     assert chosen(num_examples=99) == "data cbt"  # there were not so many

@@ -53,7 +53,7 @@ def test_a_point_leads_to_its_questions():
     assert [first.get("href"), second.get("href")] == [f"{asked}0.0", f"{asked}0.5"]
     title = second.find(f"{SVG}title").text
     assert title.splitlines() == [
-        "o&ne · cloze, wanda · CN", "sparsity 0.5: 50 % of the weights left",
+        "o&ne · cloze, wanda · CN", "sparsity 0.5: 50 % of the prunable weights left",
         "accuracy 25.0 %, 95 % interval 15.0 to 35.0", "4 of 16 questions right",
     ]  # fmt: skip
     assert first.find(f"{SVG}title").text.splitlines()[1] == "dense: nothing cut"

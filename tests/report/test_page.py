@@ -204,7 +204,7 @@ def test_tables_and_curves_need_no_script():
     accuracy = ONE.points[1].accuracy
     assert texts.titles[2].split("\n") == [
         "one · cloze, magnitude",
-        "sparsity 0.5: 50 % of the weights left",
+        "sparsity 0.5: 50 % of the prunable weights left",
         f"accuracy {100 * accuracy:.1f} %, 95 % interval "
         f"{100 * accuracy - 10:.1f} to {100 * accuracy + 10:.1f}",
         f"{round(48 * accuracy)} of 48 questions right",
@@ -684,7 +684,7 @@ def test_a_point_shows_its_values_and_leads_to_its_questions(opened, written):
     hover(opened, SECOND)
     name, sparsity, accuracy, correct = text(opened, "#tip").splitlines()
     assert name == "one · cloze, magnitude"
-    assert sparsity == "sparsity 0.5: 50 % of the weights left"
+    assert sparsity == "sparsity 0.5: 50 % of the prunable weights left"
     assert accuracy.startswith(f"accuracy {100 * ONE.points[1].accuracy:.1f} %, 95 %")
     assert correct == f"{right(ONE, 0.5).sum()} of 48 questions right"
     marked = "return document.querySelectorAll('.point.shown').length"
