@@ -41,6 +41,7 @@ from jaxsparse.whole import held, whole_file
 TEXTS = ("books", "validation_books")  # kept by their digests
 VALIDATION_ROWS = 32  # the same ones each time
 _VALIDATION_SEED = 2**32 - 1
+_MISSING = object()  # a setting that is not there, which null is
 
 
 @dataclass(frozen=True)
@@ -201,18 +202,18 @@ def _is_begun(directory: Path, made_of: Mapping[str, Any]) -> bool:
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
     """Every setting that differs, by its own name, with both values."""
-    for name, value in here.items():
-        other = there.get(name)
+    for name in dict.fromkeys((*here, *there)):
+        other, value = there.get(name, _MISSING), here.get(name, _MISSING)
         if isinstance(value, dict) and isinstance(other, dict):
             yield from _differences(other, value)
         elif name in TEXTS and other != value:
-            yield f"other {name.replace('_', ' ')} there than here"
+            yield f"the {name.replace('_', ' ')} differ"
         elif other != value:
             yield f"{name} is {_said(other)} there and {_said(value)} here"
 
 
 def _said(value: Any) -> str:
-    return "missing" if value is None else json.dumps(value)
+    return "missing" if value is _MISSING else json.dumps(value)
 
 
 def _claim(

@@ -247,11 +247,11 @@ def test_a_run_without_its_tokenizer_makes_it_again(tmp_path):
             r'\["ElectraForMaskedLM"\] here and \d+ more',
         ),
         ({"seed": 1}, "seed is 0 there and 1 here"),
-        ({"texts": little.TEXTS[::-1]}, "other books there than here"),
-        ({"validation": (little.text(3),)}, "other validation books there than here"),
+        ({"texts": little.TEXTS[::-1]}, "the books differ"),
+        ({"validation": (little.text(3),)}, "the validation books differ"),
         (
             {"seed": 1, "texts": (*little.TEXTS, little.text(3))},
-            "seed is 0 there and 1 here, other books there than here",
+            "seed is 0 there and 1 here, the books differ",
         ),
     ],
 )
@@ -262,6 +262,28 @@ def test_a_directory_of_another_run_is_refused_by_what_differs(tmp_path, change,
     with pytest.raises(InputError, match=f"{tmp_path} holds another run: {named}; rep"):
         prepared(**{"recipe": recipe, "directory": tmp_path} | change)
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"dropout": 0.5}, "dropout is 0.5 there and missing here"),
+        ({"dropout": None}, "dropout is null there and missing here"),
+        ({"batch_tokens": None}, "batch_tokens is null there and "),
+        ({"batch_tokens": ...}, "batch_tokens is missing there and "),
+        ({"schedule": 3}, 'schedule is 3 there and {"'),
+    ],
+)
+def test_a_record_with_other_names_is_another_runs(tmp_path, change, said):
+    recipe = little.recipe("gpt2")
+    prepared(recipe, tmp_path)
+    record = tmp_path / "run.json"
+    made_of = json.loads(record.read_text())
+    made_of["recipe"] |= change
+    made_of["recipe"] = {k: v for k, v in made_of["recipe"].items() if v is not ...}
+    record.write_text(json.dumps(made_of))
+    with pytest.raises(InputError, match=f"holds another run: {said}"):
+        prepared(recipe, tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "null"])
