@@ -123,4 +123,6 @@ def _unusable(
                 file, _, line = question.source.rpartition(":")
                 reason = f"{model.name}, {protocol}: {error}"
                 return cbt.Malformed(file, int(line), reason, question.id)
+            except InputError as error:
+                raise InputError(f"{model.checkpoint.directory}: {error}") from None
     return None
