@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -95,7 +95,7 @@ def token_ids(
 
 
 def _read(
-    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str], **options: bool
+    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str], **options: Any
 ) -> "BatchEncoding":
     """Raises InputError where the vocabulary has no token for what it does not know,
     which comes out when such a text is read."""
