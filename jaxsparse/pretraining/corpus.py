@@ -15,7 +15,7 @@ from jaxtyping import Int
 
 from jaxsparse.cbt.books import Book, read_book
 from jaxsparse.cbt.detokenize import STYLES
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError
 
 
@@ -26,7 +26,7 @@ def text_of(book: Book) -> str:
 
 def read_texts(
     paths: Sequence[Path],
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> tuple[str, ...]:
     """The texts of books, in the given order. Raises InputError as `read_book`."""
     progress.stage("reading", len(paths), unit="books", patient=True)

@@ -31,7 +31,7 @@ from jaxsparse.pretraining.objectives import (
     loss_sums,
 )
 from jaxsparse.pretraining.recipes import Recipe
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.training import train
 from jaxsparse.types import InputError, Params
 from jaxsparse.weights import rules, writing
@@ -109,7 +109,7 @@ def prepare(
     directory: Path,
     texts: Sequence[str],
     validation_texts: Sequence[str],
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> Run:
     """Makes the tokenizer, or finds it where the run was begun, and reads the texts.
 
@@ -245,7 +245,7 @@ def pretrain(
     run: Run,
     checkpoint_every: int,
     after_step: Callable[[int, Params, Float[jax.Array, ""] | None], Any],
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> Params:
     """Trains from where the directory's newest checkpoint stands; see `train`.
 
@@ -275,7 +275,7 @@ def export(
     params: Params,
     directory: Path,
     dtype: str = "float16",
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> None:
     """Writes the model for transformers, its weights rounded to `dtype`.
 
