@@ -49,11 +49,16 @@ class Corpus:
         texts: Sequence[str],
         tokenizer: tokenizers.Tokenizer,
         end_of_text: int | None,
+        progress: Progress = NOBODY,
     ) -> "Corpus":
         """`end_of_text` stands behind each text, where a family has such a token."""
         ends = [] if end_of_text is None else [end_of_text]
-        rows = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
-        return cls(np.concatenate([np.array([*row, *ends], np.int32) for row in rows]))
+        rows = []
+        for text in texts:
+            ids = tokenizer.encode(text, add_special_tokens=False).ids
+            rows.append(np.array([*ids, *ends], np.int32))
+            progress.done(1)
+        return cls(np.concatenate(rows))
 
     def windows(
         self, length: int, rows: int, batch: int, seed: int

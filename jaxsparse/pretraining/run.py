@@ -127,14 +127,16 @@ def prepare(
         tokenizer = vocabulary.train(family.name, texts, recipe.vocabulary)
     end_of_text = tokenizer.token_to_id("<|endoftext|>")
     config = recipe.configuration()
-    progress.stage("books into tokens", patient=True)
+    copies = _copies(recipe, seed, texts)
+    number = len(copies) + len(validation_texts)
+    progress.stage("books into tokens", number, unit="books", patient=True)
     run = Run(
         recipe=recipe,
         seed=seed,
         directory=directory,
         config=config,
-        corpus=Corpus.of(_copies(recipe, seed, texts), tokenizer, end_of_text),
-        validation=Corpus.of(validation_texts, tokenizer, end_of_text),
+        corpus=Corpus.of(copies, tokenizer, end_of_text, progress),
+        validation=Corpus.of(validation_texts, tokenizer, end_of_text, progress),
         objective=OBJECTIVES[family.name](Vocabulary.of(tokenizer)),
         apply=make_apply(family, config, "float32", everywhere=True),
     )

@@ -1,5 +1,6 @@
 """A training run from texts to a directory that transformers loads."""
 
+import dataclasses
 import functools
 import json
 import subprocess
@@ -24,6 +25,7 @@ from jaxsparse.types import InputError
 from jaxsparse.whole import LOCK
 from tests import rows, tiny
 from tests.pretraining import little
+from tests.told import Told
 
 VALIDATION = (little.text(2),)
 VARIANTS = {"gpt2": "gpt2", "electra": "electra-generator", "t5": "t5"}
@@ -224,6 +226,15 @@ def test_beginning_again_finds_the_same_run(tmp_path):
     assert files(tmp_path) == before
     fresh = prepared(recipe, tmp_path / "fresh")
     np.testing.assert_array_equal(run.corpus.tokens, fresh.corpus.tokens)
+
+
+def test_preparing_tells_every_copy_of_every_book(tmp_path):
+    recipe = dataclasses.replace(little.recipe("gpt2"), renamed_copies=3)
+    told = Told()
+    prepare(recipe, 0, tmp_path, little.TEXTS, VALIDATION, told)
+    books = 3 * len(little.TEXTS) + len(VALIDATION)
+    assert told.stages[-1] == ("books into tokens", books, "books", True)
+    assert told.counts[-1] == books
 
 
 def test_a_run_without_its_tokenizer_makes_it_again(tmp_path):
