@@ -81,6 +81,14 @@ def test_a_flag_of_another_job_is_refused_with_what_this_one_takes():
     assert refused("pretrain", "--modle=m") == "unknown flag --modle; is it --model?"
 
 
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("name", ["flagfile", "undefok"])
+def test_what_absl_knows_by_itself_is_unknown(job, name):
+    for argv in ([f"--{name}=x"], [f"-{name}=x"], [f"--{name}", "x"], [f"--{name}"]):
+        said = refused(job, *argv)
+        assert said.startswith(f"unknown flag --{name}; "), said
+
+
 def test_a_job_has_defaults_of_its_own_and_forgets_what_was_parsed_before():
     usage.parse("pretrain", ["--split=train", "--num_examples=7"])
     assert usage.parse("sweep", []).split is None
