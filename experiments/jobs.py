@@ -150,7 +150,7 @@ SHARED = {
         EVERY_JOB, Whole(-3, 3), -1, "1: the traceback of an error as well"
     ),
 }  # fmt: skip
-NOT_SCORED = {
+SWEEP_ONLY = {
     "distributed": Flag(
         HOSTS, YesNo(), False,
         "one of many processes, as a TPU VM slice, Slurm, GKE or Open MPI started them",
@@ -198,7 +198,7 @@ JOBS: dict[str, dict[str, Flag]] = {
             "what changes scores, so that the same command comes back to it)"
         },
     )
-    | NOT_SCORED,
+    | SWEEP_ONLY,
     "report": {
         "runs": Flag(
             SCORED, Paths(), [], "directories of runs that asked the same questions"
