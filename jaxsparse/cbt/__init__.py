@@ -4,6 +4,7 @@ from jaxsparse.cbt.baselines import chance, frequency_prior, most_frequent_optio
 from jaxsparse.cbt.detokenize import STYLES, detokenize
 from jaxsparse.cbt.questions import (
     BLANK,
+    CLASS_NAMES,
     SPLITS,
     WORD_CLASSES,
     Malformed,
@@ -16,6 +17,7 @@ from jaxsparse.cbt.readers import read
 
 __all__ = [
     "BLANK",
+    "CLASS_NAMES",
     "SPLITS",
     "STYLES",
     "WORD_CLASSES",

@@ -19,7 +19,13 @@ import numpy as np
 
 from jaxsparse.types import InputError
 
-WORD_CLASSES = ("CN", "NE", "V", "P")
+CLASS_NAMES = {
+    "CN": "common nouns",
+    "NE": "named entities",
+    "V": "verbs",
+    "P": "prepositions",
+}
+WORD_CLASSES = tuple(CLASS_NAMES)
 SPLITS = ("train", "validation", "test")
 BLANK = "XXXXX"
 SENTENCES = 20

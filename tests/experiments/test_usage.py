@@ -28,6 +28,9 @@ def test_what_the_library_knows_is_repeated_as_it_is():
     assert tuple(SHAPES) == jobs.SHAPES
     assert JOBS["report"]["explorer_questions"].default == report.MOST_QUESTIONS
     assert JOBS["build_cbt"]["word_classes"].default == list(cbt.WORD_CLASSES)
+    for job in "sweep", "build_cbt":
+        said = JOBS[job]["word_classes"].help
+        assert ", ".join(f"{name} {of}" for name, of in cbt.CLASS_NAMES.items()) in said
     for words, flag in (
         (pruning.METHODS, jobs.SHARED["method"]),
         (scoring.PROTOCOLS, jobs.SHARED["protocol"]),
@@ -55,6 +58,12 @@ def test_help_explains_each_flag_of_the_job_and_no_other(job):
     for flag in JOBS[job].values():
         assert f"\n\n{flag.group}\n" in text
     assert "--pdb" not in text
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_help_says_a_default_once(job):
+    for name, flag in JOBS[job].items():
+        assert usage._line(name, flag).count("(default:") <= 1, name
 
 
 @pytest.mark.parametrize("job", JOBS)
