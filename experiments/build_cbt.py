@@ -56,9 +56,8 @@ def make(word_classes: Sequence[str], out: Path, shown: Shown) -> str:
     questions = list(build_all(books, word_classes, skipped, shown))
     if not questions:
         raise InputError(f"--books: no questions. {' '.join(summary.explain(skipped))}")
-    shown.stage("answering without reading", patient=True)
     classes = [name for name in WORD_CLASSES if name in word_classes]
-    text = summary.text(books, questions, skipped, classes)
+    text = summary.text(books, questions, skipped, classes, shown)
     shown.stage("writing", patient=True)
     with whole_directory(out) as directory:
         write(directory, questions, word_classes, text)

@@ -14,6 +14,7 @@ from jaxsparse.cbt import build, chance
 from jaxsparse.cbt.books import Book
 from jaxsparse.cbt.questions import Question
 from jaxsparse.cbt.shortcuts import shortcuts
+from jaxsparse.progress import NOBODY, Progress
 
 ADVICE = (
     "Who answers such questions well need not have read the story. Take more books or "
@@ -58,10 +59,11 @@ def text(
     questions: Sequence[Made],
     skipped: build.Skipped,
     classes: Sequence[str],
+    progress: Progress = NOBODY,
 ) -> str:
     """How many questions of each class each book gave, what gave none, and what needs
     no reading."""
-    found = list(answered_blindly(asked(questions)))
+    found = list(answered_blindly(asked(questions), progress))
     lines = [
         "# Questions in the form of the Children's Book Test",
         "",
@@ -81,9 +83,12 @@ def text(
     return "\n".join(lines)
 
 
-def answered_blindly(questions: Sequence[Question]) -> Iterator[Shortcut]:
+def answered_blindly(
+    questions: Sequence[Question], progress: Progress = NOBODY
+) -> Iterator[Shortcut]:
     """Every rule, of each word class in turn, and of all."""
-    right = shortcuts(questions)
+    progress.stage("answering without reading", len(questions), patient=True)
+    right = shortcuts(questions, progress)
     classes = np.array([one.word_class for one in questions])
     for word_class in (*dict.fromkeys(classes.tolist()), ALL):
         chosen = np.flatnonzero((classes == word_class) | (word_class == ALL))

@@ -226,6 +226,8 @@ def _out(
     kept = {name: FLAGS[name].value for name in SCORE_FLAGS}
     kept |= {"model": models, "data": data, "protocol": protocols}
     kept["num_examples"] = num_examples
+    if kept["sample"] == "first":  # as before the flag was there: same names
+        del kept["sample"]
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
     names = "+".join(_last_component(name) for name in models)
     return Path("results") / f"{names[-100:].lstrip('.-+')}-{digest[:8]}"

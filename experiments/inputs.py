@@ -9,7 +9,7 @@ from experiments.flags import Settings
 from experiments.values import comma_hint
 from jaxsparse import cbt, parallel, scoring
 from jaxsparse.model import Blueprint, check_values, open_model, parameter_bytes
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError
 
 
@@ -44,7 +44,7 @@ def open_models(names: Sequence[str]) -> tuple[Blueprint, ...]:
 
 def read_inputs(
     settings: Settings,
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> Inputs:
     """Raises InputError for the first thing that is wrong, models before questions.
 
@@ -123,4 +123,6 @@ def _unusable(
                 file, _, line = question.source.rpartition(":")
                 reason = f"{model.name}, {protocol}: {error}"
                 return cbt.Malformed(file, int(line), reason, question.id)
+            except InputError as error:
+                raise InputError(f"{model.checkpoint.directory}: {error}") from None
     return None

@@ -27,6 +27,13 @@ SPARSITIES = ["0", "0.1", "0.5", "0.9", "0.99"]
 # five sparsities under both protocols.
 NEWCOMERS_QUESTIONS = 48
 
+# Of several jobs.
+CLASSES = "CN common nouns, NE named entities, V verbs, P prepositions"
+LARGEST_LOSS = (
+    "largest loss, in points, that you accept: names the largest sparsity at which a "
+    "larger one is excluded"
+)
+
 # The groups of flags in the help.
 SCORED = "What to score"
 ASKED = "How to ask"
@@ -69,8 +76,7 @@ SHARED = {
     ),
     "word_classes": Flag(
         SCORED, Names(), None,
-        "what is missing: CN common nouns, NE named entities, V verbs, P "
-        "prepositions (default: CN,NE,V,P)",
+        f"what is missing: {CLASSES} (default: CN,NE,V,P)",
     ),
     "num_examples": Flag(
         SCORED, Whole(0), None,
@@ -105,7 +111,7 @@ SHARED = {
         PRUNED, Names(), SPARSITIES, "fractions of the weights to prune, 0 to 1"
     ),
     "pattern": Flag(
-        PRUNED, Choice("unstructured"), "unstructured", "of the masks"
+        PRUNED, Choice("unstructured"), "unstructured", "pattern of the masks"
     ),
     "scope": Flag(
         PRUNED, Choice("matrix", "global"), None,
@@ -137,11 +143,12 @@ SHARED = {
         SPEED, Whole(0), 0,
         "sparsities evaluated in one call; 0: one on a CPU, else as many as fit",
     ),
-    "export": Flag(REPORT, Text(), None, "directory to write; must not exist yet"),
+    "export": Flag(
+        REPORT, Text(), None, "directory for the model; must not exist yet"
+    ),
     "out": Flag(REPORT, Text(), None, "directory of the results"),
     "margin": Flag(
-        REPORT, Number(0, 100), None,
-        "points of accuracy: say up to which sparsity a loss of more is excluded",
+        REPORT, Number(0, 100), None, LARGEST_LOSS
     ),
     "verbose": Flag(
         REPORT, YesNo(), False, "print every table, not the summary alone"
@@ -150,7 +157,7 @@ SHARED = {
         EVERY_JOB, Whole(-3, 3), -1, "1: the traceback of an error as well"
     ),
 }  # fmt: skip
-NOT_SCORED = {
+SWEEP_ONLY = {
     "distributed": Flag(
         HOSTS, YesNo(), False,
         "one of many processes, as a TPU VM slice, Slurm, GKE or Open MPI started them",
@@ -198,17 +205,16 @@ JOBS: dict[str, dict[str, Flag]] = {
             "what changes scores, so that the same command comes back to it)"
         },
     )
-    | NOT_SCORED,
+    | SWEEP_ONLY,
     "report": {
         "runs": Flag(
-            SCORED, Paths(), [], "directories of runs that asked the same questions"
+            REPORT, Paths(), [], "directories of runs that asked the same questions"
         ),
         **_shared(
             "out margin verbose",
             out={"help": "directory of the report"},
             margin={
-                "help": "points of accuracy: say up to which sparsity a loss of more "
-                "is excluded (default: that of the runs, if they have one)"
+                "help": f"{LARGEST_LOSS} (default: that of the runs, if they have one)"
             },
         ),
         "explorer_questions": Flag(
@@ -272,7 +278,11 @@ JOBS: dict[str, dict[str, Flag]] = {
                 "default": "test",
                 "help": "what the questions are for: train, validation or test",
             },
-            word_classes={"group": MADE, "default": ["CN", "NE", "V", "P"]},
+            word_classes={
+                "group": MADE,
+                "default": ["CN", "NE", "V", "P"],
+                "help": f"what to leave blank: {CLASSES}",
+            },
         ),
         "per_book": Flag(
             MADE, Whole(0), 0, "questions of each class from each book; 0: all"
@@ -315,7 +325,8 @@ JOBS: dict[str, dict[str, Flag]] = {
             MEASURED, YesNo(), True, "measure each word class by itself, too"
         ),
         "peers": Flag(
-            MEASURED, Names(), list(PEERS), f"of {','.join(PEERS)}; empty: none"
+            MEASURED, Names(), list(PEERS),
+            f"peers to measure, of {','.join(PEERS)}; empty: none",
         ),
         "peer_batch": Flag(MEASURED, Whole(1), 16, "rows of a sorted batch"),
         "repeats": Flag(MEASURED, Whole(1), 3, "of everything; medians"),

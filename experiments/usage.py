@@ -16,6 +16,7 @@ from experiments.values import FALSE, TRUE
 
 WIDTH = 88
 BOOLEANS = {*TRUE[:1], *FALSE[:1]}
+OF_ABSL = ("flagfile", "undefok")  # it acts on them, defined or not
 
 
 def parse(job: str, arguments: Sequence[str]) -> flags.FlagValues:
@@ -33,6 +34,9 @@ def parse(job: str, arguments: Sequence[str]) -> flags.FlagValues:
         except UnicodeEncodeError:
             problem = f"argument {argument!r} is not UTF-8; rename what it names"
             raise flags.Error(problem) from None
+        name = argument.lstrip("-").partition("=")[0]
+        if argument.startswith("-") and name in OF_ABSL:
+            raise flags.Error(_unknown(job, name))
     try:
         rest = values([job, *_join_booleans(values, arguments)])
     except flags.UnrecognizedFlagError as error:

@@ -14,7 +14,7 @@ from jaxsparse import capacity, hosts, parallel, scoring, trees
 from jaxsparse.cbt import Question
 from jaxsparse.journal import Answer, Conditions, Journal
 from jaxsparse.model import Apply, Model
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import Array, InputError, Params
 
 Leaves = Mapping[str, Array]  # path -> leaf
@@ -56,7 +56,7 @@ def prepare(
     detokenize: str = "ptb",
     batch_tokens: int,
     rows_multiple: int = 1,
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> Prepared:
     """Encodes every question, then plans the batches from the full list.
 

@@ -22,7 +22,7 @@ from jax.sharding import Mesh
 from jaxsparse import parallel, trees
 from jaxsparse.models import FAMILIES, Family, Tensors
 from jaxsparse.models.config import Reader
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError, Params
 from jaxsparse.weights import hub, reading, rules, writing
 from jaxsparse.weights.tokenizer import load_tokenizer
@@ -153,7 +153,7 @@ def load(
     blueprint: Blueprint,
     dtype: str = "float32",
     mesh: Mesh | None = None,
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> Model:
     """Streams the weights to their devices, checking every value on the way."""
     if dtype not in DTYPES:
@@ -195,7 +195,7 @@ def file_bytes(blueprint: Blueprint) -> int:
 def check_values(
     blueprint: Blueprint,
     dtype: str = "float32",
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> None:
     """Reads every weight once, for a run with several models: what is wrong with the
     last of them must be known before the first is scored."""
@@ -306,7 +306,7 @@ def export(
     model: Model,
     params: Params,
     directory: Path,
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> None:
     """Writes a directory that transformers loads: current names, the file's own dtypes.
 

@@ -33,7 +33,7 @@ from jaxsparse.evaluation import (
 )
 from jaxsparse.journal import Conditions, Journal
 from jaxsparse.model import Model, untie
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import Array
 
 PATTERNS = ("unstructured",)
@@ -254,7 +254,7 @@ def sweep(
     batch_tokens: int = 0,
     levels_at_once: int = 0,
     journal: Journal | None = None,
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> Iterator[Point]:
     """Evaluates every point in one job, with one compilation for each shape.
 

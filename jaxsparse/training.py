@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxsparse import trees
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError, Params
 from jaxsparse.weights.checkpoint import Checkpoints
 
@@ -107,7 +107,7 @@ def train(
     *,
     checkpoint_every: int,
     after_step: Callable[[int, Params, Float[Array, ""] | None], Any],
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> Params:
     """Trains to the schedule's end, from the newest checkpoint if there is one.
 

@@ -11,7 +11,6 @@ from jaxsparse.cbt import Question
 from jaxsparse.evaluation import (
     Asked,
     Prepared,
-    Progress,
     Scorer,
     Scores,
     prepare,
@@ -22,6 +21,7 @@ from jaxsparse.evaluation import (
 from jaxsparse.journal import Conditions, Journal
 from jaxsparse.types import InputError
 from tests import tiny
+from tests.told import Told
 
 OPTIONS = tuple("abcdefghij")
 
@@ -159,16 +159,6 @@ class Stub(Scorer):
         return made, 12.0
 
 
-class Told(Progress):
-    """Keeps what it is told."""
-
-    def __init__(self):
-        self.questions = []
-
-    def done(self, questions):
-        self.questions.append(questions)
-
-
 def conditions(sparsity):
     return Conditions(
         weights="w", method="magnitude", pattern="unstructured", scope="matrix",
@@ -191,7 +181,7 @@ def asked_again(
         scorer, prepared, model, leaves={}, levels=levels, questions=questions,
         journal=journal, progress=told,
     )  # fmt: skip
-    return [recall(journal, level, prepared) for level in levels], told.questions
+    return [recall(journal, level, prepared) for level in levels], told.told
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from transformers import T5Config, T5ForConditionalGeneration
 
 from jaxsparse import load_model, trees
 from jaxsparse.model import check_values, export, load, open_model, untie
-from jaxsparse.progress import Progress
 from jaxsparse.types import InputError
 from tests import rows, tiny
+from tests.told import Told
 
 SAFETENSORS = "model.safetensors"
 FAMILIES = ("gpt2", "electra-generator", "electra-discriminator", "t5")
@@ -417,20 +417,6 @@ def test_values_can_be_checked_without_loading(variant, copied):
     assert str(directory) in str(caught.value)
 
 
-class Told(Progress):
-    """Keeps its stages, and what was done of each."""
-
-    def __init__(self):
-        self.totals, self.counts = [], []
-
-    def stage(self, name, total=0, known=0, unit="questions", patient=False):
-        self.totals.append((name, total, unit, patient))
-        self.counts.append(0)
-
-    def done(self, number):
-        self.counts[-1] += number
-
-
 @pytest.mark.parametrize("variant", ["gpt2", "t5"])
 def test_reading_and_writing_tell_bytes_until_all_are_done(variant, saved, tmp_path):
     told, blueprint = Told(), open_model(str(saved(variant)))
@@ -438,7 +424,7 @@ def test_reading_and_writing_tell_bytes_until_all_are_done(variant, saved, tmp_p
     model = load(blueprint, progress=told)
     size = 4 * trees.size(model.params)
     export(model, model.params, tmp_path / "out", told)
-    assert told.totals == [
+    assert told.stages == [
         (f"{blueprint.name} · checking weights", size, "bytes", True),
         ("loading", size, "bytes", True),
         ("writing", size, "bytes", True),

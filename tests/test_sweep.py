@@ -17,13 +17,14 @@ from transformers.pytorch_utils import Conv1D
 from jaxsparse import sweep as sweep_module
 from jaxsparse import trees
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import Progress, Scorer, prepare, score_levels
+from jaxsparse.evaluation import Scorer, prepare, score_levels
 from jaxsparse.journal import Journal
 from jaxsparse.model import load_model
 from jaxsparse.scoring import PROTOCOLS, batch
 from jaxsparse.sweep import Recipe, prune, sweep
 from jaxsparse.types import InputError
 from tests import reference, tiny
+from tests.told import Told
 
 VARIANTS = ("gpt2", "electra-generator-projected", "electra-discriminator", "t5")
 MAGNITUDE = Recipe("magnitude", "matrix")
@@ -160,22 +161,6 @@ def test_dense_is_scored_once_and_is_the_point_at_0_of_every_method(
             if point.sparsity == 0:
                 assert (point.achieved_sparsity, point.total_sparsity) == (0, 0)
     np.testing.assert_array_equal(scores_of(asked), scores_of(curve("gpt2")))
-
-
-class Told(Progress):
-    """Keeps all that it is told."""
-
-    def __init__(self):
-        self.told = []
-
-    def stage(self, name, total=0, known=0, unit="questions"):
-        self.told.append((name, total, known))
-
-    def point(self, name):
-        self.told.append(name)
-
-    def done(self, questions):
-        self.told.append(questions)
 
 
 def test_progress_tells_stages_points_and_every_question_at_every_level(loaded):

@@ -1,7 +1,6 @@
 """The optimizer by what it does to a tiny tree; the loop by what a kill leaves."""
 
 import dataclasses
-from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -9,10 +8,10 @@ import numpy as np
 import pytest
 
 from jaxsparse import trees
-from jaxsparse.progress import Progress
 from jaxsparse.training import Schedule, first_state, optimizer, train, update_step
 from jaxsparse.types import InputError
 from jaxsparse.weights.checkpoint import Checkpoints
+from tests.told import Told
 
 SCHEDULE = Schedule(steps=10, warmup=2, learning_rate=0.1)
 
@@ -172,27 +171,6 @@ def test_a_batch_without_targets_changes_nothing_but_by_decay():
 
 
 # The loop
-
-
-class Told(Progress):
-    """Keeps what it is told, one line after the other."""
-
-    def __init__(self):
-        self.lines: list[str] = []
-
-    def stage(self, name, total=0, known=0, unit="questions", patient=False):
-        self.lines.append(f"{name}: {known} of {total} {unit}")
-
-    def done(self, number):
-        self.lines.append(f"{number} done")
-
-    @contextmanager
-    def busy(self, what):
-        self.lines.append(what)
-        yield
-
-    def note(self, line):
-        self.lines.append(line)
 
 
 class Run:

@@ -17,6 +17,7 @@ from jaxsparse.cbt.readers import read
 
 __all__ = [
     "BLANK",
+    "CLASS_NAMES",
     "SPLITS",
     "STYLES",
     "CLASS_NAMES",

@@ -20,8 +20,11 @@ import numpy as np
 from jaxsparse.types import InputError
 
 CLASS_NAMES = {
-    "CN": "common nouns", "NE": "named entities", "V": "verbs", "P": "prepositions",
-}  # fmt: skip
+    "CN": "common nouns",
+    "NE": "named entities",
+    "V": "verbs",
+    "P": "prepositions",
+}
 WORD_CLASSES = tuple(CLASS_NAMES)
 SPLITS = ("train", "validation", "test")
 BLANK = "XXXXX"

@@ -11,6 +11,7 @@ from jaxtyping import Bool
 
 from jaxsparse.cbt.baselines import most_frequent_option, rarest_option
 from jaxsparse.cbt.questions import Question
+from jaxsparse.progress import NOBODY, Progress
 
 CHOICES: dict[str, Callable[[Question], int]] = {
     "the option most frequent in the story": most_frequent_option,
@@ -24,13 +25,14 @@ COMMONEST = "the commonest answer to the other questions"
 
 
 def shortcuts(
-    questions: Sequence[Question],
+    questions: Sequence[Question], progress: Progress = NOBODY
 ) -> dict[str, Bool[np.ndarray, " question"]]:
-    """Rule -> whether it answers each question right."""
-    right = {
-        rule: np.array([one.options[choose(one)] == one.answer for one in questions])
-        for rule, choose in CHOICES.items()
-    }
+    """Rule -> whether it answers each question right; tells every question."""
+    right = {rule: np.zeros(len(questions), bool) for rule in CHOICES}
+    for number, one in enumerate(questions):
+        for rule, choose in CHOICES.items():
+            right[rule][number] = one.options[choose(one)] == one.answer
+        progress.done(1)
     return {**right, COMMONEST: commonest(questions)}
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Int
 
 from jaxsparse.cbt.books import Book, read_book
 from jaxsparse.cbt.detokenize import STYLES
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError
 
 
@@ -26,7 +26,7 @@ def text_of(book: Book) -> str:
 
 def read_texts(
     paths: Sequence[Path],
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> tuple[str, ...]:
     """The texts of books, in the given order. Raises InputError as `read_book`."""
     progress.stage("reading", len(paths), unit="books", patient=True)
@@ -49,11 +49,16 @@ class Corpus:
         texts: Sequence[str],
         tokenizer: tokenizers.Tokenizer,
         end_of_text: int | None,
+        progress: Progress = NOBODY,
     ) -> "Corpus":
         """`end_of_text` stands behind each text, where a family has such a token."""
         ends = [] if end_of_text is None else [end_of_text]
-        rows = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
-        return cls(np.concatenate([np.array([*row, *ends], np.int32) for row in rows]))
+        rows = []
+        for text in texts:
+            ids = tokenizer.encode(text, add_special_tokens=False).ids
+            rows.append(np.array([*ids, *ends], np.int32))
+            progress.done(1)
+        return cls(np.concatenate(rows))
 
     def windows(
         self, length: int, rows: int, batch: int, seed: int

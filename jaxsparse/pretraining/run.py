@@ -31,7 +31,7 @@ from jaxsparse.pretraining.objectives import (
     loss_sums,
 )
 from jaxsparse.pretraining.recipes import Recipe
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.training import train
 from jaxsparse.types import InputError, Params
 from jaxsparse.weights import rules, writing
@@ -41,6 +41,7 @@ from jaxsparse.whole import held, whole_file
 TEXTS = ("books", "validation_books")  # kept by their digests
 VALIDATION_ROWS = 32  # the same ones each time
 _VALIDATION_SEED = 2**32 - 1
+_MISSING = object()  # a setting that is not there, which null is
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def prepare(
     directory: Path,
     texts: Sequence[str],
     validation_texts: Sequence[str],
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> Run:
     """Makes the tokenizer, or finds it where the run was begun, and reads the texts.
 
@@ -126,14 +127,16 @@ def prepare(
         tokenizer = vocabulary.train(family.name, texts, recipe.vocabulary)
     end_of_text = tokenizer.token_to_id("<|endoftext|>")
     config = recipe.configuration()
-    progress.stage("books into tokens", patient=True)
+    copies = _copies(recipe, seed, texts)
+    number = len(copies) + len(validation_texts)
+    progress.stage("books into tokens", number, unit="books", patient=True)
     run = Run(
         recipe=recipe,
         seed=seed,
         directory=directory,
         config=config,
-        corpus=Corpus.of(_copies(recipe, seed, texts), tokenizer, end_of_text),
-        validation=Corpus.of(validation_texts, tokenizer, end_of_text),
+        corpus=Corpus.of(copies, tokenizer, end_of_text, progress),
+        validation=Corpus.of(validation_texts, tokenizer, end_of_text, progress),
         objective=OBJECTIVES[family.name](Vocabulary.of(tokenizer)),
         apply=make_apply(family, config, "float32", everywhere=True),
     )
@@ -201,18 +204,18 @@ def _is_begun(directory: Path, made_of: Mapping[str, Any]) -> bool:
 
 def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
     """Every setting that differs, by its own name, with both values."""
-    for name, value in here.items():
-        other = there.get(name)
+    for name in dict.fromkeys((*here, *there)):
+        other, value = there.get(name, _MISSING), here.get(name, _MISSING)
         if isinstance(value, dict) and isinstance(other, dict):
             yield from _differences(other, value)
         elif name in TEXTS and other != value:
-            yield f"other {name.replace('_', ' ')} there than here"
+            yield f"the {name.replace('_', ' ')} differ"
         elif other != value:
             yield f"{name} is {_said(other)} there and {_said(value)} here"
 
 
 def _said(value: Any) -> str:
-    return "missing" if value is None else json.dumps(value)
+    return "missing" if value is _MISSING else json.dumps(value)
 
 
 def _claim(
@@ -244,7 +247,7 @@ def pretrain(
     run: Run,
     checkpoint_every: int,
     after_step: Callable[[int, Params, Float[jax.Array, ""] | None], Any],
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> Params:
     """Trains from where the directory's newest checkpoint stands; see `train`.
 
@@ -274,7 +277,7 @@ def export(
     params: Params,
     directory: Path,
     dtype: str = "float16",
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> None:
     """Writes the model for transformers, its weights rounded to `dtype`.
 

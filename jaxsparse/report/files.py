@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from jaxsparse import plots
 from jaxsparse.cbt import Question
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.report import explorer, pictures, text
 from jaxsparse.report.results import (
     RECIPE_COLUMNS,
@@ -85,7 +85,7 @@ def write(
     run: Mapping[str, Any],
     *,
     margin: float | None = None,
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> None:
     """Writes all files of a run into the directory `out`.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxsparse import plots
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.report import explorer, pictures, text
 from jaxsparse.report.files import RESULT_COLUMNS, result_rows, write_csv
 from jaxsparse.report.reading import Run
@@ -156,7 +156,7 @@ def write_merged(
     command: str,
     runs: Sequence[Run],
     questions: int,
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> tuple[str, ...]:
     """Writes the files of a report into `out`; returns their names. What an earlier
     report drew there and this one does not is taken away.

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from jaxsparse.cbt import BLANK, Question, detokenize
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, brief
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import BatchEncoding, PreTrainedTokenizerFast
 
 CONTEXTS = ("full", "query", "last")
 
@@ -91,7 +91,21 @@ def token_ids(
     """Tokens of each text, without special tokens."""
     if not texts:
         return []
-    return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    return _read(tokenizer, texts, add_special_tokens=False)["input_ids"]
+
+
+def _read(
+    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str], **options: Any
+) -> "BatchEncoding":
+    """Raises InputError where the vocabulary has no token for what it does not know,
+    which comes out when such a text is read."""
+    try:
+        return tokenizer(list(texts), verbose=False, **options)
+    except Exception as error:  # tokenizers raises plain exceptions
+        raise InputError(
+            f"the tokenizer cannot read every text ({brief(error)}); put the model's "
+            "own tokenizer files there"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,7 @@ class Tokens:
 def tokenize(
     tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]
 ) -> list[Tokens]:
-    encoded = tokenizer(list(texts), return_offsets_mapping=True, verbose=False)
+    encoded = _read(tokenizer, texts, return_offsets_mapping=True)
     rows = []
     for ids, offsets in zip(
         encoded["input_ids"], encoded["offset_mapping"], strict=True

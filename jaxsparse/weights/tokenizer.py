@@ -97,7 +97,7 @@ def _exact_unigram(model: Mapping[str, Any]) -> "tokenizers.models.Unigram":
     from tokenizers.models import Unigram
 
     vocabulary = [(piece, score) for piece, score in model["vocab"]]
-    return Unigram(vocabulary, model["unk_id"], model.get("byte_fallback", False))
+    return Unigram(vocabulary, model.get("unk_id"), model.get("byte_fallback", False))
 
 
 def _check_settings(
@@ -111,8 +111,8 @@ def _check_settings(
         asked = settings.get(key)
         if asked is not None and bool(asked) != value:
             raise InputError(
-                f"{directory}: {SETTINGS} says {key} {json.dumps(asked)}, {FILE} says "
-                f"{json.dumps(value)}; make them agree"
+                f"{directory}: {SETTINGS} says {key} {json.dumps(asked)}, by {FILE} it "
+                f"is {json.dumps(value)}; make them agree"
             )
     decoder = settings.get("added_tokens_decoder")
     added = list(decoder.values()) if isinstance(decoder, Mapping) else []
@@ -134,8 +134,8 @@ def _honoured_settings(values: Mapping[str, Any]) -> dict[str, bool]:
         found["do_lower_case"] = found.get("do_lower_case", False) or lowers
         if node.get("type") == "BertNormalizer":
             found["tokenize_chinese_chars"] = bool(node.get("handle_chinese_chars"))
-            if node.get("strip_accents") is not None:  # else as letters' case
-                found["strip_accents"] = node["strip_accents"]
+            strips = node.get("strip_accents")  # null: as letters' case
+            found["strip_accents"] = lowers if strips is None else bool(strips)
     for node in _nodes(values.get("pre_tokenizer")):
         if node.get("type") == "ByteLevel":
             found["add_prefix_space"] = bool(node.get("add_prefix_space"))

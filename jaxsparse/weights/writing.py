@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from jaxsparse.progress import Progress
+from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError
 from jaxsparse.weights.reading import SAFETENSORS
 from jaxsparse.weights.rules import Shape
@@ -37,7 +37,7 @@ def write_checkpoint(
     source: Path,
     config: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
-    progress: Progress = Progress(),  # noqa: B008 - it holds nothing
+    progress: Progress = NOBODY,
 ) -> None:
     """Writes a directory that transformers loads; all of it or nothing.
 

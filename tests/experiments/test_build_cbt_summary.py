@@ -7,6 +7,7 @@ from jaxsparse import cbt
 from jaxsparse.cbt import Question
 from jaxsparse.cbt.build import FEW, SHORT, Skipped
 from jaxsparse.cbt.shortcuts import shortcuts
+from tests.told import Told
 
 WORDS = ("oak", "elm", "ash", "fir", "yew", "box", "bay", "fig", "nut", "ivy")
 RULES = len(shortcuts([Question((), "", WORDS, "oak", "CN", "id")]))
@@ -58,6 +59,13 @@ def test_every_class_is_looked_at_by_itself():
     found = list(summary.answered_blindly(questions))
     assert [one.word_class for one in found[::RULES]] == ["NE", "CN", "all"]
     assert {one.questions for one in found} == {100, 300, 400}
+
+
+def test_every_question_is_told():
+    told = Told()
+    list(summary.answered_blindly(first_is_right(6, questions=10), told))
+    assert told.stages == [("answering without reading", 10, "questions", True)]
+    assert told.counts == [10]
 
 
 def test_a_warning_has_its_figure_and_what_to_do():

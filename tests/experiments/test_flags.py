@@ -205,6 +205,19 @@ def test_the_default_directory_is_named_for_the_models_and_stays_the_same():
         assert out(*same) == out(), same
 
 
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [
+        ((), "tiny-gpt2+tiny-electra+tiny-t5-c6882e29"),
+        (("--model=dir/m,gpt2-xl",), "dir-m+gpt2-xl-76687dd3"),
+        (("--model=gpt2-small", "--num_examples=5"), "gpt2-small-a1803cc0"),
+    ],
+)
+def test_a_new_flag_at_its_default_moves_no_results(argv, name):
+    """Directories are found again that were made before there was --sample."""
+    assert binary.settings(*argv).out == Path("results", name)
+
+
 def test_whatever_changes_scores_changes_the_default_directory():
     others = [
         out(*other)
@@ -213,6 +226,7 @@ def test_whatever_changes_scores_changes_the_default_directory():
             ["--split=train"],
             ["--word_classes=CN"],
             ["--num_examples=5"],
+            ["--sample=random"],
             ["--protocol=append"],
             ["--context=last"],
             ["--detokenize=none"],

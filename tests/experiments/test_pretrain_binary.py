@@ -49,7 +49,7 @@ BAD = {
     ),
     "other books": (
         ["--work=killed/work", "--books=books/validation"],
-        ["killed/work holds another run: other books there than here; repeat"],
+        ["killed/work holds another run: the books differ; repeat"],
     ),
     "damaged checkpoint": (
         ["--work=damaged/work"],

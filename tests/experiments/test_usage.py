@@ -28,6 +28,9 @@ def test_what_the_library_knows_is_repeated_as_it_is():
     assert tuple(SHAPES) == jobs.SHAPES
     assert JOBS["report"]["explorer_questions"].default == report.MOST_QUESTIONS
     assert JOBS["build_cbt"]["word_classes"].default == list(cbt.WORD_CLASSES)
+    for job in "sweep", "build_cbt":
+        said = JOBS[job]["word_classes"].help
+        assert ", ".join(f"{name} {of}" for name, of in cbt.CLASS_NAMES.items()) in said
     for words, flag in (
         (pruning.METHODS, jobs.SHARED["method"]),
         (scoring.PROTOCOLS, jobs.SHARED["protocol"]),
@@ -58,6 +61,12 @@ def test_help_explains_each_flag_of_the_job_and_no_other(job):
 
 
 @pytest.mark.parametrize("job", JOBS)
+def test_help_says_a_default_once(job):
+    for name, flag in JOBS[job].items():
+        assert usage._line(name, flag).count("(default:") <= 1, name
+
+
+@pytest.mark.parametrize("job", JOBS)
 def test_defaults_are_values_of_their_kinds(job):
     values = usage.parse(job, [])
     for name, flag in JOBS[job].items():
@@ -79,6 +88,14 @@ def test_a_flag_of_another_job_is_refused_with_what_this_one_takes():
         assert "takes --model, --method, --sparsities" in said
     assert refused("prune", "--noskip_malformed").startswith("--skip_malformed is not")
     assert refused("pretrain", "--modle=m") == "unknown flag --modle; is it --model?"
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("name", ["flagfile", "undefok"])
+def test_what_absl_knows_by_itself_is_unknown(job, name):
+    for argv in ([f"--{name}=x"], [f"-{name}=x"], [f"--{name}", "x"], [f"--{name}"]):
+        said = refused(job, *argv)
+        assert said.startswith(f"unknown flag --{name}; "), said
 
 
 def test_a_job_has_defaults_of_its_own_and_forgets_what_was_parsed_before():

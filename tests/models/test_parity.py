@@ -201,9 +201,14 @@ def test_buckets_are_torchs(buckets):
             assert_buckets_are_torchs(buckets, max_distance)
 
 
+OURS = pytest.mark.xfail(strict=True, reason="our logarithm of 1.8 is one unit off")
+
+
 @pytest.mark.parametrize(
     "configuration",
     [
+        pytest.param((51, 81), marks=OURS),
+        pytest.param((100, 162), marks=OURS),
         *((17, 27), (17, 343), (19, 49), (36, 98), (48, 81), (51, 49), (51, 676)),
         *((54, 343), (55, 147), (65, 108), (72, 196), (91, 245), (96, 162), (99, 121)),
         *((100, 98), (108, 294), (113, 189), (117, 408), (127, 343), (128, 169)),
@@ -211,9 +216,8 @@ def test_buckets_are_torchs(buckets):
     ids=str,
 )
 def test_buckets_are_torchs_where_rounding_decides(configuration):
-    """At the edge of a range; numpy's logarithms round to the other side of each. (Of
-    84,677 configurations, up to 128 buckets and 700 distances, two are left where ours
-    do: 51 for 81 and 100 for 162.)"""
+    """At the edge of a range; numpy's logarithms round to the other side of each. Of
+    84,677 configurations, up to 128 buckets and 699 distances, ours do so in two."""
     assert_buckets_are_torchs(*configuration)
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from jaxsparse.pretraining.corpus import Corpus, read_texts
 from jaxsparse.types import InputError
 from tests.pretraining import little
+from tests.told import Told
 
 
 def numbered(tokens):
@@ -37,6 +38,12 @@ def test_tokens_of_all_texts_follow_one_another():
     assert corpus.tokens.dtype == np.int32
     corpus = Corpus.of(little.TEXTS, made, None)
     np.testing.assert_array_equal(corpus.tokens, [*one, *other])
+
+
+def test_every_text_is_told():
+    told = Told()
+    Corpus.of(little.TEXTS, little.tokenizer("gpt2"), None, told)
+    assert told.told == [1] * len(little.TEXTS)
 
 
 def test_special_tokens_are_not_put_around_a_text():

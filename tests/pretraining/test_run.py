@@ -1,5 +1,6 @@
 """A training run from texts to a directory that transformers loads."""
 
+import dataclasses
 import functools
 import json
 import subprocess
@@ -24,6 +25,7 @@ from jaxsparse.types import InputError
 from jaxsparse.whole import LOCK
 from tests import rows, tiny
 from tests.pretraining import little
+from tests.told import Told
 
 VALIDATION = (little.text(2),)
 VARIANTS = {"gpt2": "gpt2", "electra": "electra-generator", "t5": "t5"}
@@ -226,6 +228,15 @@ def test_beginning_again_finds_the_same_run(tmp_path):
     np.testing.assert_array_equal(run.corpus.tokens, fresh.corpus.tokens)
 
 
+def test_preparing_tells_every_copy_of_every_book(tmp_path):
+    recipe = dataclasses.replace(little.recipe("gpt2"), renamed_copies=3)
+    told = Told()
+    prepare(recipe, 0, tmp_path, little.TEXTS, VALIDATION, told)
+    books = 3 * len(little.TEXTS) + len(VALIDATION)
+    assert told.stages[-1] == ("books into tokens", books, "books", True)
+    assert told.counts[-1] == books
+
+
 def test_a_run_without_its_tokenizer_makes_it_again(tmp_path):
     recipe = little.recipe("electra")
     prepared(recipe, tmp_path)
@@ -247,11 +258,11 @@ def test_a_run_without_its_tokenizer_makes_it_again(tmp_path):
             r'\["ElectraForMaskedLM"\] here and \d+ more',
         ),
         ({"seed": 1}, "seed is 0 there and 1 here"),
-        ({"texts": little.TEXTS[::-1]}, "other books there than here"),
-        ({"validation": (little.text(3),)}, "other validation books there than here"),
+        ({"texts": little.TEXTS[::-1]}, "the books differ"),
+        ({"validation": (little.text(3),)}, "the validation books differ"),
         (
             {"seed": 1, "texts": (*little.TEXTS, little.text(3))},
-            "seed is 0 there and 1 here, other books there than here",
+            "seed is 0 there and 1 here, the books differ",
         ),
     ],
 )
@@ -262,6 +273,28 @@ def test_a_directory_of_another_run_is_refused_by_what_differs(tmp_path, change,
     with pytest.raises(InputError, match=f"{tmp_path} holds another run: {named}; rep"):
         prepared(**{"recipe": recipe, "directory": tmp_path} | change)
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"dropout": 0.5}, "dropout is 0.5 there and missing here"),
+        ({"dropout": None}, "dropout is null there and missing here"),
+        ({"batch_tokens": None}, "batch_tokens is null there and "),
+        ({"batch_tokens": ...}, "batch_tokens is missing there and "),
+        ({"schedule": 3}, 'schedule is 3 there and {"'),
+    ],
+)
+def test_a_record_with_other_names_is_another_runs(tmp_path, change, said):
+    recipe = little.recipe("gpt2")
+    prepared(recipe, tmp_path)
+    record = tmp_path / "run.json"
+    made_of = json.loads(record.read_text())
+    made_of["recipe"] |= change
+    made_of["recipe"] = {k: v for k, v in made_of["recipe"].items() if v is not ...}
+    record.write_text(json.dumps(made_of))
+    with pytest.raises(InputError, match=f"holds another run: {said}"):
+        prepared(recipe, tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "null"])

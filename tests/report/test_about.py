@@ -30,7 +30,7 @@ def test_everything_of_a_run_is_said():
     assert said == {
         "models": "one (gpt2)",
         "questions": "8: 2 each of CN, NE, V, P, split test, data bundled, the first "
-        "of each word class",
+        "of each class",
         "asked": "protocol cloze; context full; detokenize ptb; bfloat16",
         "pruned": "magnitude; scope matrix; prunable blocks; pattern unstructured",
         "sparsities": "0.5, 0.9",

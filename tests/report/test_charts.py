@@ -56,7 +56,8 @@ def test_a_point_leads_to_its_questions():
         "o&ne · cloze, wanda · CN", "sparsity 0.5: 50 % of the prunable weights left",
         "accuracy 25.0 %, 95 % interval 15.0 to 35.0", "4 of 16 questions right",
     ]  # fmt: skip
-    assert first.find(f"{SVG}title").text.splitlines()[1] == "dense: nothing cut"
+    dense = first.find(f"{SVG}title").text.splitlines()[1]
+    assert dense == "dense: 100 % of the prunable weights left"
 
 
 def test_no_two_of_many_lines_look_alike():

@@ -13,7 +13,6 @@ import pytest
 
 from jaxsparse import cbt, report
 from jaxsparse.cbt import WORD_CLASSES
-from jaxsparse.progress import Progress
 from jaxsparse.report import text
 from jaxsparse.types import InputError
 from tests.report.made import (
@@ -25,6 +24,7 @@ from tests.report.made import (
     results_of,
     scores,
 )
+from tests.told import Told
 
 # DESIGN section 9, word for word.
 RESULT_COLUMNS = """
@@ -37,18 +37,6 @@ FILES = [
     "accuracy.png", "layers.csv", "predictions.parquet", "questions.parquet",
     "report.html", "report.md", "results.csv", "run.json",
 ]  # fmt: skip
-
-
-class Told(Progress):
-    def __init__(self):
-        self.stages, self.number = [], 0
-
-    def stage(self, name, total=0, known=0, unit="questions", patient=False):
-        assert patient  # of a small report nothing flickers
-        self.stages.append((name, total))
-
-    def done(self, number):
-        self.number += number
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +56,12 @@ def written(tmp_path_factory, told):
 @pytest.mark.usefixtures("written")
 def test_writing_tells_how_far_it_is(told):
     assert told.stages == [
-        ("writing predictions", 4),
-        ("statistics of the report", 0),
-        ("page of the report", 0),
-        ("pictures of the report", 0),
+        ("writing predictions", 4, "points", True),
+        ("statistics of the report", 0, "questions", True),
+        ("page of the report", 0, "questions", True),
+        ("pictures of the report", 0, "questions", True),
     ]
-    assert told.number == 4
+    assert told.counts == [4, 0, 0, 0]
 
 
 def read_csv(path):

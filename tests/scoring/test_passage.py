@@ -1,11 +1,21 @@
 """What is read: contexts, the text around the blank, and shortening."""
 
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
 
 from jaxsparse import scoring
-from jaxsparse.scoring.passage import Passage, Unusable, refuse_empty, shorten, tokenize
+from jaxsparse.scoring.passage import (
+    Passage,
+    Unusable,
+    refuse_empty,
+    shorten,
+    token_ids,
+    tokenize,
+)
+from jaxsparse.types import InputError
 from tests import asking, reference
 from tests.asking import WAYS, Asked, question
 
@@ -130,3 +140,14 @@ def test_an_option_without_tokens_is_named():
     refuse_empty([[1], [2]], ["fox", "hen"])
     with pytest.raises(scoring.Unusable, match=r"option '\\u200b' has no tokens"):
         refuse_empty([[1], []], ["fox", "\u200b"])
+
+
+def test_a_text_that_a_tokenizer_has_no_token_for_is_bad_input():
+    """Unigrams need no unknown token; then some texts cannot be read."""
+    words = tokenizers.models.Unigram([("a", -1.0)], None)
+    backend = tokenizers.Tokenizer(words)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    assert token_ids(tokenizer, ["aa"]) == [[0, 0]]
+    for read in token_ids, tokenize:
+        with pytest.raises(InputError, match="the tokenizer cannot read every text"):
+            read(tokenizer, ["ab"])

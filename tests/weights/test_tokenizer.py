@@ -144,6 +144,74 @@ def test_accents_said_in_both_files_must_be_the_same(made):
         load_tokenizer(directory)
 
 
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_accents_that_the_file_leaves_open_go_as_letters_case(lowercase, made):
+    """As in published ELECTRA, whose two files both say null."""
+    directory = made("electra")
+    left_open = normalizers.BertNormalizer(strip_accents=None, lowercase=lowercase)
+    edit(directory, lambda tokenizer: setattr(tokenizer, "normalizer", left_open))
+    for agreeing in None, lowercase:
+        settings(directory, strip_accents=agreeing, do_lower_case=lowercase)
+        load_tokenizer(directory)
+    settings(directory, strip_accents=not lowercase)
+    with pytest.raises(InputError, match="strip_accents"):
+        load_tokenizer(directory)
+
+
+def change_model(directory, **values):
+    """Changes what tokenizer.json says of its model; ... takes a name out."""
+    path = directory / "tokenizer.json"
+    said = json.loads(path.read_text())
+    said["model"] |= values
+    said["model"] = {k: v for k, v in said["model"].items() if v is not ...}
+    path.write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize("unknown", [..., None])
+def test_unigrams_need_no_unknown_token(unknown, made):
+    directory = made("t5")
+    expected = load_tokenizer(directory)("the fox")["input_ids"]
+    change_model(directory, unk_id=unknown)
+    assert load_tokenizer(directory)("the fox")["input_ids"] == expected
+
+
+@pytest.mark.parametrize(
+    ("family", "file", "change"),
+    [
+        ("gpt2", "tokenizer.json", {"model": None}),
+        ("electra", "tokenizer.json", {"model": {}}),
+        ("t5", "tokenizer.json", {"model": {"type": "Unigram", "vocab": {"a": 1}}}),
+        ("t5", "tokenizer.json", {"model": {"type": "Unigram", "vocab": [["a"]]}}),
+        ("gpt2", "tokenizer.json", {"added_tokens": {"a": 1}}),
+        ("gpt2", "tokenizer.json", {"normalizer": 3}),
+        ("gpt2", "tokenizer_config.json", {"added_tokens_decoder": {"9": "moo"}}),
+    ],
+)
+def test_files_of_odd_types_are_refused_in_one_line(family, file, change, made):
+    path = made(family) / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InputError) as caught:
+        load_tokenizer(path.parent)
+    assert str(path.parent) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"added_tokens_decoder": [3]},
+        {"added_tokens_decoder": {"9": 3, "10": {"content": 3}}},
+        {"mask_token": 3, "eos_token": {"content": []}, "unk_token": [3]},
+    ],
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_settings_that_are_no_text_name_no_token(family, change, made):
+    directory = made(family)
+    expected = load_tokenizer(directory)(TEXT)["input_ids"]
+    settings(directory, **change)
+    assert load_tokenizer(directory)(TEXT)["input_ids"] == expected
+
+
 def test_a_word_in_added_tokens_json_that_the_file_lacks(made):
     directory = made("gpt2")
     (directory / "added_tokens.json").write_text('{"moo": 512}')
