@@ -60,7 +60,7 @@ END
 
 installed() { [ "$(cat "$venv/.installed-$1" 2>/dev/null)" = "$state" ]; }
 
-fail() { echo "error: $*" >&2; exit 2; }
+fail() { echo "error: $*" >&2 || :; exit 2; } # also where nobody can read it
 
 # tick WHAT: how long it takes already; a live line in a terminal, else a line now and
 # then.
@@ -131,14 +131,14 @@ install() {
   echo "Installed in $((SECONDS - began)) s." >&2
 }
 
-# The user's folder stays out: Python's -P, and no entry of PYTHONPATH that is empty or
-# a dot. A PYTHONHOME is another Python's.
+# The user's folder stays out: Python's -P, and no entry of PYTHONPATH that is relative
+# or the folder itself. A PYTHONHOME is another Python's.
 unset PYTHONHOME
 entries=${PYTHONPATH-}: PYTHONPATH=
 while [ -n "$entries" ]; do
   case ${entries%%:*} in
-    "" | . | ./) ;;
-    *) PYTHONPATH+=${PYTHONPATH:+:}${entries%%:*} ;;
+    "$PWD" | "$PWD/") ;;
+    /*) PYTHONPATH+=${PYTHONPATH:+:}${entries%%:*} ;;
   esac
   entries=${entries#*:}
 done

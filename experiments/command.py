@@ -64,7 +64,10 @@ def _run(job: str, arguments: list[str]) -> None:
 def _fail(job: str, error: Exception) -> None:
     if (flags_of(job)["verbosity"].value or 0) >= logging.DEBUG:
         traceback.print_exc()
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    try:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except OSError:  # nobody can read it; the status still says it
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     sys.exit(2)
 
 
@@ -72,6 +75,8 @@ def quiet_libraries() -> None:
     """Keeps other libraries' chatter out of the terminal, and compilations on disk."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # A notebook's names a module that is not installed here, and nothing is shown.
+    os.environ["MPLBACKEND"] = "agg"
     # It would say that there is no torch, at import: none is needed.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     import huggingface_hub

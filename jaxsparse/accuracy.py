@@ -34,7 +34,7 @@ def accuracies(asked: Asked, point: Scores, dense: Scores) -> Iterator[Accuracy]
     questions = asked.questions
     correct, dense_correct = point.correct(questions), dense.correct(questions)
     classes = np.array([question.word_class for question in questions])
-    stories = np.array([question.story for question in questions])
+    stories = np.array([question.story for question in questions], object)
     for word_class in (*dict.fromkeys(classes.tolist()), "all"):
         chosen = np.full(len(questions), True)
         if word_class != "all":
@@ -67,6 +67,6 @@ def _cluster_interval(
     correct: np.ndarray, stories: np.ndarray
 ) -> tuple[float, float] | None:
     """None unless the story of every question is known."""
-    if not stories.all():
+    if not all(stories):
         return None
     return stats.cluster_interval(correct, stories.tolist())

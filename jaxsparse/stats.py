@@ -284,7 +284,8 @@ def _labels(
             f"a bootstrap needs a {kind} for each of one or more questions; got "
             f"{len(names)} for {questions} questions"
         )
-    return np.unique(np.asarray(names), return_inverse=True)[1]
+    numbers = {name: number for number, name in enumerate(sorted({*names}))}
+    return np.array([numbers[name] for name in names])
 
 
 def _generator(seed: int) -> np.random.Generator:

@@ -22,9 +22,10 @@ Tree = Mapping[str, Any]  # nested dicts with arrays (or None) at the leaves
 Params = Mapping[str, Any]  # nested dicts of arrays, layers stacked on axis 0
 
 
-def brief(error: Exception) -> str:
+def brief(error: BaseException) -> str:
     """Another library's exception in one line, for an error message of ours."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    said = " ".join(str(error).split())[:160]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 class InputError(ValueError):

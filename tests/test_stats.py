@@ -208,6 +208,15 @@ def test_there_is_no_cluster_interval_without_stories_that_differ(counts):
     assert cluster_interval(*_answers(counts)) is None
 
 
+def test_stories_are_told_apart_to_the_last_letter():
+    """numpy strips a NUL at the end of a text."""
+    correct = np.arange(40) < 10
+    names = ["a"] * 20 + ["a\0"] * 20
+    assert cluster_interval(correct, names) == cluster_interval(
+        correct, ["a"] * 20 + ["b"] * 20
+    )
+
+
 def test_a_cluster_interval_of_thousands_of_stories_is_wilsons():
     """One question a story: what clusters them changes nothing."""
     correct = np.arange(4_000) % 4 == 0

@@ -20,7 +20,6 @@ __all__ = [
     "CLASS_NAMES",
     "SPLITS",
     "STYLES",
-    "CLASS_NAMES",
     "WORD_CLASSES",
     "Malformed",
     "Question",

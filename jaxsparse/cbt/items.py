@@ -15,6 +15,9 @@ from jaxsparse.types import InputError, brief
 HUB = "cam-cst/cbt"
 LINES = SENTENCES + 1
 
+# The columns of a parquet file that are read at all.
+READ = (*COLUMNS, "word_class", "split", "story", "book")
+
 Line = tuple[int, str]  # its 1-based number in the file, its text without the line end
 
 
@@ -57,8 +60,11 @@ def from_parquet(path: Path) -> list[Item]:
     import pyarrow.parquet
 
     try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
+        names = pyarrow.parquet.read_schema(path).names
+        used = [name for name in names if name in READ]
+        rows = pyarrow.parquet.read_table(path, columns=used).to_pylist()
+    # ValueError: text that is not UTF-8; OverflowError: a date beyond Python's.
+    except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
         raise InputError(f"{path} cannot be read as parquet: {brief(error)}") from None
     return _row_items(rows, str(path))
 

@@ -23,7 +23,7 @@ EXPLAINED = {
     "class mean": "mean over classes, each weighing the same",
     "class mean CI": "its stratified bootstrap interval",
     "achieved": "sparsity of the prunable weights, zeros of the file included",
-    "total": "the same zeros, of all parameters",
+    "total": "the same zeros as a share of all parameters",
     "ties": "questions whose best score two options share (the first is taken)",
     "seconds": "of scoring",
     "most frequent": "the option that the story holds most often",

@@ -111,9 +111,12 @@ def check_tokenizer(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
                 f"the tokenizer has no {token} for the model's {config.vocab} tokens; "
                 "put the model's own tokenizer files there"
             )
-    largest = max(
-        vocabulary[t] for t in vocabulary.keys() - tokenizer.get_added_vocab()
-    )
+    own = vocabulary.keys() - tokenizer.get_added_vocab()
+    if not own:
+        raise InputError(
+            "the tokenizer has no vocabulary; put the model's own tokenizer files there"
+        )
+    largest = max(vocabulary[token] for token in own)
     if largest >= config.vocab:
         raise InputError(
             f"the tokenizer's tokens go up to {largest}, the model's vocabulary has "

@@ -5,6 +5,7 @@ read one at a time, so that the host never holds more than it is working on.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ def _open_shards(
     for name in names:
         if Path(name).name != name or name in ("", ".."):
             raise InputError(f"{index}: shard {name!r} is not beside the index")
-        if not (index.parent / name).is_file():
+        if not os.path.isfile(index.parent / name):  # False for a name too long, too
             raise InputError(f"{index.parent / name}: missing; {index.name} names it")
     files = [opener(index.parent / name) for name in names]
     held = {name for file in files for name in file.shapes}

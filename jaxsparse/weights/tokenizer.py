@@ -1,7 +1,7 @@
 """The tokenizer beside a checkpoint: what tokenizer.json says, the whole of it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,7 @@ def _has(directory: Path, name: str) -> bool:
     return (directory / name).exists()
 
 
-def _unreadable(directory: Path, error: Exception) -> InputError:
+def _unreadable(directory: Path, error: BaseException) -> InputError:
     return InputError(
         f"{directory}: no tokenizer that transformers can read ({brief(error)}); "
         "copy the model's tokenizer files there"
@@ -69,11 +69,19 @@ def _from_file(
     path = directory / FILE
     try:
         said = tokenizers.Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises plain exceptions
+    except BaseException as error:  # plain exceptions, and its panics are no Exception
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
         raise _unreadable(directory, error) from None
     values = read_json(path)
-    _check_settings(directory, settings, values, said)
+    if isinstance(model := values.get("model"), Mapping) and model.get("dropout"):
+        raise InputError(
+            f"{path}: its model has a dropout of {model['dropout']}, so that the same "
+            "text has other tokens each time; set it to null"
+        )
     added = {token.content for token in said.get_added_tokens_decoder().values()}
+    _check_settings(directory, settings, values, said)
+    _check_special(directory, settings, added)
     special = {name: _text(settings.get(name)) for name in NAMES}
     special = {name: token for name, token in special.items() if token in added}
     said.no_truncation()
@@ -115,15 +123,43 @@ def _check_settings(
                 f"is {json.dumps(value)}; make them agree"
             )
     decoder = settings.get("added_tokens_decoder")
-    added = list(decoder.values()) if isinstance(decoder, Mapping) else []
+    added: list[Any] = list(decoder.values()) if isinstance(decoder, Mapping) else []
     if _has(directory, "added_tokens.json"):
         added += read_json(directory / "added_tokens.json")
     for token in map(_text, added):
-        if token is not None and said.token_to_id(token) is None:
+        if token is not None and not (
+            _is_utf8(token) and said.token_to_id(token) is not None
+        ):
             raise InputError(
                 f"{directory}: {token!r} is an added token, which {FILE} lacks; "
                 "save the tokenizer again, or take the token out"
             )
+
+
+def _check_special(
+    directory: Path, settings: Mapping[str, Any], added: Collection[str]
+) -> None:
+    """Raises InputError for a special token beyond the usual ones that tokenizer.json
+    does not add: transformers would cut it out of every text."""
+    mapped = directory / "special_tokens_map.json"
+    for values in (settings, read_json(mapped) if mapped.exists() else {}):
+        for key in "additional_special_tokens", "extra_special_tokens":
+            listed = values.get(key) or ()
+            listed = listed.values() if isinstance(listed, Mapping) else listed
+            for token in map(_text, listed):
+                if token is not None and token not in added:
+                    raise InputError(
+                        f"{directory}: {token!r} is one of the {key}, which {FILE} "
+                        "does not add; save the tokenizer again, or take the token out"
+                    )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _honoured_settings(values: Mapping[str, Any]) -> dict[str, bool]:

@@ -241,6 +241,32 @@ def test_a_line_that_is_no_json_object_is_malformed(tmp_path):
     assert reading.questions[0].id == "CN-test-3"
 
 
+def test_a_parquet_column_that_is_not_asked_for_is_not_read(tmp_path):
+    """A date beyond Python's would be an error."""
+    table = pyarrow.Table.from_pylist([fields(word_class="P")])
+    dates = pyarrow.array([2**30], pyarrow.date32())
+    pyarrow.parquet.write_table(
+        table.append_column("when", dates), tmp_path / "a.parquet"
+    )
+    reading = read(str(tmp_path / "a.parquet"), None, ["P"])
+    assert len(reading.questions) == 1
+    pyarrow.parquet.write_table(
+        table.append_column("story", dates), tmp_path / "b.parquet"
+    )
+    with pytest.raises(InputError, match=r"b\.parquet cannot be read as parquet"):
+        read(str(tmp_path / "b.parquet"), None, ["P"])
+
+
+def test_parquet_text_that_is_not_utf8_is_one_line(tmp_path):
+    table = pyarrow.Table.from_pylist([fields(word_class="P")])
+    bad = pyarrow.array([b"\xff"]).cast(pyarrow.string(), safe=False)
+    at = table.schema.get_field_index("question")
+    path = tmp_path / "a.parquet"
+    pyarrow.parquet.write_table(table.set_column(at, "question", bad), path)
+    with pytest.raises(InputError, match="cannot be read as parquet"):
+        read(str(path), None, ["P"])
+
+
 def test_parquet_nulls_are_malformed(tmp_path):
     rows = [fields(), fields(options=None), fields(sentences=None)]
     reading = read(write_parquet(tmp_path / "a.parquet", rows), None, ["P"])

@@ -117,3 +117,11 @@ def test_a_terminal_that_lacks_letters_gets_others(monkeypatch):
     monkeypatch.setattr(sweep, "main", lambda: print("a − b …"))
     command.run("sweep")
     assert out.getvalue() == b"a ? b ?\n"  # by lines: nothing is lost by a signal
+
+
+def test_a_notebooks_way_of_drawing_is_not_ours(monkeypatch):
+    """A Jupyter kernel hands on its own, a module that need not be installed here."""
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
+    command.quiet_libraries()
+    assert os.environ["MPLBACKEND"] == "agg"

@@ -292,3 +292,39 @@ def test_other_names_of_special_tokens_change_no_row_and_no_digest(
             assert {name: list(values) for name, values in row.items()} == {
                 name: list(values) for name, values in other.items()
             }
+
+
+def test_a_dropout_is_refused_for_it_draws_tokens(made):
+    directory = made("gpt2")
+    values = json.loads((directory / "tokenizer.json").read_text())
+    values["model"]["dropout"] = 0.5
+    (directory / "tokenizer.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match=r"tokenizer\.json: its model has a dropout"):
+        load_tokenizer(directory)
+
+
+@pytest.mark.parametrize(
+    ("key", "listed"),
+    [
+        ("additional_special_tokens", ["Zork"]),
+        ("extra_special_tokens", {"a": "Zork"}),
+        ("extra_special_tokens", [{"content": "Zork", "special": True}]),
+    ],
+)
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
+def test_special_tokens_that_the_file_does_not_add_are_refused(made, key, listed, file):
+    directory = made("gpt2")
+    path = directory / file
+    values = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**values, key: listed}))
+    with pytest.raises(InputError, match=f"'Zork' is one of the {key}"):
+        load_tokenizer(directory)
+    path.write_text(json.dumps({**values, key: ["<|endoftext|>"]}))
+    load_tokenizer(directory)
+
+
+def test_an_added_token_that_is_no_text_is_refused(made):
+    directory = made("gpt2")
+    settings(directory, added_tokens_decoder={"9": {"content": "\ud800"}})
+    with pytest.raises(InputError, match="is an added token"):
+        load_tokenizer(directory)
