@@ -96,8 +96,8 @@ def test_without_torch_there_are_no_peers(tmp_path):
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--models=gpt5", "--model: unknown value 'gpt5'; choose from gpt2-tiny"),
-        ("--tokenizers=.", "--tokenizer=.: no tokenizer in gpt2/"),
+        ("--model=gpt5", "--model: unknown value 'gpt5'; choose from gpt2-tiny"),
+        ("--tokenizer=.", "--tokenizer=.: no tokenizer in gpt2/"),
         ("--data=nowhere", "--data=nowhere: there is no such file or directory"),
     ],
 )
