@@ -53,32 +53,31 @@ PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "transformers", "lm-eval"
 
 
 def main() -> None:
-    values = FLAGS
-    models = chosen("model", values.model, tuple(SHAPES))
-    peers = chosen("peers", values.peers, PEERS) if any(values.peers) else ()
-    if not values.json:
+    models = chosen("model", FLAGS.model, tuple(SHAPES))
+    peers = chosen("peers", FLAGS.peers, PEERS) if any(FLAGS.peers) else ()
+    if not FLAGS.json:
         raise InputError("--json is empty; name a file to write")
-    target = Path(os.path.expanduser(values.json))
+    target = Path(os.path.expanduser(FLAGS.json))
     paths.check_writable("json", target.parent)
     if target.is_dir():
         raise InputError(f"--json={target}: a directory; name a file")
     devices.find()
     # What compiling takes is to be seen.
     jax.config.update("jax_enable_compilation_cache", False)
-    if values.masks or (peers and not values.parts):
+    if FLAGS.masks or (peers and not FLAGS.parts):
         benchmark_peers.check_torch()
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    if values.parts and values.masks:
+    if FLAGS.parts and FLAGS.masks:
         raise InputError("--parts and --masks are measured one at a time")
-    if values.parts:
+    if FLAGS.parts:
         results = measure_parts()
     else:
-        results = measure_masks(models) if values.masks else measure(models, peers)
+        results = measure_masks(models) if FLAGS.masks else measure(models, peers)
     facts = {"started": started, **provenance(), "results": results}
     with whole_file(target) as partial:
         partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    print(f"Written to {values.json}, every repeat")
-    for result in () if values.masks or values.parts else results:
+    print(f"Written to {FLAGS.json}, every repeat")
+    for result in () if FLAGS.masks or FLAGS.parts else results:
         if wrong := benchmark_table.disagreement(result):
             raise InputError(wrong)
 
@@ -95,17 +94,16 @@ def chosen(flag: str, names: Sequence[str], known: Sequence[str]) -> tuple[str, 
 
 
 def measure(models: Sequence[str], peers: tuple[str, ...]) -> list[dict[str, Any]]:
-    values = FLAGS
     accelerator = jax.default_backend() != "cpu"
     conditions = benchmark_model.Conditions(
-        dtype=values.dtype,
-        seed=values.seed,
-        repeats=values.repeats,
-        batch_tokens=values.batch_tokens,
-        levels_at_once=values.levels_at_once,
-        peer_batch=values.peer_batch,
+        dtype=FLAGS.dtype,
+        seed=FLAGS.seed,
+        repeats=FLAGS.repeats,
+        batch_tokens=FLAGS.batch_tokens,
+        levels_at_once=FLAGS.levels_at_once,
+        peer_batch=FLAGS.peer_batch,
         peers=peers,
-        classes=values.classes,
+        classes=FLAGS.classes,
     )
     given = {shape: questions_of(shape) for shape in models}
     results = []
@@ -116,7 +114,7 @@ def measure(models: Sequence[str], peers: tuple[str, ...]) -> list[dict[str, Any
                     shape,
                     tokenizer_of(shape),
                     given[shape],
-                    values.peer_questions,
+                    FLAGS.peer_questions,
                     conditions,
                     place,
                     lambda what, shape=shape: tell(f"{shape}: {what}"),
@@ -141,29 +139,26 @@ def tokenizer_of(shape: str) -> Path:
 
 
 def questions_of(shape: str) -> tuple[cbt.Question, ...]:
-    values = FLAGS
     tokenizer = load_tokenizer(tokenizer_of(shape))
-    if values.data is not None:
-        return benchmark_questions.read(values.data, values.num_examples)
+    if FLAGS.data is not None:
+        return benchmark_questions.read(FLAGS.data, FLAGS.num_examples)
     return benchmark_questions.bundled(
-        tokenizer, values.tokens, values.num_examples, values.seed
+        tokenizer, FLAGS.tokens, FLAGS.num_examples, FLAGS.seed
     )
 
 
 def measure_masks(models: Sequence[str]) -> list[dict[str, Any]]:
-    values = FLAGS
-    sparsities = fractions(values.sparsities)
+    sparsities = fractions(FLAGS.sparsities)
     results = []
     for shape in models:
-        result = benchmark_masks.compare(shape, sparsities, values.seed, values.repeats)
+        result = benchmark_masks.compare(shape, sparsities, FLAGS.seed, FLAGS.repeats)
         print("\n".join(benchmark_masks.table(shape, result)))
         results.append({"shape": shape, **result})
     return results
 
 
 def measure_parts() -> list[dict[str, Any]]:
-    values = FLAGS
-    seconds = benchmark_parts.compare(values.repeats, values.seed)
+    seconds = benchmark_parts.compare(FLAGS.repeats, FLAGS.seed)
     print("\n".join(benchmark_parts.table(seconds)))
     return [seconds]
 
@@ -182,9 +177,8 @@ def fractions(values: list[str]) -> list[float]:
 
 def provenance() -> dict[str, Any]:
     """Flags, versions and devices."""
-    values = FLAGS
     return {
-        "flags": {name: values[name].value for name in sorted(JOBS["benchmark"])},
+        "flags": {name: FLAGS[name].value for name in sorted(JOBS["benchmark"])},
         "versions": {name: _version(name) for name in PACKAGES},
         "python": sys.version.split()[0],
         "devices": [str(device) for device in jax.devices()],

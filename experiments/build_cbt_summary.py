@@ -29,6 +29,10 @@ ADVICE = (
 TOO_MUCH = 4.5
 TOO_MUCH_OF_ALL = 3.5
 ALL = "all"  # in place of a word class
+WARNED_ABOVE = (
+    f"A rule is warned of above {TOO_MUCH:g} × chance in a class, or "
+    f"{TOO_MUCH_OF_ALL:g} × in all, by the low end of its 95 % interval."
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ def text(
         "",
         *skipped_table(books, skipped, classes),
         "## Answers without reading, in percent",
+        "",
+        WARNED_ABOVE,
         "",
         *shortcut_table(found),
         *warnings(found),
@@ -155,8 +161,8 @@ def shortcut_table(found: Sequence[Shortcut]) -> list[str]:
     classes = list(dict.fromkeys(one.word_class for one in found))
     rows: dict[str, list[str]] = {}
     for one in found:
-        rows.setdefault(one.rule, []).append(f"{one.accuracy:.1%}".rstrip("%"))
-    blind = {one.word_class: f"{one.chance:.1%}".rstrip("%") for one in found}
+        rows.setdefault(one.rule, []).append(f"{100 * one.accuracy:.1f}")
+    blind = {one.word_class: f"{100 * one.chance:.1f}" for one in found}
     last = ("chance", *(blind[name] for name in classes))
     return table(
         ("what is chosen", *classes),
@@ -167,8 +173,9 @@ def shortcut_table(found: Sequence[Shortcut]) -> list[str]:
 def warnings(found: Sequence[Shortcut]) -> list[str]:
     """What does too well without reading, and what to do."""
     lines = [
-        f"Warning: {one.word_class}: {one.rule} is right in {one.accuracy:.1%} of "
-        f"{one.questions} questions, chance {one.chance:.1%}."
+        f"Warning: {one.word_class}: {one.rule} is right in "
+        f"{100 * one.accuracy:.1f} % of {one.questions} questions, chance "
+        f"{100 * one.chance:.1f} %."
         for one in found
         if one.is_too_good
     ]

@@ -108,6 +108,6 @@ def comma_hint(names: Sequence[str], missing: str, hub: bool = False) -> str:
     if len(names) < 2 or os.path.exists(path) or not (by_path or begun):
         return ""
     return (
-        f" (commas separate, here {len(names)} names; a path that holds a comma is "
-        "taken whole if it exists)"
+        f" (commas separate names: {len(names)} were read; an existing path that holds "
+        "a comma is taken whole)"
     )

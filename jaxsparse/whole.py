@@ -74,13 +74,26 @@ def whole_directory(directory: Path) -> Iterator[Path]:
 @contextmanager
 def scratch_directory(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     """A directory that is there for a while, somewhere temporary or in `parent`."""
-    directory = Path(tempfile.mkdtemp(SCRATCH, prefix, parent))
     with ExitStack() as stack:
-        with suppress(OSError):  # a file system without locks: it may stay for good
-            stack.enter_context(_dir_locked(directory))
+        directory = _new_directory(prefix, parent, stack)
         gone = temporary(lambda: shutil.rmtree(directory, ignore_errors=True))
         stack.enter_context(gone)
         yield directory
+
+
+def _new_directory(prefix: str, parent: Path | None, stack: ExitStack) -> Path:
+    """A new directory, locked until the stack ends. Until it is locked, another process
+    may take it for one that was left, and away: then another one is made."""
+    while True:
+        directory = Path(tempfile.mkdtemp(SCRATCH, prefix, parent))
+        try:
+            stack.enter_context(_dir_locked(directory))
+        except (BlockingIOError, FileNotFoundError):
+            continue
+        except OSError:  # a file system without locks: it may stay for good
+            return directory
+        if directory.exists():
+            return directory
 
 
 @contextmanager

@@ -117,6 +117,30 @@ def test_what_a_killed_process_left_of_a_directory_goes_with_the_next(tmp_path):
     assert (tmp_path / "made/file").exists()
 
 
+@pytest.mark.parametrize("by_now", ["being taken away", "gone"])
+def test_a_directory_taken_away_before_it_is_locked_is_made_again(
+    tmp_path, monkeypatch, by_now
+):
+    """Another process may find it unlocked, and take it for one that was left."""
+    flock = whole.fcntl.flock
+
+    def late(file, how):
+        monkeypatch.setattr(whole.fcntl, "flock", flock)
+        for path in tmp_path.iterdir():
+            path.rmdir()
+        if by_now == "being taken away":
+            raise BlockingIOError
+        flock(file, how)
+
+    monkeypatch.setattr(whole.fcntl, "flock", late)
+    with whole_directory(tmp_path / "made") as partial:
+        (partial / "file").touch()
+        with whole_directory(tmp_path / "made"):  # it is locked, and so stays
+            assert partial.exists()
+        (tmp_path / "made").rmdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
 def test_abandoned_it_leaves_nothing_that_is_only_there_for_a_while(tmp_path):
     out = tmp_path / "deep/out"
     with whole.made(out), held(out), whole.scratch_directory("x", out) as scratch:

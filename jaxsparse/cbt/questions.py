@@ -31,7 +31,7 @@ BLANK = "XXXXX"
 SENTENCES = 20
 OPTIONS = 10
 COLUMNS = ("sentences", "question", "answer", "options")  # the hub's names
-STORY_COLUMNS = ("story", "book")  # of data that has one; the first that is not null
+STORY_COLUMNS = ("story", "book")  # of data that has one; `book` where no `story` is
 
 Fault = tuple[int, str]  # which of the 21 lines of an item (from 0), and what is wrong
 
@@ -202,14 +202,20 @@ def _query_fault(query: Any, answer: Any, options: Any) -> Fault | None:
 
 
 def _story(fields: Mapping[str, Any]) -> Any:
-    """The name of the story an item is from; numbers are names as well."""
-    given = (fields.get(column) for column in STORY_COLUMNS)
-    story = next((value for value in given if value is not None), "")
-    return str(story) if isinstance(story, int) else story
+    """The name of the story an item is from; whole numbers are names as well. What else
+    a column `book` may hold names none: it need not be ours."""
+    story, book = (fields.get(column) for column in STORY_COLUMNS)
+    if story is None:
+        story = book if _is_text(book) or _is_whole_number(book) else ""
+    return str(story) if _is_whole_number(story) else story
 
 
 def _story_fault(story: Any) -> Fault | None:
     return None if _is_text(story) else (0, f"story is {shown(story)}, not a string")
+
+
+def _is_whole_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_text(value: Any) -> bool:

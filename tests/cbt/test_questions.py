@@ -201,6 +201,8 @@ def test_rows_and_text_give_equal_questions(tmp_path, ne_test, suffix):
         ({"options": OPTIONS[:9]}, "9 options, not 10"),
         ({"answer": "\ud800"}, "not a string"),
         ({"story": ["Hens"]}, "story is ['Hens'], not a string"),
+        ({"story": 7.5, "book": "b"}, "story is 7.5, not a string"),
+        ({"story": True}, "story is True, not a string"),
     ],
 )
 def test_a_malformed_row_is_told_by_row_and_value(tmp_path, changes, reason):
@@ -226,6 +228,19 @@ def test_a_column_names_the_story(tmp_path):
         assert [one.story for one in questions] == ["Hens", "b", "", "7", ""]
     numbered = read(write_json(tmp_path / "a.jsonl", fields(book=7)), None, ["V"])
     assert numbered.questions[0].story == "7"
+
+
+@pytest.mark.parametrize("book", [7.5, {"title": "Hens"}, ["Hens"], True])
+def test_a_column_book_that_names_nothing_is_ignored(tmp_path, book):
+    """It need not be ours."""
+    rows = [fields(story="Hens", book=book), fields(story=None, book=book)]
+    for data in (
+        write_json(tmp_path / "a.jsonl", *rows),
+        write_parquet(tmp_path / "a.parquet", rows),
+    ):
+        reading = read(data, None, ["V"])
+        assert not reading.malformed
+        assert [one.story for one in reading.questions] == ["Hens", ""]
 
 
 def test_a_line_that_is_no_json_object_is_malformed(tmp_path):

@@ -97,7 +97,7 @@ def test_without_torch_there_are_no_peers(tmp_path):
     ("flag", "said"),
     [
         ("--model=gpt5", "--model: unknown value 'gpt5'; choose from gpt2-tiny"),
-        ("--tokenizers=.", "--tokenizer=.: no tokenizer in gpt2/"),
+        ("--tokenizer=.", "--tokenizer=.: no tokenizer in gpt2/"),
         ("--data=nowhere", "--data=nowhere: there is no such file or directory"),
     ],
 )

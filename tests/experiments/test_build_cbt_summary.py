@@ -71,7 +71,7 @@ def test_every_question_is_told():
 def test_a_warning_has_its_figure_and_what_to_do():
     found = list(summary.answered_blindly(first_is_right(60)))
     *said, advice, empty = summary.warnings(found)
-    right = "is right in 60.0% of 100 questions, chance 10.0%."
+    right = "is right in 60.0 % of 100 questions, chance 10.0 %."
     assert f"Warning: NE: the first option {right}" in said
     assert "--word_classes" in advice
     assert empty == ""

@@ -77,9 +77,11 @@ def test_a_path_that_exists_is_taken_whole(text, names):
 @pytest.mark.usefixtures("place")
 def test_where_a_comma_may_be_meant_the_error_says_so():
     two = ["gpt2-small", "t5-small"]
-    assert "here 2 names" in comma_hint(two, two[0])
+    assert "names: 2 were read" in comma_hint(two, two[0])
     assert comma_hint(two, two[0], hub=True) == ""
-    assert "here 2 names" in comma_hint(["c", "d"], "c", hub=True)  # c,d,e is there
-    assert "here 2 names" in comma_hint(["/x/one", "two"], "two", hub=True)
+    assert "names: 2 were read" in comma_hint(
+        ["c", "d"], "c", hub=True
+    )  # c,d,e is there
+    assert "names: 2 were read" in comma_hint(["/x/one", "two"], "two", hub=True)
     assert comma_hint(["./nowhere"], "./nowhere") == ""
     assert comma_hint(["a", "./b"], "a") == ""

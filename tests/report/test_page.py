@@ -132,7 +132,7 @@ def page_of(number, *curves):
         title="one, two: how much can be cut away?",
         findings=("Half can go: 61.2 % against 60 %.", "Nothing more.", "Nor this."),
         about=(("models", "one (gpt2)"), ("device", "cpu")),
-        commands=("./run.sh --models=one,two",),
+        commands=("./run.sh --model=one,two",),
         notes=("3 malformed questions left out",),
         charts=charts_of(curves) if curves else (),
         maps=(),
