@@ -247,7 +247,7 @@ def notes(settings: flags.Settings, given: inputs.Inputs) -> list[str]:
     """What was left out, in words."""
     said, asked = [], len(given.questions)
     if asked < given.usable:
-        how = "the first of each class; --sample=random draws them"
+        how = "the first of each class (--sample=random draws at random)"
         if settings.sample == "random":
             how = f"drawn from each class by seed {settings.seed}"
         said.append(f"{asked} of {given.usable:,} questions were asked: {how}")

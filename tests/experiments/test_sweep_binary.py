@@ -371,8 +371,8 @@ def test_questions_are_drawn_by_seed_where_asked(place, monkeypatch):
     settings = binary.settings("--model=gpt2", *asked)
     (said,) = sweep.notes(settings, inputs.read_inputs(settings))
     assert said == (
-        "8 of 36 questions were asked: the first of each class; --sample=random draws "
-        "them"
+        "8 of 36 questions were asked: the first of each class (--sample=random draws "
+        "at random)"
     )
 
 
