@@ -1,7 +1,7 @@
 """What a run leaves behind for people and for programs, and what several make together.
 
-results: a point of a curve; summary: what the statistics say; claims: that in sentences;
-cells, tables, verdicts, text: the same for readers; pictures: what is drawn; axes,
+results: a point of a curve; summary: what the statistics say; claims: the same in
+sentences; cells, tables, verdicts, text: for readers; pictures: what is drawn; axes,
 charts, sections, about, page, explorer: the page; files, reading: to disk and back;
 merge: several runs.
 """
