@@ -15,6 +15,7 @@ from experiments import devices, flags, inputs
 from experiments.progress import Shown
 from jaxsparse import parallel, trees
 from jaxsparse.model import Model, export, load
+from jaxsparse.report.claims import WORTH_SAYING
 from jaxsparse.sweep import Pruned, for_recipes, matrices, prune, pruned_leaves, zeros
 
 
@@ -41,7 +42,7 @@ def main() -> None:
         f"{achieved[0]:.6f} of the prunable weights ({recipe.prunable}) and "
         f"{achieved[1]:.6f} of all; written to {settings.directory}"
     )
-    if before[0]:
+    if before[0] >= WORTH_SAYING:
         print(
             f"{before[0]:.6f} of the prunable weights were zero already; they were "
             "pruned first, and count"

@@ -129,3 +129,15 @@ def test_help_in_a_process_of_its_own_names_its_flags_and_the_shared_ones(tmp_pa
     assert "  --export: " in ended.stdout
     assert "  --prunable: " in ended.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_zeros_of_the_file_are_told_and_count(saved, tmp_path):
+    """Half of each matrix, which is more than is asked for."""
+    half = tmp_path / "half"
+    pruned(saved, "gpt2", half, "--sparsities=0.5")
+    ended = binary.run(
+        prune, f"--model={half}", f"--export={tmp_path / 'again'}", "--sparsities=0.3"
+    )
+    assert ended.status == 0
+    assert "sparsity 0.3 requested, 0.500000 of the prunable weights" in ended.stdout
+    assert "0.500000 of the prunable weights were zero already; they" in ended.stdout
