@@ -301,7 +301,9 @@ def test_a_disk_too_full_for_the_results_keeps_the_journal(
     flags = (*SMALL, f"--out={disk / 'out'}")
     with monkeypatch.context() as patch:
         write = sweep.report.write
-        patch.setattr(sweep.report, "write", lambda *args: (fill(), write(*args)))
+        patch.setattr(
+            sweep.report, "write", lambda *args, **how: (fill(), write(*args, **how))
+        )
         error = refused(*flags)
     assert "results could not be written (No space left on device)" in error
     assert "the journal keeps all 32 answers: mend that and repeat the command" in error
