@@ -15,8 +15,15 @@ from experiments import devices, flags, inputs
 from experiments.progress import Shown
 from jaxsparse import parallel, trees
 from jaxsparse.model import Model, export, load
-from jaxsparse.report.claims import WORTH_SAYING
-from jaxsparse.sweep import Pruned, for_recipes, matrices, prune, pruned_leaves, zeros
+from jaxsparse.sweep import (
+    WORTH_SAYING,
+    Pruned,
+    for_recipes,
+    matrices,
+    prune,
+    pruned_leaves,
+    zeros,
+)
 
 
 def main() -> None:

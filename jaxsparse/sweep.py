@@ -37,6 +37,7 @@ from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import Array
 
 PATTERNS = ("unstructured",)
+WORTH_SAYING = 0.001  # of the weights that are zero in a file: single ones always are
 
 
 @dataclass(frozen=True)

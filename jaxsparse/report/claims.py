@@ -11,9 +11,9 @@ from jaxsparse import cbt, stats
 from jaxsparse.report.cells import percent
 from jaxsparse.report.results import Labels, Result
 from jaxsparse.report.summary import ONE_SIDED, Comparison, Loss, Summary
+from jaxsparse.sweep import WORTH_SAYING
 
 MOST_NAMES = 4  # of curves in one sentence
-WORTH_SAYING = 0.001  # of the weights: single zeros are in any file
 
 
 def findings(
@@ -118,12 +118,21 @@ def _in_short(losses: Sequence[Loss], labels: Labels) -> str:
     groups = groupby(ranked, key=lambda loss: loss.undetected)
     first, *others = [_of_group(at, list(members), labels) for at, members in groups]
     sentences = [f"With {questions:,} questions {first}", *map(_capitalized, others)]
-    if left_out := len(losses) - len(telling):
-        sentences.append(
-            f"{left_out} of {len(losses)} curves are not shown to be above chance "
-            f"before pruning, and {'is' if left_out == 1 else 'are'} left out."
-        )
+    sentences += _left_out(losses)
     return " ".join(sentences)
+
+
+def _left_out(losses: Sequence[Loss]) -> Iterator[str]:
+    """How many curves the short answer says nothing of, and why."""
+    below = sum(not loss.above_chance for loss in losses)
+    few = sum(loss.above_chance and not loss.could_be_significant for loss in losses)
+    for number, why in (
+        (below, "not shown to be above chance before pruning"),
+        (few, "right too seldom for any loss to be significant"),
+    ):
+        if number:
+            verb = "is" if number == 1 else "are"
+            yield f"Left out: {number} of {len(losses)} curves, which {verb} {why}."
 
 
 def _of_group(undetected: float, members: Sequence[Loss], labels: Labels) -> str:

@@ -142,13 +142,22 @@ def test_the_first_sentence_groups_curves_that_lose_alike():
         "one · cloze and two · cloze, though the 95 % intervals allow for losses of up "
         f"to {allowed(2)}; losses of 65.0 to 85.0 points are detected at "
         "sparsity 0.9. For three · cloze a loss is detected at sparsity 0.5 already, "
-        "the smallest asked for: 67.5 points. 1 of 5 curves are not shown to be above "
-        "chance before pruning, and is left out."
+        "the smallest asked for: 67.5 points. Left out: 1 of 5 curves, which is not "
+        "shown to be above chance before pruning."
     )
     assert [said.partition(" ")[0] for said in listed] == [
         "one", "two", "three", "four", "Not",
     ]  # fmt: skip
     assert "five · cloze (5.0 %" in listed[-1]
+    seldom = points({0.0: 10, **{0.5 + n / 100: 10 for n in range(40)}}, model="six")
+    (loss,) = losses_of(seldom)
+    assert loss.above_chance
+    assert not loss.could_be_significant
+    assert findings([*results, *seldom])[0].endswith(
+        "Left out: 1 of 6 curves, which is not shown to be above chance before "
+        "pruning. Left out: 1 of 6 curves, which is right too seldom for any loss to "
+        "be significant."
+    )
     many = [
         one for n in range(5) for one in points({0.0: 36, 0.5: 34}, model=f"model-{n}")
     ]
