@@ -188,11 +188,11 @@ def asked_again(
 
 @pytest.fixture(scope="module")
 def some(loaded):
-    """Three questions in batches of two: the second batch is padded. The third has four
+    """Three questions in batches of two: the second batch is padded. The third has eight
     options, which its shape pads."""
     model = loaded("gpt2")
     questions = [real_question(seed) for seed in (2, 8, 17)]
-    few = questions[2].options[:4]
+    few = questions[2].options[:8]
     questions[2] = dataclasses.replace(questions[2], options=few, answer=few[0])
     return model, prepare(
         model, questions, "cloze", context="query", batch_tokens=2 * 56
@@ -207,7 +207,7 @@ def test_every_question_gets_its_scores_and_its_share_of_the_seconds(some):
     assert told == [6, 3]
     for number, level in enumerate(levels):
         assert level.scores[:, 0].tolist() == [number, number + 1, number]
-        assert np.isneginf(level.scores[2, 4:]).all()
+        assert np.isneginf(level.scores[2, 8:]).all()
         # 12 seconds for three levels: of two questions first, then of one.
         assert level.seconds.tolist() == [2, 2, 4]
 
