@@ -14,7 +14,8 @@ from jaxsparse import capacity, hosts, parallel, scoring, trees
 from jaxsparse.answers import Answers, padded
 from jaxsparse.cbt import Question
 from jaxsparse.journal import Answer, Conditions, Journal
-from jaxsparse.model import Apply, Model
+from jaxsparse.model import Model
+from jaxsparse.models.apply import Apply
 from jaxsparse.points import Workload
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import Array, InputError, Params, Presentation
@@ -230,7 +231,8 @@ def score(
         )
         scores, elapsed = scorer.score(model.params, leaves, batch)
         scores = scores[: len(levels), : len(members)]
-        if not np.isfinite(scores).all():
+        real = batch.terms.valid[: len(members)].any(axis=-1)  # options; the rest pad
+        if not np.isfinite(scores[:, real]).all():
             raise InputError(
                 f"--dtype={model.dtype}: {prepared.presentation.protocol} scores of "
                 f"{model.name} are not finite; try --dtype=float32, or leave the model "
@@ -239,11 +241,14 @@ def score(
         seconds = elapsed / len(members) / len(levels)
         with hosts.together():
             journal.record(
-                (conditions, prepared.digests[number], Answer(said, tokens, seconds))
+                (
+                    conditions,
+                    prepared.digests[number],
+                    Answer(said[: len(tokens)], np.array(tokens, np.int32), seconds),
+                )
                 for conditions, at_level in zip(levels, scores, strict=True)
                 for number, said in zip(members, at_level, strict=True)
-                for option_tokens in [prepared.encoded[number].option_tokens]
-                for tokens in [np.array(option_tokens, np.int32)]
+                for tokens in [prepared.encoded[number].option_tokens]
             )
         progress.done(len(members) * len(levels))
 
