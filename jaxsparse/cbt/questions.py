@@ -82,7 +82,7 @@ class Reading:
 
     questions: tuple[Question, ...]
     malformed: tuple[Malformed, ...]
-    unread: Mapping[str, int] = field(default_factory=dict)  # key of a task -> its rows
+    unread: tuple[str, ...] = ()  # keys of a task's rows, and how many have each
 
 
 @dataclass(frozen=True)

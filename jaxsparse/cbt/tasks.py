@@ -38,7 +38,7 @@ KEYS = {
     *HUB_NAMES.values(),
 }
 POOLED = "all"  # what a report calls all groups together
-MOST_NAMED = 30  # groups, in an error
+MOST_NAMED = 30  # groups or keys, in a line
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,19 @@ def read_task(items: Sequence[Item], file: str, asked: Selection) -> Reading:
             f"its splits: {splits}"
         )
     judged = [_judge(row, file) for row in chosen]
-    unread = Counter(key for item in items for key in item.fields if key not in KEYS)
     return Reading(
         tuple(found for found in judged if isinstance(found, Question)),
         tuple(found for found in judged if isinstance(found, Malformed)),
-        unread,
+        tuple(_unread(items)),
     )
+
+
+def _unread(items: Sequence[Item]) -> Iterator[str]:
+    rows = Counter(key for item in items for key in item.fields if key not in KEYS)
+    for key, number in rows.most_common(MOST_NAMED):
+        yield f"{key} ({number:,} row{'s' * (number > 1)})"
+    if len(rows) > MOST_NAMED:
+        yield "…"
 
 
 def _groups(rows: Sequence[Row], file: str, asked: Selection) -> Iterable[str]:
