@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 from transformers import T5Config, T5ForConditionalGeneration
 
@@ -15,6 +14,7 @@ from jaxsparse import load_model, trees
 from jaxsparse.model import check_values, export, load, open_model, untie
 from jaxsparse.types import InputError
 from tests import rows, tiny
+from tests.oracle import torch
 from tests.told import Told
 
 SAFETENSORS = "model.safetensors"

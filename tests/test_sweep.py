@@ -8,11 +8,7 @@ from collections import Counter
 import jax
 import numpy as np
 import pytest
-import torch
-from torch import nn
-from torch.nn.utils import prune as torch_prune
 from transformers import AutoTokenizer
-from transformers.pytorch_utils import Conv1D
 
 from jaxsparse import sweep as sweep_module
 from jaxsparse import trees
@@ -24,6 +20,8 @@ from jaxsparse.scoring import PROTOCOLS, batch
 from jaxsparse.sweep import Recipe, prune, sweep
 from jaxsparse.types import InputError, Presentation
 from tests import reference, tiny
+from tests.oracle import Conv1D, torch
+from tests.oracle import prune as torch_prune
 from tests.told import Told
 
 VARIANTS = ("gpt2", "electra-generator-projected", "electra-discriminator", "t5")
@@ -341,7 +339,7 @@ def untie_head(model):
     """Gives a torch model a head of its own, equal to the embedding."""
     head = model.get_output_embeddings()
     if head is not None:
-        head.weight = nn.Parameter(head.weight.detach().clone())
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
 
 
 def in_blocks(name):
@@ -350,7 +348,7 @@ def in_blocks(name):
 
 def torch_prunable(model, prunable):
     """The modules that DESIGN's prunable sets name, by torch's own types."""
-    kinds = (nn.Linear, Conv1D) + (nn.Embedding,) * (prunable == "all")
+    kinds = (torch.nn.Linear, Conv1D) + (torch.nn.Embedding,) * (prunable == "all")
     modules = [
         module
         for name, module in model.named_modules()

@@ -4,11 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers.activations import ACT2FN
-from transformers.models.t5.modeling_t5 import T5Attention
 
 from jaxsparse import trees
 from jaxsparse.models import layers
@@ -16,6 +14,7 @@ from jaxsparse.models.gpt2 import CausalInputs
 from jaxsparse.models.t5 import Seq2SeqInputs, bucket_table
 from jaxsparse.weights import rules
 from tests import rows, tiny
+from tests.oracle import T5Attention, torch
 
 FAMILIES = {
     "gpt2": "gpt2-untied",

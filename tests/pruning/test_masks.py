@@ -6,12 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from torch.nn.utils import prune
-from transformers.pytorch_utils import Conv1D
 
 from jaxsparse.pruning import (
     achieved,
@@ -24,6 +21,7 @@ from jaxsparse.pruning import (
     survival,
 )
 from jaxsparse.trees import flatten
+from tests.oracle import Conv1D, prune, torch
 
 TORCH_LEVELS = (0.1, 0.5, 0.9, 0.99)
 SCOPES = ("matrix", "global")

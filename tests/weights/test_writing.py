@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from jaxsparse import load_model, trees
@@ -16,6 +15,7 @@ from jaxsparse.model import export, untie
 from jaxsparse.types import InputError
 from jaxsparse.weights import writing
 from tests import rows, tiny
+from tests.oracle import torch
 
 SAFETENSORS = "model.safetensors"
 TIED = ("gpt2", "electra-generator-projected", "t5", "t5-unscaled-tied")
