@@ -4,11 +4,14 @@ for a new Python), what asks for it is skipped, and says so."""
 import pytest
 
 __all__ = [
+    "ACT2FN",
     "Conv1D",
     "FlopCounterMode",
     "T5Attention",
     "installed",
+    "load_file",
     "prune",
+    "save_file",
     "torch",
 ]
 
@@ -28,12 +31,15 @@ class Missing:
 
 try:
     import torch
+    from safetensors.torch import load_file, save_file
     from torch.nn.utils import prune
     from torch.utils.flop_counter import FlopCounterMode
+    from transformers.activations import ACT2FN
     from transformers.models.t5.modeling_t5 import T5Attention
     from transformers.pytorch_utils import Conv1D
 
     installed = True
 except ImportError:
     installed = False
-    torch = prune = FlopCounterMode = T5Attention = Conv1D = Missing()
+    torch = prune = load_file = save_file = Missing()
+    ACT2FN = Conv1D = FlopCounterMode = T5Attention = Missing()

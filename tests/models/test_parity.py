@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from transformers.activations import ACT2FN
 
 from jaxsparse import trees
 from jaxsparse.models import layers
@@ -14,7 +13,7 @@ from jaxsparse.models.gpt2 import CausalInputs
 from jaxsparse.models.t5 import Seq2SeqInputs, bucket_table
 from jaxsparse.weights import rules
 from tests import rows, tiny
-from tests.oracle import T5Attention, torch
+from tests.oracle import ACT2FN, T5Attention, torch
 
 FAMILIES = {
     "gpt2": "gpt2-untied",
