@@ -8,15 +8,15 @@ discriminator), seq2seq (T5).
 
 from jaxsparse.scoring.batching import BatchPlan, BatchShape, padding, plan
 from jaxsparse.scoring.encoded import Encoded
-from jaxsparse.scoring.passage import CONTEXTS, Unusable
+from jaxsparse.scoring.passage import Unusable
 from jaxsparse.scoring.reading import (
-    PROTOCOLS,
     check_tokenizer,
     check_tokens,
     check_usable,
     encode,
 )
 from jaxsparse.scoring.scores import REVISION, Batch, batch, option_scores
+from jaxsparse.types import CONTEXTS, PROTOCOLS
 
 __all__ = [
     "CONTEXTS",

@@ -1,19 +1,17 @@
 """A question into rows of tokens, on the host, in the way that a model reads."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jaxsparse.cbt import Question
 from jaxsparse.scoring import causal, masked, seq2seq
 from jaxsparse.scoring.encoded import Encoded
 from jaxsparse.scoring.passage import Passage, added_around
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Presentation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-PROTOCOLS = ("cloze", "append")
 
 
 @dataclass(frozen=True)
@@ -83,10 +81,7 @@ def encode(
     question: Question,
     tokenizer: "PreTrainedTokenizerFast",
     config: Any,
-    protocol: str,
-    *,
-    context: str = "full",
-    detokenize: str = "ptb",
+    presentation: Presentation,
 ) -> Encoded:
     """Makes the rows of one question, on the host.
 
@@ -94,8 +89,9 @@ def encode(
         Unusable: the query alone is too long for the model, or an option has no tokens.
         InputError: the tokenizer makes tokens that the model does not have.
     """
-    passage = Passage.of(question, context, detokenize)
-    encoded = ROWS[config.reading].encode[protocol](passage, tokenizer, config)
+    passage = Passage.of(question, presentation)
+    make_rows = ROWS[config.reading].encode[presentation.protocol]
+    encoded = make_rows(passage, tokenizer, config)
     _check_vocabulary(encoded, question, tokenizer, config)
     return encoded
 
@@ -125,29 +121,23 @@ def check_tokens(
     questions: Sequence[Question],
     tokenizer: "PreTrainedTokenizerFast",
     config: Any,
-    protocols: Sequence[str],
-    *,
-    context: str = "full",
-    detokenize: str = "ptb",
+    presentations: Sequence[Presentation],
 ) -> None:
     """Raises InputError, as `encode` would, for the first question whose text holds a
     token that the model has no embedding of; only a tokenizer that has been added to
     can make one, and only then are texts looked at."""
     if max(tokenizer.get_added_vocab().values(), default=0) < config.vocab:
         return
-    style = {"context": context, "detokenize": detokenize}
     for question in questions:
-        for protocol in protocols:
-            encode(question, tokenizer, config, protocol, **style)
+        for presentation in presentations:
+            encode(question, tokenizer, config, presentation)
 
 
 def check_usable(
     question: Question,
     tokenizer: "PreTrainedTokenizerFast",
     config: Any,
-    protocol: str,
-    *,
-    detokenize: str = "ptb",
+    presentation: Presentation,
 ) -> None:
     """Raises Unusable where `encode` would, whatever the context, and mostly faster.
 
@@ -160,5 +150,5 @@ def check_usable(
     short = len(question.query) + max(map(len, question.options)) + 16
     plain = all(any(map(str.isalnum, option)) for option in question.options)
     if not (ascii_only and plain and short <= config.positions):
-        passage = Passage.of(question, "query", detokenize)
-        ROWS[config.reading].encode[protocol](passage, tokenizer, config)
+        passage = Passage.of(question, replace(presentation, context="query"))
+        ROWS[config.reading].encode[presentation.protocol](passage, tokenizer, config)
