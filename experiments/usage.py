@@ -139,7 +139,10 @@ def _line(name: str, flag: Flag) -> str:
 
 def _description(job: str) -> str:
     """The docstring of a job's module, which is not imported for it."""
-    source = Path(__file__).with_name(f"{job}.py").read_text(encoding="utf-8")
+    file = Path(__file__).with_name(f"{job}.py")
+    if not file.exists():
+        file = file.with_suffix("") / "__init__.py"
+    source = file.read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").strip()
 
 
