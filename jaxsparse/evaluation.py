@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Int
 from jaxsparse import capacity, hosts, parallel, scoring, trees
 from jaxsparse.cbt import Question
 from jaxsparse.journal import Answer, Conditions, Journal
-from jaxsparse.model import Apply, Model
+from jaxsparse.model import Model
+from jaxsparse.models.apply import Apply
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import Array, InputError, Params
 

@@ -14,8 +14,8 @@ from experiments.benchmark import masks, model, parts, peers, questions, table
 from experiments.jobs import JOBS, flags_of
 from jaxsparse import cbt
 from jaxsparse.assets import MODELS
-from jaxsparse.model import load_tokenizer
 from jaxsparse.types import InputError
+from jaxsparse.weights.tokenizer import load_tokenizer
 from jaxsparse.whole import scratch_directory, whole_file
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "transformers", "lm-eval")

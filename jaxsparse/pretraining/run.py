@@ -17,7 +17,7 @@ import tokenizers
 from jaxtyping import Float
 
 from jaxsparse import trees
-from jaxsparse.model import Apply, make_apply
+from jaxsparse.models.apply import Apply, make_apply
 from jaxsparse.pretraining import vocabulary
 from jaxsparse.pretraining.corpus import Corpus
 from jaxsparse.pretraining.initial import initial_params

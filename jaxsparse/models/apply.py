@@ -1,0 +1,31 @@
+"""The forward function of a configuration, as the rest of the house calls it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxsparse.models.family import Family
+from jaxsparse.types import Params
+
+Apply = Callable[[Params, Any], jax.Array]
+
+
+def make_apply(
+    family: Family, config: Any, dtype: str, everywhere: bool = False
+) -> Apply:
+    """The forward function of a configuration; float32 is float32 on every device.
+
+    Args:
+        everywhere: as training wants it: the last layer at every position, too, which
+            takes longer, but whose gradient takes less.
+    """
+    module = family.module(config, jnp.dtype(dtype), everywhere)
+    precision = "highest" if dtype == "float32" else "default"
+
+    def apply(params: Params, inputs: Any) -> jax.Array:
+        with jax.default_matmul_precision(precision):
+            return module.apply({"params": params}, inputs)  # pyright: ignore[reportReturnType]
+
+    return apply
