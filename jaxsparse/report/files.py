@@ -57,7 +57,7 @@ PREDICTIONS = pa.schema(
         ("correct", pa.bool_()),
     ]
 )
-# With the hub's names, so that it can be asked again: --data=questions.parquet.
+# With the hub's names, so that it can be asked again: `data=questions.parquet`.
 QUESTIONS = pa.schema(
     [
         ("id", pa.string()),
