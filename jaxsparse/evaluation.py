@@ -215,7 +215,7 @@ def score_levels(
 class Scores:
     """What one model said at one point of a sweep."""
 
-    scores: Float[np.ndarray, "question option"]  # nats, or probabilities
+    scores: Float[np.ndarray, "question option"]  # nats, or probabilities; −inf pads
     seconds: Float[np.ndarray, " question"]  # its share of its batch
 
     @property
@@ -284,7 +284,8 @@ def score(
         )
         scores, elapsed = scorer.score(model.params, leaves, batch)
         scores = scores[: len(levels), : len(members)]
-        if not np.isfinite(scores).all():
+        real = batch.terms.valid[: len(members)].any(axis=-1)  # options; the rest pad
+        if not np.isfinite(scores[:, real]).all():
             raise InputError(
                 f"--dtype={model.dtype}: {prepared.asked.protocol} scores of "
                 f"{model.name} are not finite; try --dtype=float32, or leave the model "
@@ -293,24 +294,28 @@ def score(
         seconds = elapsed / len(members) / len(levels)
         with hosts.together():
             journal.record(
-                (conditions, prepared.digests[number], Answer(said, tokens, seconds))
+                (
+                    conditions,
+                    prepared.digests[number],
+                    Answer(said[: len(tokens)], np.array(tokens, np.int32), seconds),
+                )
                 for conditions, at_level in zip(levels, scores, strict=True)
                 for number, said in zip(members, at_level, strict=True)
-                for option_tokens in [prepared.encoded[number].option_tokens]
-                for tokens in [np.array(option_tokens, np.int32)]
+                for tokens in [prepared.encoded[number].option_tokens]
             )
         progress.done(len(members) * len(levels))
 
 
 def recall(journal: Journal, conditions: Conditions, prepared: Prepared) -> Scores:
-    """What the model said to every question.
+    """What the model said to every question; −inf where one has fewer options.
 
     Raises:
         KeyError: one has not been scored.
     """
     answers = journal.answers(conditions, prepared.digests)
     found = [answers[digest] for digest in prepared.digests]
-    return Scores(
-        np.stack([answer.scores for answer in found]),
-        np.array([answer.seconds for answer in found]),
-    )
+    options = max(len(answer.scores) for answer in found)
+    scores = np.full((len(found), options), -np.inf, np.float32)
+    for row, answer in zip(scores, found, strict=True):
+        row[: len(answer.scores)] = answer.scores
+    return Scores(scores, np.array([answer.seconds for answer in found]))
