@@ -9,7 +9,8 @@ from typing import Any
 from absl.flags import FlagValues
 
 from experiments import paths
-from experiments.jobs import NEWCOMERS_QUESTIONS, PEERS, flags_of
+from experiments.jobs import PEERS, flags_of
+from experiments.shared_flags import NEWCOMERS_QUESTIONS
 from jaxsparse import cbt, parallel, pruning, scoring
 from jaxsparse.models.shapes import SHAPES
 from jaxsparse.sweep import Recipe

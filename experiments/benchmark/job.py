@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from experiments import devices, flags, provenance
+from experiments import devices, facts, flags
 from experiments.benchmark import masks, model, parts, peers, questions, table
 from experiments.jobs import JOBS, flags_of
 from jaxsparse import cbt
@@ -34,9 +34,9 @@ def main() -> None:
         print("\n".join(parts.table(results[0])))
     else:
         results = (_measure_masks if settings.masks else _measure_models)(settings)
-    facts = {"started": started, **_facts(), "results": results}
+    everything = {"started": started, **_conditions(), "results": results}
     with whole_file(settings.json) as partial:
-        partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     print(f"Written to {settings.json}, every repeat")
     for result in () if settings.masks or settings.parts else results:
         if wrong := table.disagreement(result):
@@ -88,12 +88,12 @@ def _tokenizer(shape: str, given: Path | None) -> Path:
     return given / family
 
 
-def _facts() -> dict[str, Any]:
+def _conditions() -> dict[str, Any]:
     """Flags, versions and devices."""
     values = flags_of("benchmark")
     return {
         "flags": {name: values[name].value for name in sorted(JOBS["benchmark"])},
-        "versions": provenance.versions(PACKAGES),
+        "versions": facts.versions(PACKAGES),
         "python": sys.version.split()[0],
         "devices": [str(device) for device in jax.devices()],
         "device_kind": jax.devices()[0].device_kind,
