@@ -50,6 +50,8 @@ def notes(settings: Settings, given: Inputs) -> list[str]:
         items = "item" if count == 1 else "items"
         more = "; …" if count > 3 else ""
         said.append(f"{count} malformed {items} left out: {first}{more}")
+    if given.unread:
+        said.append(f"keys that were not read: {', '.join(given.unread)}")
     return said
 
 
