@@ -14,7 +14,7 @@ from experiments.shared_flags import NEWCOMERS_QUESTIONS
 from jaxsparse import cbt, parallel, pruning, scoring
 from jaxsparse.models.shapes import SHAPES
 from jaxsparse.sweep import Recipe
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.hub import BUNDLED
 
 FLAGS = flags_of("sweep")
@@ -52,6 +52,12 @@ class Settings:
     skip_malformed: bool
     margin: float | None  # a fraction
     out: Path
+
+    @property
+    def presentations(self) -> tuple[Presentation, ...]:
+        """How questions are put, once for each protocol."""
+        put = self.context, self.detokenize
+        return tuple(Presentation(protocol, *put) for protocol in self.protocols)
 
 
 @dataclass(frozen=True)
