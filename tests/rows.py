@@ -6,9 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsparse.models.electra import MaskedInputs
-from jaxsparse.models.gpt2 import CausalInputs
-from jaxsparse.models.t5 import Seq2SeqInputs
+from jaxsparse.models.inputs import CausalInputs, MaskedInputs, Seq2SeqInputs
 from tests.oracle import torch
 
 

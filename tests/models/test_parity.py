@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from jaxsparse import trees
 from jaxsparse.models import layers
-from jaxsparse.models.gpt2 import CausalInputs
-from jaxsparse.models.t5 import Seq2SeqInputs, bucket_table
+from jaxsparse.models.inputs import CausalInputs, Seq2SeqInputs
+from jaxsparse.models.t5 import bucket_table
 from jaxsparse.weights import rules
 from tests import rows, tiny
 from tests.oracle import ACT2FN, T5Attention, torch
