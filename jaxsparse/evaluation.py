@@ -10,14 +10,12 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
 
-from jaxsparse import capacity, hosts, parallel, scoring, trees
+from jaxsparse import capacity, hosts, parallel, scoring
 from jaxsparse.cbt import Question
 from jaxsparse.journal import Answer, Conditions, Journal
 from jaxsparse.model import Apply, Model
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.types import Array, InputError, Params
-
-Leaves = Mapping[str, Array]  # path -> leaf
+from jaxsparse.types import InputError, Leaves
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ class Scorer:
         return len(self._compiled)
 
     def score(
-        self, params: Params, levels: Leaves, batch: scoring.Batch
+        self, params: Leaves, levels: Leaves, batch: scoring.Batch
     ) -> tuple[Float[np.ndarray, "level question option"], float]:
         """The scores at each level, and the seconds they took, compilation excluded.
 
@@ -149,7 +147,7 @@ class Scorer:
         scores = np.asarray(compiled(params, levels, batch))
         return scores, time.perf_counter() - start
 
-    def _compile(self, params: Params, levels: Leaves, batch: scoring.Batch) -> Any:
+    def _compile(self, params: Leaves, levels: Leaves, batch: scoring.Batch) -> Any:
         leaves, structure = jax.tree.flatten(batch)
         key = (structure, tuple(leaf.shape for leaf in leaves))
         if key not in self._compiled:
@@ -164,7 +162,7 @@ class Scorer:
             self.compile_seconds += time.perf_counter() - start
         return self._compiled[key]
 
-    def _score_levels(self, params: Params, levels: Leaves, batch: scoring.Batch):
+    def _score_levels(self, params: Leaves, levels: Leaves, batch: scoring.Batch):
         apply = self.apply
         if self.mesh is None and jax.default_backend() == "cpu":
             apply = capacity.in_parts(apply)
@@ -189,7 +187,7 @@ def placed(mesh: Mesh | None, batch: scoring.Batch) -> scoring.Batch:
 
 def score_levels(
     apply: Apply,
-    params: Params,
+    params: Leaves,
     levels: Leaves,
     batch: scoring.Batch,
     levels_at_once: int,
@@ -199,10 +197,8 @@ def score_levels(
     Args:
         levels: path -> pruned leaves; stacked on axis 0 unless one at a time.
     """
-    dense = trees.flatten(params)
-
     def one_level(pruned: Leaves) -> Float[jax.Array, "question option"]:
-        merged = trees.unflatten({**dense, **pruned})
+        merged = {**params, **pruned}
         return scoring.option_scores(apply, merged, batch)
 
     if levels_at_once == 1:

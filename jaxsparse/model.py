@@ -23,7 +23,7 @@ from jaxsparse import parallel, trees
 from jaxsparse.models import FAMILIES, Family, Tensors
 from jaxsparse.models.config import Reader
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.types import InputError, Params
+from jaxsparse.types import InputError, Leaves
 from jaxsparse.weights import hub, reading, rules, writing
 from jaxsparse.weights.tokenizer import load_tokenizer
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 DTYPES = ("float32", "bfloat16")
 
-Apply = Callable[[Params, Any], jax.Array]
+Apply = Callable[[Leaves, Any], jax.Array]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Model:
     positions of `inputs` only; `params` may be pruned."""
 
     blueprint: Blueprint
-    params: Params
+    params: Leaves
     apply: Apply
     dtype: str
     digest: str  # of the weights' content, the configuration and the tokenizer
@@ -88,9 +88,7 @@ class Model:
 
     def prunable(self, prunable: str) -> tuple[str, ...]:
         """The paths of the leaves that `--prunable` names."""
-        return self.blueprint.family.prunable.paths(
-            trees.flatten(self.params), prunable
-        )
+        return self.blueprint.family.prunable.paths(self.params, prunable)
 
 
 def load_model(
@@ -169,7 +167,7 @@ def load(
     )
     return Model(
         blueprint=blueprint,
-        params=trees.unflatten(leaves),
+        params=leaves,
         apply=make_apply(blueprint.family, blueprint.config, dtype),
         dtype=dtype,
         digest=_digest(blueprint, inspector.digests),
@@ -277,9 +275,10 @@ def make_apply(
     module = family.module(config, jnp.dtype(dtype), everywhere)
     precision = "highest" if dtype == "float32" else "default"
 
-    def apply(params: Params, inputs: Any) -> jax.Array:
+    def apply(params: Leaves, inputs: Any) -> jax.Array:
+        nested = trees.unflatten(params)
         with jax.default_matmul_precision(precision):
-            return module.apply({"params": params}, inputs)  # pyright: ignore[reportReturnType]
+            return module.apply({"params": nested}, inputs)  # pyright: ignore[reportReturnType]
 
     return apply
 
@@ -293,18 +292,18 @@ def untie(model: Model) -> Model:
     if not model.config.tied:
         return model
     config = model.config.untied()
-    leaves = blueprint.family.untie(trees.flatten(model.params))
+    leaves = blueprint.family.untie(model.params)
     return dataclasses.replace(
         model,
         blueprint=dataclasses.replace(blueprint, config=config),
-        params=trees.unflatten(leaves),
+        params=leaves,
         apply=make_apply(blueprint.family, config, model.dtype),
     )
 
 
 def export(
     model: Model,
-    params: Params,
+    params: Leaves,
     directory: Path,
     progress: Progress = NOBODY,
 ) -> None:
@@ -315,7 +314,7 @@ def export(
         directory: must not exist yet.
     """
     blueprint = model.blueprint
-    leaves = {path: np.asarray(leaf) for path, leaf in trees.flatten(params).items()}
+    leaves = {path: np.asarray(leaf) for path, leaf in params.items()}
     shapes = {path: leaf.shape for path, leaf in leaves.items()}
     active = rules.active_rules(blueprint.family.table, shapes)
     made = rules.to_hf(active, leaves)

@@ -12,14 +12,12 @@ Einsum letters: b batch, q k positions, h heads, d head_dim, m hidden, f ffn, v 
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np
 
 Array = jax.Array | np.ndarray
-Tree = Mapping[str, Any]  # nested dicts with arrays (or None) at the leaves
-Params = Mapping[str, Any]  # nested dicts of arrays, layers stacked on axis 0
+Leaves = Mapping[str, Array]  # path -> leaf; layers are stacked on axis 0 of a leaf
 
 
 def brief(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from jaxsparse import scoring
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer
 from jaxsparse.model import Apply
-from jaxsparse.types import InputError, Params
+from jaxsparse.types import InputError, Leaves
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -46,7 +46,7 @@ class Exam:
         batches = scoring.plan(encoded, BATCH_TOKENS)
         return cls(tuple(questions), config, Scorer(apply), tuple(encoded), batches)
 
-    def accuracy(self, params: Params) -> float:
+    def accuracy(self, params: Leaves) -> float:
         """The fraction answered correctly, cloze protocol, full story."""
         correct = 0
         for planned in self.batches:

@@ -23,7 +23,7 @@ from jaxsparse.scoring import causal, masked, replaced, seq2seq
 from jaxsparse.scoring.batching import Planned, Shape, Terms, padding, plan, stack
 from jaxsparse.scoring.encoded import Encoded
 from jaxsparse.scoring.passage import CONTEXTS, Passage, Unusable, added_around
-from jaxsparse.types import InputError, Params
+from jaxsparse.types import InputError, Leaves
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -225,7 +225,7 @@ def batch(
 
 
 def option_scores(
-    apply: Callable[[Params, Any], jax.Array], params: Params, batch: Batch
+    apply: Callable[[Leaves, Any], jax.Array], params: Leaves, batch: Batch
 ) -> Float[Array, "question option"]:
     """Scores each option by what the model says of its tokens.
 
