@@ -42,9 +42,9 @@ from experiments import (
 from experiments.jobs import JOBS, flags_of
 from jaxsparse import cbt
 from jaxsparse.assets import MODELS
-from jaxsparse.model import load_tokenizer
 from jaxsparse.models.shapes import SHAPES
 from jaxsparse.types import InputError
+from jaxsparse.weights.tokenizer import load_tokenizer
 from jaxsparse.whole import scratch_directory, whole_file
 
 FLAGS = flags_of("benchmark")

@@ -13,7 +13,7 @@ from absl.flags import FlagValues
 from experiments import paths
 from experiments.jobs import NEWCOMERS_QUESTIONS, flags_of
 from jaxsparse import cbt, parallel, pruning, scoring
-from jaxsparse.sweep import Recipe
+from jaxsparse.pruning import Recipe
 from jaxsparse.types import InputError
 from jaxsparse.weights.hub import BUNDLED
 
@@ -184,7 +184,7 @@ def _recipes(values: FlagValues) -> tuple[Recipe, ...]:
     return tuple(
         Recipe(
             method,
-            pruning.resolve_scope(method, values.scope),
+            values.scope,
             values.prunable,
             values.pattern,
             values.seed,

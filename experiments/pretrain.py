@@ -24,11 +24,11 @@ from experiments.jobs import flags_of
 from experiments.paths import check_writable, new_directory, text_files
 from experiments.progress import Shown
 from jaxsparse import cbt, pretraining
-from jaxsparse.model import load_tokenizer
 from jaxsparse.pretraining import RECIPES
 from jaxsparse.pretraining.exam import Exam
 from jaxsparse.pretraining.log import Log
 from jaxsparse.types import InputError
+from jaxsparse.weights.tokenizer import load_tokenizer
 
 FLAGS = flags_of("pretrain")
 

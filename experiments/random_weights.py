@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from jaxsparse import scoring
-from jaxsparse.model import load_tokenizer
 from jaxsparse.models.shapes import SHAPES, published
 from jaxsparse.types import InputError
 from jaxsparse.weights import rules, writing
+from jaxsparse.weights.tokenizer import load_tokenizer
 
 
 def write(shape: str, tokenizer: Path, directory: Path, seed: int) -> int:

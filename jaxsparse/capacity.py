@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxsparse import hosts, parallel
-from jaxsparse.model import Apply, Model
+from jaxsparse.model import Model
+from jaxsparse.models.apply import Apply
 from jaxsparse.scoring import Shape
 from jaxsparse.types import Leaves
 

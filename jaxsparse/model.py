@@ -9,30 +9,28 @@ import functools
 import hashlib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsparse import parallel, trees
+from jaxsparse import parallel
 from jaxsparse.models import FAMILIES, Family, Tensors
+from jaxsparse.models.apply import Apply, make_apply
 from jaxsparse.models.config import Reader
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError, Leaves
-from jaxsparse.weights import hub, reading, rules, writing
+from jaxsparse.weights import hub, reading, rules, values, writing
 from jaxsparse.weights.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 DTYPES = ("float32", "bfloat16")
-
-Apply = Callable[[Leaves, Any], jax.Array]
 
 
 @dataclass(frozen=True)
@@ -156,11 +154,13 @@ def load(
     """Streams the weights to their devices, checking every value on the way."""
     if dtype not in DTYPES:
         raise InputError(f"--dtype={dtype}: unknown; known: {', '.join(DTYPES)}")
-    progress.stage("loading", file_bytes(blueprint), unit="bytes", patient=True)
-    inspector = _Inspector(blueprint.checkpoint, dtype, progress)
-    _check_repeats(blueprint)
+    checkpoint, plan = blueprint.checkpoint, blueprint.plan
+    size = values.file_bytes(checkpoint, plan)
+    progress.stage("loading", size, unit="bytes", patient=True)
+    inspector = values.Inspector(checkpoint, dtype, progress)
+    values.check_repeats(checkpoint, plan)
     leaves = rules.from_hf(
-        blueprint.plan,
+        plan,
         inspector.read,
         np.dtype(dtype),
         lambda path, leaf: parallel.place_leaf(mesh, path, leaf),
@@ -181,15 +181,6 @@ def parameter_bytes(blueprint: Blueprint, dtype: str = "float32") -> int:
     return elements * np.dtype(dtype).itemsize
 
 
-def file_bytes(blueprint: Blueprint) -> int:
-    """What the parameters take in their files."""
-    shapes, dtypes = blueprint.checkpoint.shapes, blueprint.checkpoint.dtypes
-    return sum(
-        math.prod(shapes[name]) * dtypes[name].itemsize
-        for name in blueprint.plan.tensors().values()
-    )
-
-
 def check_values(
     blueprint: Blueprint,
     dtype: str = "float32",
@@ -197,61 +188,13 @@ def check_values(
 ) -> None:
     """Reads every weight once, for a run with several models: what is wrong with the
     last of them must be known before the first is scored."""
-    size, stage = file_bytes(blueprint), f"{blueprint.name} · checking weights"
+    checkpoint, plan = blueprint.checkpoint, blueprint.plan
+    size = values.file_bytes(checkpoint, plan)
+    stage = f"{blueprint.name} · checking weights"
     progress.stage(stage, size, unit="bytes", patient=True)
-    _check_repeats(blueprint)
-    for name in blueprint.plan.tensors().values():
-        progress.done(_read_finite(blueprint.checkpoint, name, dtype).nbytes)
-
-
-def _check_repeats(blueprint: Blueprint) -> None:
-    """Tensors that are dropped as repeating another must do so."""
-    read, names = blueprint.checkpoint.read, blueprint.plan.file_names
-    for tied in blueprint.plan.repeats:
-        if not rules.equal(read, names[tied.hf_name], names[tied.of]):
-            raise InputError(
-                f"{blueprint.checkpoint.directory}: tensor {names[tied.hf_name]} "
-                f"should repeat {names[tied.of]} but differs; the checkpoint is damaged"
-            )
-
-
-def _read_finite(checkpoint: reading.Checkpoint, name: str, dtype: str) -> np.ndarray:
-    """One tensor. Raises InputError unless it holds floats, all finite in `dtype`."""
-    tensor = checkpoint.read(name)
-    where = f"{checkpoint.directory}: tensor {name}"
-    if not jnp.issubdtype(tensor.dtype, jnp.floating):
-        raise InputError(
-            f"{where} has dtype {tensor.dtype}, not a float; quantized checkpoints "
-            "are not supported"
-        )
-    wide = tensor if tensor.dtype.itemsize >= 4 else tensor.astype(np.float32)
-    largest = np.maximum(wide.max(), -wide.min())  # NaN if there is one
-    if not np.isfinite(largest):
-        raise InputError(
-            f"{where} holds {np.count_nonzero(~np.isfinite(wide))} values that are NaN "
-            "or infinite; the checkpoint is damaged"
-        )
-    if largest > float(jnp.finfo(dtype).max):
-        raise InputError(f"{where} holds {largest:g}, which does not fit into {dtype}")
-    return tensor
-
-
-class _Inspector:
-    """Reads tensors, refuses values that are not finite, and keeps their digests."""
-
-    def __init__(self, checkpoint: reading.Checkpoint, dtype: str, progress: Progress):
-        self._checkpoint = checkpoint
-        self._dtype = dtype
-        self._progress = progress
-        self.digests: dict[str, str] = {}
-
-    def read(self, name: str) -> np.ndarray:
-        tensor = _read_finite(self._checkpoint, name, self._dtype)
-        content = hashlib.sha256(f"{tensor.dtype} {tensor.shape}".encode())
-        content.update(np.ascontiguousarray(tensor).view(np.uint8).reshape(-1).data)
-        self.digests[name] = content.hexdigest()
-        self._progress.done(tensor.nbytes)
-        return tensor
+    values.check_repeats(checkpoint, plan)
+    for name in plan.tensors().values():
+        progress.done(values.read_finite(checkpoint, name, dtype).nbytes)
 
 
 def _digest(blueprint: Blueprint, digests: Mapping[str, str]) -> str:
@@ -263,26 +206,6 @@ def _digest(blueprint: Blueprint, digests: Mapping[str, str]) -> str:
     return content.hexdigest()
 
 
-def make_apply(
-    family: Family, config: Any, dtype: str, everywhere: bool = False
-) -> Apply:
-    """The forward function of a configuration; float32 is float32 on every device.
-
-    Args:
-        everywhere: as training wants it: the last layer at every position, too, which
-            takes longer, but whose gradient takes less.
-    """
-    module = family.module(config, jnp.dtype(dtype), everywhere)
-    precision = "highest" if dtype == "float32" else "default"
-
-    def apply(params: Leaves, inputs: Any) -> jax.Array:
-        nested = trees.unflatten(params)
-        with jax.default_matmul_precision(precision):
-            return module.apply({"params": nested}, inputs)  # pyright: ignore[reportReturnType]
-
-    return apply
-
-
 def untie(model: Model) -> Model:
     """The same model with a head of its own, as pruning the head by itself needs it.
 
@@ -292,32 +215,28 @@ def untie(model: Model) -> Model:
     if not model.config.tied:
         return model
     config = model.config.untied()
-    leaves = blueprint.family.untie(model.params)
     return dataclasses.replace(
         model,
         blueprint=dataclasses.replace(blueprint, config=config),
-        params=leaves,
+        params=blueprint.family.untie(model.params),
         apply=make_apply(blueprint.family, config, model.dtype),
     )
 
 
-def export(
-    model: Model,
-    params: Leaves,
-    directory: Path,
-    progress: Progress = NOBODY,
+def save_leaves(
+    model: Model, leaves: Leaves, directory: Path, progress: Progress = NOBODY
 ) -> None:
     """Writes a directory that transformers loads: current names, the file's own dtypes.
 
     Args:
-        params: those of `model`, pruned or not.
+        leaves: in place of the model's; their shapes are those of its configuration.
         directory: must not exist yet.
     """
     blueprint = model.blueprint
-    leaves = {path: np.asarray(leaf) for path, leaf in params.items()}
-    shapes = {path: leaf.shape for path, leaf in leaves.items()}
+    host = {path: np.asarray(leaf) for path, leaf in leaves.items()}
+    shapes = {path: leaf.shape for path, leaf in host.items()}
     active = rules.active_rules(blueprint.family.table, shapes)
-    made = rules.to_hf(active, leaves)
+    made = rules.to_hf(active, host)
     file_names = blueprint.plan.file_names
     embedding = rules.name_of(active, blueprint.family.head[1])
     tensors = {}
@@ -325,7 +244,7 @@ def export(
         for name in rule.names(shapes[rule.path]):
             # A head untied here is in no file yet: it was the embedding.
             file = file_names.get(name, file_names[embedding])
-            dtype = _file_dtype(blueprint.checkpoint.dtypes[file], model.dtype)
+            dtype = writing.kept_dtype(blueprint.checkpoint.dtypes[file], model.dtype)
             shape = rule.hf_shape(shapes[rule.path])
             tensors[name] = writing.Tensor(shape, dtype, made[name])
     writing.write_checkpoint(
@@ -335,13 +254,3 @@ def export(
         tensors,
         progress,
     )
-
-
-def _file_dtype(file: np.dtype, loaded: str) -> np.dtype:
-    """The file's dtype, unless values were loaded in one that does not fit into it, or
-    were rounded: of float64, float32 is left."""
-    if file == np.float64:
-        return np.dtype(np.float32)
-    if loaded == "float32" or file == np.float32:
-        return file
-    return np.dtype(loaded)

@@ -17,18 +17,8 @@ from jaxtyping import Float, Int, UInt8
 from jaxsparse import hosts, parallel, pruning, trees
 from jaxsparse.model import Model, save_leaves, untie
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.pruning import Recipe
-from jaxsparse.types import Array
-
-
-@dataclass(frozen=True)
-class MatrixSparsity:
-    """What is pruned of one matrix."""
-
-    path: str
-    layer: int
-    weights: int
-    pruned: int
+from jaxsparse.pruning import MatrixSparsity, Recipe
+from jaxsparse.types import Array, Leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +37,8 @@ class Variant:
     achieved_sparsity: float  # of the prunable set
     total_sparsity: float  # of all parameters
     identity: Mapping[str, Any]  # JSON; decides its scores: the journal's key
-    paths: tuple[str, ...]  # of the leaves that may differ from the model's
-    leaf: Callable[[str], jax.Array]  # makes the leaf at one of the paths
+    shapes: Mapping[str, tuple[int, ...]]  # of the leaves that may differ, by path
+    leaf: Callable[[str], jax.Array]  # makes the leaf at one of these paths
     matrices: tuple[MatrixSparsity, ...] = ()  # the pruned ones
     finetuned: bool = False
 
@@ -60,7 +50,7 @@ class Variant:
 
     def leaves(self) -> dict[str, jax.Array]:
         """All that may differ from the model's."""
-        return {path: self.leaf(path) for path in self.paths}
+        return {path: self.leaf(path) for path in self.shapes}
 
 
 def dense(model: Model, recipe: Recipe) -> Variant:
@@ -77,7 +67,7 @@ def dense(model: Model, recipe: Recipe) -> Variant:
         achieved_sparsity=zeros / sum(model.params[path].size for path in paths),
         total_sparsity=zeros / trees.size(model.params),
         identity=identity(model),
-        paths=paths,
+        shapes={path: model.params[path].shape for path in paths},
         leaf=model.params.__getitem__,
     )
 
@@ -154,7 +144,7 @@ def _masked(
         achieved_sparsity=pruned / sum(matrix.weights for matrix in matrices),
         total_sparsity=pruned / trees.size(model.params),
         identity=identity(model, recipe, sparsity),
-        paths=tuple(nested),
+        shapes={path: leaf.shape for path, leaf in nested.items()},
         leaf=leaf,
         matrices=matrices,
     )
@@ -190,6 +180,19 @@ def identity(
         "seed": recipe.seed if recipe else None,
         "calibration": None,
         "pruning_revision": pruning.REVISION if recipe else None,
+    }
+
+
+def stacked(variants: Sequence[Variant], number: int) -> Leaves:
+    """The leaves of one variant, or path by path those of several on a new axis 0,
+    where the last is repeated up to a number: one shape, one compilation."""
+    if number == 1:
+        (variant,) = variants
+        return variant.leaves()
+    last = [variants[-1]] * (number - len(variants))
+    return {
+        path: jnp.stack([variant.leaf(path) for variant in (*variants, *last)])
+        for path in variants[0].shapes
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jaxsparse import scoring
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer
-from jaxsparse.model import Apply
+from jaxsparse.models.apply import Apply
 from jaxsparse.types import InputError, Leaves
 
 if TYPE_CHECKING:

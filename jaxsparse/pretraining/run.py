@@ -16,7 +16,7 @@ import numpy as np
 import tokenizers
 from jaxtyping import Float
 
-from jaxsparse.model import Apply, make_apply
+from jaxsparse.models.apply import Apply, make_apply
 from jaxsparse.pretraining import vocabulary
 from jaxsparse.pretraining.corpus import Corpus
 from jaxsparse.pretraining.initial import initial_params

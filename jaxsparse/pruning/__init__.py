@@ -2,7 +2,7 @@
 
 from jaxsparse.pruning.groups import UNSTRUCTURED, counts, groups
 from jaxsparse.pruning.masks import apply_masks, mask_at, nested_masks
-from jaxsparse.pruning.recipe import PATTERNS, Recipe
+from jaxsparse.pruning.recipe import PATTERNS, MatrixSparsity, Recipe
 from jaxsparse.pruning.scores import METHODS, ZERO, Method, Statistics, scores
 
 # Raised with every change of what is pruned: a journal tells old scores by it.
@@ -14,6 +14,7 @@ __all__ = [
     "REVISION",
     "UNSTRUCTURED",
     "ZERO",
+    "MatrixSparsity",
     "Method",
     "Recipe",
     "Statistics",

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxsparse.pruning.groups import UNSTRUCTURED, Group, counts, groups
 from jaxsparse.pruning.scores import ZERO
-from jaxsparse.pruning.selection import keep_by_sort, keep_by_radix
+from jaxsparse.pruning.selection import keep_by_radix, keep_by_sort
 from jaxsparse.types import Array, Leaves
 
 MOST = 255  # sparsities that an uint8 can count

@@ -1,9 +1,9 @@
-"""A recipe: all that decides which weights go, but for how many."""
+"""What is pruned and how: the recipe of a curve, and what it took of each matrix."""
 
 from dataclasses import dataclass
 
 from jaxsparse.pruning.groups import UNSTRUCTURED
-from jaxsparse.pruning.scores import METHODS, method_named
+from jaxsparse.pruning.scores import method_named
 from jaxsparse.types import InputError
 
 PATTERNS = (UNSTRUCTURED,)
@@ -11,7 +11,7 @@ PATTERNS = (UNSTRUCTURED,)
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is pruned; what is not said becomes what the method has by default.
+    """All that decides which weights go, but for how many.
 
     Raises:
         InputError: no such method or pattern, or a scope that the method does not
@@ -38,3 +38,13 @@ class Recipe:
             )
         object.__setattr__(self, "scope", scope)
         object.__setattr__(self, "seed", self.seed if method.draws else None)
+
+
+@dataclass(frozen=True)
+class MatrixSparsity:
+    """What is pruned of one matrix."""
+
+    path: str
+    layer: int
+    weights: int
+    pruned: int

@@ -102,3 +102,13 @@ def _plan_shards(sizes: Mapping[str, int]) -> list[list[str]]:
         shards[-1].append(name)
         filled += size
     return shards
+
+
+def kept_dtype(file: np.dtype, loaded: str) -> np.dtype:
+    """The file's dtype, unless values were loaded in one that does not fit into it, or
+    were rounded: of float64, float32 is left."""
+    if file == np.float64:
+        return np.dtype(np.float32)
+    if loaded == "float32" or file == np.float32:
+        return file
+    return np.dtype(loaded)

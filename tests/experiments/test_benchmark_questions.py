@@ -5,8 +5,8 @@ import pytest
 from experiments import benchmark_questions
 from jaxsparse import cbt
 from jaxsparse.assets import MODELS
-from jaxsparse.model import load_tokenizer
 from jaxsparse.types import InputError
+from jaxsparse.weights.tokenizer import load_tokenizer
 
 
 @pytest.fixture(scope="module")

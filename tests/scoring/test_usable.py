@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxsparse import scoring
-from jaxsparse.model import load_tokenizer
 from jaxsparse.types import InputError
+from jaxsparse.weights.tokenizer import load_tokenizer
 from tests import asking, tiny
 from tests.asking import WAYS, generated, question
 

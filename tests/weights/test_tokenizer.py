@@ -8,8 +8,8 @@ from tokenizers import normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
 from jaxsparse import load_model
-from jaxsparse.model import load_tokenizer
 from jaxsparse.types import InputError
+from jaxsparse.weights.tokenizer import load_tokenizer
 from tests import tiny
 from tests.asking import Asked, generated
 
