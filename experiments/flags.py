@@ -14,7 +14,7 @@ from experiments import paths
 from experiments.jobs import NEWCOMERS_QUESTIONS, flags_of
 from jaxsparse import cbt, parallel, pruning, scoring
 from jaxsparse.pruning import Recipe
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.hub import BUNDLED
 
 FLAGS = flags_of("sweep")
@@ -52,6 +52,12 @@ class Settings:
     skip_malformed: bool
     margin: float | None  # a fraction
     out: Path
+
+    @property
+    def presentations(self) -> tuple[Presentation, ...]:
+        """How questions are put, once for each protocol."""
+        put = self.context, self.detokenize
+        return tuple(Presentation(protocol, *put) for protocol in self.protocols)
 
 
 @dataclass(frozen=True)
@@ -184,7 +190,7 @@ def _recipes(values: FlagValues) -> tuple[Recipe, ...]:
     return tuple(
         Recipe(
             method,
-            values.scope,
+            values.scope or "",
             values.prunable,
             values.pattern,
             values.seed,

@@ -3,7 +3,6 @@ from jaxsparse.model import Model as Model
 from jaxsparse.model import load_model as load_model
 from jaxsparse.points import Point as Point
 from jaxsparse.pruning import Recipe as Recipe
-from jaxsparse.cbt import read_questions as read
 from jaxsparse.sweep import sweep as sweep
 from jaxsparse.types import InputError as InputError
 from jaxsparse.types import Presentation as Presentation

@@ -19,7 +19,7 @@ from jaxsparse.models import Family
 from jaxsparse.models.apply import Apply
 from jaxsparse.points import Workload
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.types import Leaves, Presentation
+from jaxsparse.types import InputError, Leaves, Presentation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -55,12 +55,20 @@ class ScoringPlan:
             rows_multiple: what divides the rows of every batch.
 
         Raises:
-            Unusable, InputError: as `scoring.encode` does.
+            InputError: a question that the model cannot read, or a token that it does
+                not have.
         """
         progress.stage(f"{presentation.protocol} · reading", len(questions))
         encoded = []
         for question in questions:
-            encoded.append(scoring.encode(question, tokenizer, config, presentation))
+            try:
+                rows = scoring.encode(question, tokenizer, config, presentation)
+            except scoring.Unusable as reason:
+                raise InputError(
+                    f"{question.source or question.id}: {reason}; leave the question "
+                    "out"
+                ) from None
+            encoded.append(rows)
             progress.done(1)
         costs = family.operations(config)
         batches = scoring.plan(encoded, batch_tokens, costs, rows_multiple)
@@ -135,7 +143,9 @@ class Scorer:
             if self.mesh is None and jax.default_backend() == "cpu":
                 apply = capacity.in_parts(apply)
             function = jax.jit(
-                lambda *given: score_variants(apply, *given, self.levels_at_once),
+                lambda shared, changed, batch: score_variants(
+                    apply, shared, changed, batch, self.levels_at_once
+                ),
                 out_shardings=parallel.everywhere(self.mesh),
             )
             # Not all are equally fast, and those that call it first do not wait long.

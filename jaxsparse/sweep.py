@@ -6,8 +6,10 @@ sparsity 0 of every method.
 """
 
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 
@@ -302,3 +304,13 @@ def _key(variant: Variant, presentation: Presentation) -> str:
 def _alike(variant: Variant) -> tuple:
     """Equal for variants that one call can evaluate."""
     return variant.model.apply, tuple(variant.shapes.items())
+
+
+class _Callable(ModuleType):
+    """`jaxsparse.sweep` names this module once it is imported, and the function where
+    it is asked for first; so the module may be called like the function."""
+
+    __call__ = staticmethod(sweep)
+
+
+sys.modules[__name__].__class__ = _Callable

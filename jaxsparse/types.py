@@ -12,12 +12,26 @@ Einsum letters: b batch, q k positions, h heads, d head_dim, m hidden, f ffn, v 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
 
 Array = jax.Array | np.ndarray
-Leaves = Mapping[str, Array]  # path -> leaf; layers are stacked on axis 0 of a leaf
+Leaves = Mapping[str, Any]  # path -> array; layers are stacked on its axis 0
+
+PROTOCOLS = ("cloze", "append")
+CONTEXTS = ("full", "query", "last")
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """How a question is put to a model; DESIGN's words for what its values mean."""
+
+    protocol: str = "cloze"  # one of PROTOCOLS
+    context: str = "full"  # one of CONTEXTS: how much of the story is read
+    detokenize: str = "ptb"  # one of cbt.STYLES: how its tokens become text
 
 
 def brief(error: BaseException) -> str:

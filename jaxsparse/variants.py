@@ -212,7 +212,7 @@ def prune(
     method: str = "magnitude",
     sparsity: float = 0.5,
     *,
-    scope: str | None = None,
+    scope: str = "",
     prunable: str = "blocks",
     pattern: str = pruning.UNSTRUCTURED,
     seed: int = 0,
@@ -223,7 +223,7 @@ def prune(
     Args:
         method: one of `pruning.METHODS`.
         sparsity: the fraction of the prunable weights to zero; at 0 the dense model.
-        scope: the weights that compete: matrix, output or global; None: the method's.
+        scope: the weights that compete: matrix, output or global; or the method's own.
         prunable: blocks, linear or all.
         seed: of methods that draw random numbers.
 

@@ -4,12 +4,12 @@ Scope, pattern and allocation are decided here and nowhere else.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from jaxsparse.trees import matrices
-from jaxsparse.types import InputError, Leaves
+from jaxsparse.types import InputError
 
 UNSTRUCTURED = "unstructured"
 SCOPES = ("matrix", "output", "global")
@@ -20,7 +20,7 @@ Group = tuple[np.ndarray, ...]
 
 
 def groups(
-    leaves: Leaves, scope: str, pattern: str = UNSTRUCTURED
+    leaves: Mapping[str, np.ndarray], scope: str, pattern: str = UNSTRUCTURED
 ) -> Iterator[tuple[Group, int]]:
     """Puts the weights that compete on the last axis.
 

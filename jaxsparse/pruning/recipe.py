@@ -19,7 +19,7 @@ class Recipe:
     """
 
     method: str
-    scope: str | None = None  # None: the method's own
+    scope: str = ""  # becomes the method's own
     prunable: str = "blocks"
     pattern: str = UNSTRUCTURED
     seed: int | None = 0  # None of a method that draws nothing, whatever is given

@@ -7,7 +7,7 @@ and discriminator), seq2seq (T5).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -22,13 +22,11 @@ from jaxsparse.models.t5 import Seq2SeqInputs, T5Config
 from jaxsparse.scoring import causal, masked, replaced, seq2seq
 from jaxsparse.scoring.batching import Planned, Shape, Terms, padding, plan, stack
 from jaxsparse.scoring.encoded import Encoded
-from jaxsparse.scoring.passage import CONTEXTS, Passage, Unusable, added_around
-from jaxsparse.types import InputError, Leaves
+from jaxsparse.scoring.passage import Passage, Unusable, added_around
+from jaxsparse.types import CONTEXTS, PROTOCOLS, InputError, Leaves, Presentation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-PROTOCOLS = ("cloze", "append")
 
 # Raised with every change of what scores mean, beyond rounding: a journal tells old
 # ones from new ones by it.
@@ -134,10 +132,7 @@ def encode(
     question: Question,
     tokenizer: "PreTrainedTokenizerFast",
     config: Any,
-    protocol: str,
-    *,
-    context: str = "full",
-    detokenize: str = "ptb",
+    presentation: Presentation,
 ) -> Encoded:
     """Makes the rows of one question, on the host.
 
@@ -145,8 +140,9 @@ def encode(
         Unusable: the query alone is too long for the model, or an option has no tokens.
         InputError: the tokenizer makes tokens that the model does not have.
     """
-    passage = Passage.of(question, context, detokenize)
-    encoded = way_of(config).encode[protocol](passage, tokenizer, config)
+    passage = Passage.of(question, presentation)
+    encode_passage = way_of(config).encode[presentation.protocol]
+    encoded = encode_passage(passage, tokenizer, config)
     _check_vocabulary(encoded, question, tokenizer, config)
     return encoded
 
@@ -176,29 +172,23 @@ def check_tokens(
     questions: Sequence[Question],
     tokenizer: "PreTrainedTokenizerFast",
     config: Any,
-    protocols: Sequence[str],
-    *,
-    context: str = "full",
-    detokenize: str = "ptb",
+    presentations: Sequence[Presentation],
 ) -> None:
     """Raises InputError, as `encode` would, for the first question whose text holds a
     token that the model has no embedding of; only a tokenizer that has been added to
     can make one, and only then are texts looked at."""
     if max(tokenizer.get_added_vocab().values(), default=0) < config.vocab:
         return
-    style = {"context": context, "detokenize": detokenize}
     for question in questions:
-        for protocol in protocols:
-            encode(question, tokenizer, config, protocol, **style)
+        for presentation in presentations:
+            encode(question, tokenizer, config, presentation)
 
 
 def check_usable(
     question: Question,
     tokenizer: "PreTrainedTokenizerFast",
     config: Any,
-    protocol: str,
-    *,
-    detokenize: str = "ptb",
+    presentation: Presentation,
 ) -> None:
     """Raises Unusable where `encode` would, whatever the context, and mostly faster.
 
@@ -211,8 +201,8 @@ def check_usable(
     short = len(question.query) + max(map(len, question.options)) + 16
     plain = all(any(map(str.isalnum, option)) for option in question.options)
     if not (ascii_only and plain and short <= config.positions):
-        passage = Passage.of(question, "query", detokenize)
-        way_of(config).encode[protocol](passage, tokenizer, config)
+        passage = Passage.of(question, replace(presentation, context="query"))
+        way_of(config).encode[presentation.protocol](passage, tokenizer, config)
 
 
 def batch(

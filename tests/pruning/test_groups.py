@@ -9,7 +9,6 @@ from hypothesis.extra.numpy import arrays
 from jaxsparse.pruning import counts, groups, mask_at, nested_masks
 from jaxsparse.types import InputError
 
-
 TIED = [np.float32(x) for x in (-1, -0.0, 0.0, 1e-40, 0.5, 2)]
 
 
