@@ -18,6 +18,7 @@ import numpy as np
 from jaxsparse import cbt
 from jaxsparse.evaluation import ScoringPlan
 from jaxsparse.scoring.passage import Passage
+from jaxsparse.types import Presentation
 
 INSTALL = 'not installed: .venv/bin/pip install "lm-eval[hf]"'
 TASK = "jaxsparse_cbt"
@@ -99,7 +100,7 @@ def write_task(plan: ScoringPlan, directory: Path) -> dict[str, Any]:
 
 
 def _document(question: cbt.Question, dropped: int) -> dict[str, Any]:
-    passage = Passage.of(question, "full", "ptb")
+    passage = Passage.of(question, Presentation())
     before, after = passage.around_blank(dropped)
     return {
         "before": before,

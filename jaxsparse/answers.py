@@ -46,7 +46,7 @@ class Answers:
         )
 
     @cached_property
-    def of_options(self) -> tuple[Float32[np.ndarray, " option"], ...]:
+    def of_options(self) -> tuple[Float32[np.ndarray, " _"], ...]:
         """The scores of each question's own options."""
         return tuple(
             row[: len(question.options)]
@@ -55,7 +55,7 @@ class Answers:
 
 
 def padded(
-    scores: Sequence[Float32[np.ndarray, " option"]],
+    scores: Sequence[Float32[np.ndarray, " _"]],
 ) -> Float32[np.ndarray, "question option"]:
     """Scores of questions of any number of options in one array: see `Answers`."""
     table = np.full((len(scores), max(map(len, scores))), -np.inf, np.float32)

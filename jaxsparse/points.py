@@ -104,10 +104,11 @@ class Point:
 
     def columns(self) -> dict[str, str | int | float | bool | None]:
         """What the point is, by the names that tables have for it."""
-        setup = asdict(self.setup)
         return {
-            **setup,
-            **setup.pop("presentation"),
+            "model": self.setup.model,
+            "family": self.setup.family,
+            "dtype": self.setup.dtype,
+            **asdict(self.setup.presentation),
             **asdict(self.curve.recipe),
             "sparsity": self.sparsity,
             "achieved_sparsity": self.achieved_sparsity,
