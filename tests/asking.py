@@ -107,11 +107,12 @@ def option_scores(
         planned = [one_batch(encoded)]
     else:
         planned = scoring.plan(encoded, batch_tokens)
-    scores = np.full((len(encoded), len(encoded[0].terms)), np.nan, np.float32)
+    options = max(len(question.terms) for question in encoded)
+    scores = np.full((len(encoded), options), np.nan, np.float32)
     for one in planned:
         batch = scoring.batch(encoded, one, model.config, protocol)
-        found = score_batch(model, batch)
-        scores[list(one.questions)] = found[: len(one.questions)]
+        found = score_batch(model, batch)[: len(one.questions)]
+        scores[list(one.questions), : found.shape[1]] = found
     return scores
 
 

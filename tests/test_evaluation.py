@@ -38,6 +38,8 @@ class Stub(Scorer):
         made = np.arange(self.levels_at_once)[:, None] + np.arange(questions)
         made = np.repeat(made[..., None], 10, axis=2).astype(np.float32)
         made[-1, 0, -1] += self.worst
+        real = np.asarray(batch.terms.valid).any(axis=-1)
+        made[:, ~real] = -np.inf
         return made, 12.0
 
 
@@ -68,9 +70,12 @@ def asked_again(
 
 @pytest.fixture(scope="module")
 def some(loaded):
-    """Three questions in batches of two: the second batch is padded."""
+    """Three questions in batches of two: the second batch is padded. The third has eight
+    options, which its shape pads."""
     model = loaded("gpt2")
     questions = [real_question(seed) for seed in (2, 8, 17)]
+    few = questions[2].options[:8]
+    questions[2] = dataclasses.replace(questions[2], options=few, answer=few[0])
     return model, prepare(
         model, questions, Presentation("cloze", "query"), batch_tokens=2 * 56
     )
@@ -84,6 +89,7 @@ def test_every_question_gets_its_scores_and_its_share_of_the_seconds(some):
     assert told == [6, 3]
     for number, level in enumerate(levels):
         assert level.scores[:, 0].tolist() == [number, number + 1, number]
+        assert np.isneginf(level.scores[2, 8:]).all()
         # 12 seconds for three levels: of two questions first, then of one.
         assert level.seconds.tolist() == [2, 2, 4]
 

@@ -1,4 +1,4 @@
-"""From a question to the ten scores of its options.
+"""From a question to the scores of its options.
 
 `encode` turns a question into rows of tokens on the host, `plan` and `stack` turn
 questions into batches of few shapes, `option_scores` runs on the device. One file for
@@ -221,16 +221,19 @@ def option_scores(
 
     cloze: the sum of log-probabilities, in nats. append: the mean of probabilities.
     The discriminator's probability is that of the token being the original one.
-    A question that pads the batch scores 0.
+    An option that pads its question, or a question its batch, has no terms: −inf, for a
+    sum of none would be 0, the best there is.
     """
     outputs = apply(params, batch.inputs)
     terms = batch.terms
     read = _log_original if batch.discriminates else _log_probability
     log_probability = read(outputs, terms).reshape(-1)[terms.places]
     if batch.protocol == "cloze":
-        return jnp.sum(log_probability, axis=-1, where=terms.valid)
-    total = jnp.sum(jnp.exp(log_probability), axis=-1, where=terms.valid)
-    return total / jnp.maximum(jnp.sum(terms.valid, axis=-1), 1)
+        scores = jnp.sum(log_probability, axis=-1, where=terms.valid)
+    else:
+        total = jnp.sum(jnp.exp(log_probability), axis=-1, where=terms.valid)
+        scores = total / jnp.maximum(jnp.sum(terms.valid, axis=-1), 1)
+    return jnp.where(terms.valid.any(axis=-1), scores, -jnp.inf)
 
 
 def _log_probability(

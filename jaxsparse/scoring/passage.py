@@ -59,7 +59,7 @@ def shorten(
     longest: Callable[[Rows], int],
     probe: Callable[[int], Rows] | None = None,
 ) -> tuple[int, Rows]:
-    """Drops sentences from the left, for all ten options alike, until every row fits.
+    """Drops sentences from the left, for all options alike, until every row fits.
 
     Args:
         limit: in tokens of a row with its special tokens.
