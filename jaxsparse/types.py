@@ -33,18 +33,6 @@ class Presentation:
     context: str = "full"  # one of CONTEXTS: how much of the story is read
     detokenize: str = "ptb"  # one of cbt.STYLES: how its tokens become text
 
-PROTOCOLS = ("cloze", "append")
-CONTEXTS = ("full", "query", "last")
-
-
-@dataclass(frozen=True)
-class Presentation:
-    """How a question is put to a model; DESIGN's words for what its values mean."""
-
-    protocol: str = "cloze"  # one of PROTOCOLS
-    context: str = "full"  # one of CONTEXTS: how much of the story is read
-    detokenize: str = "ptb"  # one of cbt.STYLES: how its tokens become text
-
 
 def brief(error: BaseException) -> str:
     """Another library's exception in one line, for an error message of ours."""
