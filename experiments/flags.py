@@ -117,7 +117,10 @@ def settings_from_flags() -> Settings:
     protocols = _choices("protocol", list(protocols), scoring.PROTOCOLS)
     word_classes = FLAGS.word_classes
     if word_classes is not None:
-        word_classes = _choices("word_classes", word_classes, cbt.WORD_CLASSES)
+        known = cbt.WORD_CLASSES
+        if cbt.may_hold_a_task(data):  # its groups are known once it is read
+            known = (*known, *word_classes)
+        word_classes = _choices("word_classes", word_classes, known)
     return Settings(
         models=models,
         data=data,

@@ -19,6 +19,7 @@ class Inputs:
     questions: tuple[cbt.Question, ...]
     usable: int  # questions that could be asked
     malformed: tuple[cbt.Malformed, ...]  # left out
+    unread: tuple[str, ...]  # keys of a task's rows, and how many have each
 
 
 def open_models(names: Sequence[str]) -> tuple[Blueprint, ...]:
@@ -75,7 +76,7 @@ def read_inputs(
     if len(models) > 1:
         for model in models:
             check_values(model, settings.dtype, progress)
-    return Inputs(models, questions, len(usable), malformed)
+    return Inputs(models, questions, len(usable), malformed, reading.unread)
 
 
 def _check_tokens(

@@ -260,6 +260,8 @@ def notes(settings: flags.Settings, given: inputs.Inputs) -> list[str]:
         said.append(
             f"{count} malformed item{'s' * (count > 1)} left out: {first}{more}"
         )
+    if given.unread:
+        said.append(f"keys that were not read: {', '.join(given.unread)}")
     return said
 
 

@@ -70,8 +70,8 @@ def asked_again(
 
 @pytest.fixture(scope="module")
 def some(loaded):
-    """Three questions in batches of two: the second batch is padded. The third has eight
-    options, which its shape pads."""
+    """Three questions in batches of two: the second batch is padded, and so is what its
+    one question has of options."""
     model = loaded("gpt2")
     questions = [real_question(seed) for seed in (2, 8, 17)]
     few = questions[2].options[:8]
