@@ -351,12 +351,12 @@ with opened(Path({str(tmp_path)!r}), {{}}):
 def test_the_order_of_conditions_does_not_matter_and_old_keys_are_found(path):
     """Keys are content: journals of earlier versions go on serving."""
     assert key_of(dict(reversed(CONDITIONS.items()))) == PRUNED
-    assert PRUNED == (
+    assert (
         '{"calibration": null, "context": "full", "detokenize": "ptb", "dtype": '
         '"float32", "method": "magnitude", "pattern": "unstructured", "protocol": '
         '"cloze", "prunable": "blocks", "pruning_revision": 1, "scope": "matrix", '
         f'"scoring_revision": 1, "seed": 0, "sparsity": 0.1, "weights": "{"w" * 64}"}}'
-    )
+    ) == PRUNED
 
 
 DAMAGES = {
