@@ -43,7 +43,7 @@ PRUNABLE = ("blocks", "linear", "all")  # each adds to the one before
 
 @dataclass(frozen=True)
 class Prunable:
-    """Glob patterns of the leaves that each step of `--prunable` adds.
+    """Glob patterns of the leaves that each step of `prunable` adds.
 
     A pattern may match nothing, since configurations differ in which layers they
     have; but every leaf of a model must match one, here or in `NEVER`.
@@ -56,7 +56,7 @@ class Prunable:
     NEVER: ClassVar[tuple[str, ...]] = ("*bias", "*scale")
 
     def paths(self, leaves: Iterable[str], prunable: str) -> tuple[str, ...]:
-        """The leaves that `--prunable` names, sorted."""
+        """The leaves that `prunable` names, sorted."""
         classes = {
             "blocks": self.blocks,
             "linear": self.linear,

@@ -22,7 +22,7 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True)
 class Passage:
-    sentences: tuple[str, ...]  # of the story, as many as `--context` gives
+    sentences: tuple[str, ...]  # of the story, as many as `context` gives
     query: str  # with its blank
     options: tuple[str, ...]
 

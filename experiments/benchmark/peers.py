@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmark_rows import NaiveRow
+from experiments.benchmark.rows import NaiveRow
 from jaxsparse.models.electra import DISCRIMINATOR
 from jaxsparse.types import InputError
 
