@@ -33,7 +33,7 @@ class ScoringPlan:
     presentation: Presentation
     config: Any  # of the model's family
     encoded: tuple[scoring.Encoded, ...]
-    batches: tuple[scoring.Planned, ...]
+    batches: tuple[scoring.BatchPlan, ...]
 
     @classmethod
     def of(
@@ -80,7 +80,7 @@ class ScoringPlan:
         return tuple(question.digest for question in self.questions)
 
     @property
-    def shapes(self) -> frozenset[scoring.Shape]:
+    def shapes(self) -> frozenset[scoring.BatchShape]:
         """Those of the batches; one compilation each."""
         return frozenset(batch.shape for batch in self.batches)
 
