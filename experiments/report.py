@@ -32,22 +32,23 @@ def main() -> None:
     with closing(Shown()) as shown:
         runs = read(directories, shown)
         merged = report.merge(runs, flags.margin(FLAGS))
+        found = report.statistics(merged.points, merged.margin, shown)
         try:
             written = report.write_merged(
-                out, merged, said, runs, FLAGS.explorer_questions, shown
+                out, found, merged, said, runs, FLAGS.explorer_questions, shown
             )
         except OSError as error:
             raise InputError(
                 f"{out}: the report could not be written ({error.strerror}); mend "
                 "that, or name another directory with --out"
             ) from error
-    print(report.terminal(merged.points, merged.margin, FLAGS.verbose))
+    print(report.terminal(found, FLAGS.verbose))
     for note in merged.notes:
         print(note)
     print(f"Written to {out}: {', '.join(written)}")
 
 
-def read(directories: list[Path], shown: Shown) -> list[report.Run]:
+def read(directories: list[Path], shown: Shown) -> list[report.RunFiles]:
     shown.stage("reading", len(directories), unit="runs", patient=True)
     runs = []
     for directory in directories:
