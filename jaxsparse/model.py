@@ -85,7 +85,7 @@ class Model:
         return self.blueprint.tokenizer
 
     def prunable(self, prunable: str) -> tuple[str, ...]:
-        """The paths of the leaves that `--prunable` names."""
+        """The paths of the leaves that `prunable` names."""
         return self.blueprint.family.prunable.paths(
             trees.flatten(self.params), prunable
         )
@@ -155,7 +155,7 @@ def load(
 ) -> Model:
     """Streams the weights to their devices, checking every value on the way."""
     if dtype not in DTYPES:
-        raise InputError(f"--dtype={dtype}: unknown; known: {', '.join(DTYPES)}")
+        raise InputError(f"`dtype={dtype}`: unknown; known: {', '.join(DTYPES)}")
     checkpoint, plan = blueprint.checkpoint, blueprint.plan
     size = values.file_bytes(checkpoint, plan)
     progress.stage("loading", size, unit="bytes", patient=True)
