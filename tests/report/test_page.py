@@ -881,7 +881,8 @@ def test_hostile_text_is_text(browser, tmp_path):
         maps=(HeatMap(joined, HOSTILE, (0.5,), ((0.5,),) * len(HOSTILE)),),
         explained=dict.fromkeys(HOSTILE, joined), legend=joined, tables=(table,),
         styles=(joined,), curves=curves, questions=hostile,
-        class_names=dict.fromkeys(HOSTILE, joined), class_kind=evil, asked=7,
+        class_names=dict.fromkeys(HOSTILE, joined), class_kind=joined,
+        asked=7,
     )  # fmt: skip
     browser.resize(DESKTOP)
     open_page(browser, tmp_path / "hostile.html", page)
