@@ -40,7 +40,7 @@ from experiments import (
     paths,
 )
 from experiments.jobs import JOBS, flags_of
-from jaxsparse import cbt
+from jaxsparse import cbt, device
 from jaxsparse.assets import MODELS
 from jaxsparse.models.shapes import SHAPES
 from jaxsparse.types import InputError
@@ -94,7 +94,7 @@ def chosen(flag: str, names: Sequence[str], known: Sequence[str]) -> tuple[str, 
 
 
 def measure(models: Sequence[str], peers: tuple[str, ...]) -> list[dict[str, Any]]:
-    accelerator = jax.default_backend() != "cpu"
+    accelerator = device.current() != device.CPU
     conditions = benchmark_model.Conditions(
         dtype=FLAGS.dtype,
         seed=FLAGS.seed,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from experiments import measuring, random_weights
@@ -17,7 +16,7 @@ from experiments.benchmark_rows import naive_rows
 from experiments.measuring import Key, Measured
 from jaxsparse import cbt, scoring
 from jaxsparse.evaluation import Prepared
-from jaxsparse.model import load_model
+from jaxsparse.model import Model, load_model
 
 ALL, MIX = "all", "mix"  # all questions; those that the peers are asked too
 
@@ -135,7 +134,7 @@ def _add_ours(
     scorer = ours.sweep_scorer(prepared[ALL])
     if scorer is not ours.scorer:
         ours.sweep(prepared[ALL], scorer)  # compiles
-    works["matmul", "before"] = measuring.matmul(_matmul_dtype(ours.model.dtype))
+    works["matmul", "before"] = measuring.matmul(_matmul_dtype(ours.model))
     works["ours", ALL] = lambda: ours.score(prepared[ALL])
     works["sweep", ALL] = lambda: ours.sweep(prepared[ALL], scorer)
     works["matmul", "between"] = works["matmul", "before"]
@@ -144,9 +143,9 @@ def _add_ours(
             works["ours", which] = lambda some=some: ours.score(some)
 
 
-def _matmul_dtype(dtype: str) -> str:
-    """CPUs multiply bfloat16 by way of float32."""
-    return "float32" if jax.default_backend() == "cpu" else dtype
+def _matmul_dtype(model: Model) -> str:
+    """What products are computed in."""
+    return "float32" if model.form.widens_bfloat16 else model.dtype
 
 
 def _add_peers(

@@ -26,7 +26,7 @@ class Ours:
     @classmethod
     def of(cls, model: Model, batch_tokens: int, levels_at_once: int) -> "Ours":
         """Zeros stand for what a sweep would choose."""
-        scorer = Scorer(model.apply, 1, model.compiler_options)
+        scorer = Scorer(model.apply, model.form, 1, model.compiler_options)
         batch_tokens = batch_tokens or capacity.batch_tokens(model, RECIPE.prunable)
         return cls(model, scorer, batch_tokens, levels_at_once)
 
@@ -69,7 +69,8 @@ class Ours:
         levels = self.levels_of(prepared)
         if levels == 1:
             return self.scorer
-        return Scorer(self.model.apply, levels, self.model.compiler_options)
+        model = self.model
+        return Scorer(model.apply, model.form, levels, model.compiler_options)
 
     def _dense(self) -> Leaves:
         leaves = trees.flatten(self.model.params)

@@ -10,11 +10,12 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int
 
-from jaxsparse import capacity, hosts, parallel, scoring, trees
+from jaxsparse import hosts, parallel, scoring, trees
 from jaxsparse.cbt import Question
+from jaxsparse.device import Form
 from jaxsparse.journal import Answer, Conditions, Journal
 from jaxsparse.model import Model
-from jaxsparse.models.apply import Apply
+from jaxsparse.models.apply import Apply, in_parts
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import Array, InputError, Params
 
@@ -79,7 +80,7 @@ def prepare(
         )
         progress.done(1)
     operations = model.blueprint.family.operations(model.config)
-    batches = scoring.plan(encoded, batch_tokens, operations, rows_multiple)
+    batches = scoring.plan(encoded, batch_tokens, operations, rows_multiple, model.form)
     asked = Asked(
         questions=tuple(questions),
         protocol=protocol,
@@ -124,6 +125,7 @@ class Scorer:
     """
 
     apply: Apply
+    form: Form
     levels_at_once: int = 1
     compiler_options: Mapping[str, Any] = field(default_factory=dict)
     mesh: Mesh | None = None
@@ -166,10 +168,12 @@ class Scorer:
         return self._compiled[key]
 
     def _score_levels(self, params: Params, levels: Leaves, batch: scoring.Batch):
-        apply = self.apply
-        if self.mesh is None and jax.default_backend() == "cpu":
-            apply = capacity.in_parts(apply)
-        return score_levels(apply, params, levels, batch, self.levels_at_once)
+        apply, tokens = self.apply, self.form.part_tokens
+        if tokens and self.mesh is None:
+            apply = in_parts(apply, tokens)
+        return score_levels(
+            apply, params, levels, batch, self.levels_at_once, self.form
+        )
 
 
 def placed(mesh: Mesh | None, batch: scoring.Batch) -> scoring.Batch:
@@ -194,6 +198,7 @@ def score_levels(
     levels: Leaves,
     batch: scoring.Batch,
     levels_at_once: int,
+    form: Form,
 ) -> Float[jax.Array, "level question option"]:
     """The sweep axis: a scan over levels of vmaps of `levels_at_once` of them.
 
@@ -204,7 +209,7 @@ def score_levels(
 
     def one_level(pruned: Leaves) -> Float[jax.Array, "question option"]:
         merged = trees.unflatten({**dense, **pruned})
-        return scoring.option_scores(apply, merged, batch)
+        return scoring.option_scores(apply, merged, batch, form)
 
     if levels_at_once == 1:
         return one_level(levels)[None]

@@ -331,7 +331,8 @@ def _scorer(
     at_once = min(levels_at_once, most) or capacity.levels_at_once(
         model, prunable, prepared.shapes, most
     )
-    return Scorer(model.apply, at_once, model.compiler_options, model.mesh, progress)
+    options = model.compiler_options
+    return Scorer(model.apply, model.form, at_once, options, model.mesh, progress)
 
 
 def _score_unknown(

@@ -8,6 +8,7 @@ import pytest
 
 from jaxsparse.accuracy import accuracies
 from jaxsparse.cbt import Question
+from jaxsparse.device import CPU
 from jaxsparse.evaluation import (
     Asked,
     Prepared,
@@ -240,7 +241,7 @@ def test_a_score_that_is_not_finite_is_refused_with_a_remedy_and_not_kept(some, 
 
 
 def test_scorers_time_leaves_compilation_out(some):
-    scorer = Scorer(some[0].apply)
+    scorer = Scorer(some[0].apply, CPU)
     (dense,), _ = asked_again(scorer, *some, Journal())
     assert scorer.compilations == 1
     assert 0 < dense.seconds.sum() < scorer.compile_seconds

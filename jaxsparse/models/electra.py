@@ -4,16 +4,17 @@ discriminator, which tells replaced tokens from original ones."""
 import dataclasses
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
+from jaxsparse.device import CPU, Form
 from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import attention, merge_heads, split_heads
 from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
+from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.types import Array, InputError
 from jaxsparse.weights.rules import (
     Rename,
@@ -93,16 +94,6 @@ def _role(tensors: Tensors) -> str:
     return GENERATOR if generator else DISCRIMINATOR
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class MaskedInputs:
-    """Whole rows, read in both directions."""
-
-    tokens: Int[Array, "row position"]
-    attention_mask: Bool[Array, "row position"]  # False at padding
-    scored: Int[Array, "row scored"]  # indices into the position axis
-
-
 class Embeddings(nn.Module):
     config: ElectraConfig
     dtype: jnp.dtype
@@ -129,6 +120,7 @@ class Embeddings(nn.Module):
 
 class Block(nn.Module):
     config: ElectraConfig
+    form: Form
 
     @nn.compact
     def __call__(self, hidden, layer, read, mask):
@@ -146,8 +138,8 @@ class Block(nn.Module):
             split_heads(part, config.heads) for part in (query, key, value)
         )
         scale = query.shape[-1] ** -0.5
-        mixed = merge_heads(attention(query, key, value, mask, scale))
-        mixed = dense(config.hidden, "attention_output")(mixed)
+        mixed = attention(query, key, value, mask, scale, form=self.form)
+        mixed = dense(config.hidden, "attention_output")(merge_heads(mixed))
         hidden = layers.layer_norm(config.norm_epsilon, "attention_norm", dtype)(
             hidden + mixed
         )
@@ -200,6 +192,7 @@ class DiscriminatorHead(nn.Module):
 class Electra(nn.Module):
     config: ElectraConfig
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    form: Form = CPU
     everywhere: bool = False  # see `layers.through_layers`
 
     @nn.compact

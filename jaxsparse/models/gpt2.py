@@ -3,11 +3,11 @@
 import dataclasses
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
+from jaxsparse.device import CPU, Form
 from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import (
@@ -18,6 +18,7 @@ from jaxsparse.models.attention import (
 )
 from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
+from jaxsparse.models.inputs import CausalInputs
 from jaxsparse.types import Array
 from jaxsparse.weights.rules import (
     Rename,
@@ -74,19 +75,9 @@ class GPT2Config:
         return dataclasses.replace(self, tied=False)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class CausalInputs:
-    """Rows of a prefix and its branches, as `attention.branch_mask` draws them."""
-
-    tokens: Int[Array, "row position"]
-    positions: Int[Array, "row position"]  # restart where a branch begins
-    branches: Int[Array, "row position"]  # 0 prefix, 1… branches, -1 padding
-    scored: Int[Array, "row scored"]  # indices into the position axis
-
-
 class Attention(nn.Module):
     config: GPT2Config
+    form: Form
 
     @nn.compact
     def __call__(
@@ -107,7 +98,9 @@ class Attention(nn.Module):
         scale = query.shape[-1] ** -0.5 if config.scale_by_head_dim else 1.0
         if config.scale_by_inverse_layer:
             scale = scale / (layer + 1)
-        mixed = attention(query, key, value, mask, scale, causal=read is None)
+        mixed = attention(
+            query, key, value, mask, scale, causal=read is None, form=self.form
+        )
         return nn.Dense(config.hidden, name="c_proj", dtype=hidden.dtype)(
             merge_heads(mixed)
         )
@@ -126,6 +119,7 @@ class FeedForward(nn.Module):
 
 class Block(nn.Module):
     config: GPT2Config
+    form: Form
 
     @nn.compact
     def __call__(self, hidden, layer, read, mask):
@@ -134,7 +128,8 @@ class Block(nn.Module):
         normed = norm_1(hidden)
         if read is not None:
             hidden, mask = (layers.at_positions(one, read) for one in (hidden, mask))
-        hidden += Attention(self.config, name="attn")(normed, layer, read, mask)
+        attend = Attention(self.config, self.form, name="attn")
+        hidden += attend(normed, layer, read, mask)
         hidden += FeedForward(self.config, name="mlp")(norm_2(hidden))
         return hidden, None
 
@@ -142,6 +137,7 @@ class Block(nn.Module):
 class GPT2(nn.Module):
     config: GPT2Config
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    form: Form = CPU
     everywhere: bool = False  # see `layers.through_layers`
 
     @nn.compact

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jaxsparse import scoring
+from jaxsparse import device, scoring
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer
 from jaxsparse.models.apply import Apply
@@ -43,8 +43,10 @@ class Exam:
                 raise InputError(
                     f"{question.source}: {reason}; leave the question out"
                 ) from None
-        batches = scoring.plan(encoded, BATCH_TOKENS)
-        return cls(tuple(questions), config, Scorer(apply), tuple(encoded), batches)
+        form = device.current()
+        batches = scoring.plan(encoded, BATCH_TOKENS, form=form)
+        scorer = Scorer(apply, form)
+        return cls(tuple(questions), config, scorer, tuple(encoded), batches)
 
     def accuracy(self, params: Params) -> float:
         """The fraction answered correctly, cloze protocol, full story."""

@@ -15,10 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxsparse.cbt import Question
+from jaxsparse.device import CPU, Form
 from jaxsparse.models.attention import log_sum_exp
-from jaxsparse.models.electra import DISCRIMINATOR, ElectraConfig, MaskedInputs
-from jaxsparse.models.gpt2 import CausalInputs, GPT2Config
-from jaxsparse.models.t5 import Seq2SeqInputs, T5Config
+from jaxsparse.models.electra import DISCRIMINATOR, ElectraConfig
+from jaxsparse.models.gpt2 import GPT2Config
+from jaxsparse.models.inputs import CausalInputs, MaskedInputs, Seq2SeqInputs
+from jaxsparse.models.t5 import T5Config
 from jaxsparse.scoring import causal, masked, replaced, seq2seq
 from jaxsparse.scoring.batching import Planned, Shape, Terms, padding, plan, stack
 from jaxsparse.scoring.encoded import Encoded
@@ -225,7 +227,10 @@ def batch(
 
 
 def option_scores(
-    apply: Callable[[Params, Any], jax.Array], params: Params, batch: Batch
+    apply: Callable[[Params, Any], jax.Array],
+    params: Params,
+    batch: Batch,
+    form: Form = CPU,
 ) -> Float[Array, "question option"]:
     """Scores each option by what the model says of its tokens.
 
@@ -235,8 +240,11 @@ def option_scores(
     """
     outputs = apply(params, batch.inputs)
     terms = batch.terms
-    read = _log_original if batch.discriminates else _log_probability
-    log_probability = read(outputs, terms).reshape(-1)[terms.places]
+    if batch.discriminates:
+        read = _log_original(outputs, terms)
+    else:
+        read = _log_probability(outputs, terms, form)
+    log_probability = read.reshape(-1)[terms.places]
     if batch.protocol == "cloze":
         return jnp.sum(log_probability, axis=-1, where=terms.valid)
     total = jnp.sum(jnp.exp(log_probability), axis=-1, where=terms.valid)
@@ -244,10 +252,10 @@ def option_scores(
 
 
 def _log_probability(
-    logits: Float[Array, "row scored vocab"], terms: Terms
+    logits: Float[Array, "row scored vocab"], terms: Terms, form: Form
 ) -> Float[Array, "row read"]:
     def of_row(logits, slots, tokens):
-        return logits[slots, tokens] - log_sum_exp(logits)[slots]
+        return logits[slots, tokens] - log_sum_exp(logits, form)[slots]
 
     return jax.vmap(of_row)(logits, terms.slots, terms.tokens)
 
