@@ -18,6 +18,7 @@ import numpy as np
 from jaxsparse import cbt
 from jaxsparse.evaluation import Prepared
 from jaxsparse.scoring.passage import Passage
+from jaxsparse.types import Presentation
 
 INSTALL = 'not installed: .venv/bin/pip install "lm-eval[hf]"'
 TASK = "jaxsparse_cbt"
@@ -75,9 +76,7 @@ def write_task(prepared: Prepared, directory: Path) -> dict[str, Any]:
     """Writes the questions and the task's definition; returns the definition."""
     documents = [
         _document(question, encoded.dropped)
-        for question, encoded in zip(
-            prepared.asked.questions, prepared.encoded, strict=True
-        )
+        for question, encoded in zip(prepared.questions, prepared.encoded, strict=True)
     ]
     path = directory / f"{TASK}.jsonl"
     path.write_text("".join(f"{json.dumps(one)}\n" for one in documents))
@@ -101,7 +100,7 @@ def write_task(prepared: Prepared, directory: Path) -> dict[str, Any]:
 
 
 def _document(question: cbt.Question, dropped: int) -> dict[str, Any]:
-    passage = Passage.of(question, "full", "ptb")
+    passage = Passage.of(question, Presentation())
     before, after = passage.around_blank(dropped)
     return {
         "before": before,

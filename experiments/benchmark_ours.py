@@ -11,6 +11,7 @@ import numpy as np
 from jaxsparse import capacity, cbt, scoring, sweep, trees
 from jaxsparse.evaluation import Leaves, Prepared, Scorer, prepare
 from jaxsparse.model import Model
+from jaxsparse.types import Presentation
 
 SPARSITIES = (0.1, 0.5, 0.9, 0.99)  # and dense: five levels
 RECIPE = sweep.Recipe("magnitude", "matrix")
@@ -40,7 +41,9 @@ class Ours:
         )
 
     def prepare(self, questions: Sequence[cbt.Question]) -> Prepared:
-        return prepare(self.model, questions, "cloze", batch_tokens=self.batch_tokens)
+        return prepare(
+            self.model, questions, Presentation(), batch_tokens=self.batch_tokens
+        )
 
     def operations(self, prepared: Prepared) -> int:
         """Those of the rows themselves: what pads a batch is of no use."""
@@ -90,9 +93,7 @@ class Ours:
         shape = scorer.levels_at_once, len(prepared.encoded), len(first.terms)
         scores = np.zeros(shape, np.float32)
         for planned in prepared.batches:
-            batch = scoring.batch(
-                prepared.encoded, planned, self.model.config, prepared.asked.protocol
-            )
+            batch = scoring.batch(prepared.encoded, planned, self.model.config, "cloze")
             said, _ = scorer.score(self.model.params, leaves, batch)
             scores[:, list(planned.questions)] = said[:, : len(planned.questions)]
         return scores

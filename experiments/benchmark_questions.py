@@ -19,7 +19,7 @@ from jaxsparse.assets import STORIES
 from jaxsparse.cbt.books import read_book
 from jaxsparse.cbt.questions import SENTENCES
 from jaxsparse.scoring.passage import Passage
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Presentation
 
 SHORTEST = 0.95  # of the length asked for: sentences are whole, and a story begins
 
@@ -62,7 +62,7 @@ def bundled(
 
 def length(question: cbt.Question, tokenizer: Any) -> int:
     """Tokens of story and query."""
-    text = Passage.of(question, "full", "ptb").whole(0)
+    text = Passage.of(question, Presentation()).whole(0)
     return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 

@@ -25,7 +25,7 @@ ADVICE = (
 
 # Times chance, by the low end of the 95 % interval. Good questions, too, give ground to
 # such rules: a story often names what it is about, and many verbs are `said`. Those of
-# very many books, and the bundled ones, stay below this; BUILD.md has the figures.
+# very many books, and the bundled ones, stay below this; docs/assets.md has figures.
 TOO_MUCH = 4.5
 TOO_MUCH_OF_ALL = 3.5
 ALL = "all"  # in place of a word class

@@ -14,7 +14,7 @@ from experiments import paths
 from experiments.jobs import NEWCOMERS_QUESTIONS, flags_of
 from jaxsparse import cbt, parallel, pruning, scoring
 from jaxsparse.sweep import Recipe
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.hub import BUNDLED
 
 FLAGS = flags_of("sweep")
@@ -52,6 +52,12 @@ class Settings:
     skip_malformed: bool
     margin: float | None  # a fraction
     out: Path
+
+    @property
+    def presentations(self) -> tuple[Presentation, ...]:
+        """How questions are put, once for each protocol."""
+        put = self.context, self.detokenize
+        return tuple(Presentation(protocol, *put) for protocol in self.protocols)
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,10 @@ def settings_from_flags() -> Settings:
     protocols = _choices("protocol", list(protocols), scoring.PROTOCOLS)
     word_classes = FLAGS.word_classes
     if word_classes is not None:
-        word_classes = _choices("word_classes", word_classes, cbt.WORD_CLASSES)
+        known = cbt.WORD_CLASSES
+        if cbt.may_hold_a_task(data):  # its groups are known once it is read
+            known = (*known, *word_classes)
+        word_classes = _choices("word_classes", word_classes, known)
     return Settings(
         models=models,
         data=data,

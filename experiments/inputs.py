@@ -19,6 +19,7 @@ class Inputs:
     questions: tuple[cbt.Question, ...]
     usable: int  # questions that could be asked
     malformed: tuple[cbt.Malformed, ...]  # left out
+    unread: tuple[str, ...]  # keys of a task's rows, and how many have each
 
 
 def open_models(names: Sequence[str]) -> tuple[Blueprint, ...]:
@@ -75,7 +76,7 @@ def read_inputs(
     if len(models) > 1:
         for model in models:
             check_values(model, settings.dtype, progress)
-    return Inputs(models, questions, len(usable), malformed)
+    return Inputs(models, questions, len(usable), malformed, reading.unread)
 
 
 def _check_tokens(
@@ -87,9 +88,7 @@ def _check_tokens(
             questions,
             model.tokenizer,
             model.config,
-            settings.protocols,
-            context=settings.context,
-            detokenize=settings.detokenize,
+            settings.presentations,
         )
     except InputError as error:
         raise InputError(f"{model.checkpoint.directory}: {error}") from None
@@ -110,18 +109,14 @@ def _unusable(
     """Why one of the run's models cannot answer a question, if so: then none is asked,
     so that all answer the same questions."""
     for model in models:
-        for protocol in settings.protocols:
+        for presentation in settings.presentations:
             try:
                 scoring.check_usable(
-                    question,
-                    model.tokenizer,
-                    model.config,
-                    protocol,
-                    detokenize=settings.detokenize,
+                    question, model.tokenizer, model.config, presentation
                 )
             except scoring.Unusable as error:
                 file, _, line = question.source.rpartition(":")
-                reason = f"{model.name}, {protocol}: {error}"
+                reason = f"{model.name}, {presentation.protocol}: {error}"
                 return cbt.Malformed(file, int(line), reason, question.id)
             except InputError as error:
                 raise InputError(f"{model.checkpoint.directory}: {error}") from None

@@ -67,16 +67,19 @@ SHARED = {
     "data": Flag(
         SCORED, Text(), None,
         "bundled, cbt (the hub's data set), a directory of the Children's "
-        "Book Test's files, or one .txt, .jsonl or .parquet file (default: bundled "
-        "with the bundled models, else cbt)",
+        "Book Test's files, or one .txt, .jsonl or .parquet file, the last two of any "
+        "other cloze, too, where rows have a task (default: bundled with the bundled "
+        "models, else cbt)",
     ),
     "split": Flag(
         SCORED, Choice("train", "validation", "test"), None,
-        "which questions: train, validation or test (default: test)",
+        "which questions: train, validation or test (default: test; rows of a task "
+        "that name none are read in any case)",
     ),
     "word_classes": Flag(
         SCORED, Names(), None,
-        f"what is missing: {CLASSES} (default: CN,NE,V,P)",
+        f"what is missing: {CLASSES} (default: CN,NE,V,P); of another cloze, its "
+        "groups (default: all)",
     ),
     "num_examples": Flag(
         SCORED, Whole(0), None,

@@ -84,6 +84,8 @@ def read_questions() -> tuple[cbt.Question, ...]:
     cbt.check(reading.malformed, FLAGS.skip_malformed)
     if reading.malformed:
         print(f"{len(reading.malformed)} malformed items left out", file=sys.stderr)
+    if reading.unread:
+        print(f"keys not read: {', '.join(reading.unread)}", file=sys.stderr)
     return cbt.select(reading.questions, FLAGS.num_examples)
 
 

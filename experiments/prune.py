@@ -15,8 +15,8 @@ from experiments import devices, flags, inputs
 from experiments.progress import Shown
 from jaxsparse import parallel, trees
 from jaxsparse.model import Model, export, load
+from jaxsparse.points import WORTH_SAYING
 from jaxsparse.sweep import (
-    WORTH_SAYING,
     Pruned,
     for_recipes,
     matrices,

@@ -41,7 +41,7 @@ def main() -> None:
                 f"{out}: the report could not be written ({error.strerror}); mend "
                 "that, or name another directory with --out"
             ) from error
-    print(report.terminal(merged.results, merged.margin, FLAGS.verbose))
+    print(report.terminal(merged.points, merged.margin, FLAGS.verbose))
     for note in merged.notes:
         print(note)
     print(f"Written to {out}: {', '.join(written)}")

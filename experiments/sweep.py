@@ -25,9 +25,9 @@ import jax
 from experiments import devices, distributed, flags, inputs, paths
 from experiments.progress import Shown
 from jaxsparse import capacity, hosts, journal, parallel, report
-from jaxsparse.evaluation import Computed
 from jaxsparse.journal import Journal
 from jaxsparse.model import Blueprint, load
+from jaxsparse.points import Point, Workload
 from jaxsparse.sweep import sweep
 from jaxsparse.types import InputError
 
@@ -57,14 +57,14 @@ def main() -> None:
                 if not answers.recorded:
                     known = f"{answers.answered:,}"
                     shown.note(f"all {known} answers known; nothing to score")
-                results = [result for one in scored for result in one.results]
+                points = [point for one in scored for point in one.points]
                 run = {
                     **facts(settings, given, scored),
                     **made_by,
                     "seconds": time.time() - start,
                     "answers": {"new": answers.recorded, "made_by": answers.sources()},
                 }
-                write(settings, results, run, answers, shown)
+                write(settings, points, run, answers, shown)
                 shown.close()
                 show(settings, given, scored)
 
@@ -112,11 +112,11 @@ def read_inputs(settings: flags.Settings, shown: Shown) -> inputs.Inputs:
 class Scored:
     """One model's points, and what they were made with."""
 
-    results: list[report.Result]  # of many processes in the first
+    points: list[Point]  # of many processes in the first
     digest: str
     mesh: dict[str, int] | None
     batch_tokens: int
-    computed: dict[str, Computed]  # by protocol
+    workloads: dict[str, Workload]  # by protocol
 
 
 def score_model(
@@ -135,37 +135,38 @@ def score_model(
     hosts.agree(f"weights of {model.name}", model.digest)
     prunable = settings.recipes[0].prunable
     tokens = settings.batch_tokens or capacity.batch_tokens(model, prunable)
-    points = sweep(
-        model,
-        given.questions,
-        settings.recipes,
-        settings.sparsities,
-        settings.protocols,
-        context=settings.context,
-        detokenize=settings.detokenize,
-        batch_tokens=tokens,
-        levels_at_once=settings.levels_at_once,
-        journal=answers,
-        progress=shown,
+    points = list(
+        sweep(
+            model,
+            given.questions,
+            settings.recipes,
+            settings.sparsities,
+            settings.presentations,
+            batch_tokens=tokens,
+            levels_at_once=settings.levels_at_once,
+            journal=answers,
+            progress=shown,
+        )
     )
-    results, computed = [], {}
-    for point in points:
-        results.append(report.Result.of(model, point))
-        computed[point.asked.protocol] = point.computed
+    workloads = {
+        point.setup.presentation.protocol: point.workload
+        for point in points
+        if point.workload
+    }
     shape = None if mesh is None else dict(mesh.shape)
-    return Scored(results, model.digest, shape, tokens, computed)
+    return Scored(points, model.digest, shape, tokens, workloads)
 
 
 def write(
     settings: flags.Settings,
-    results: list[report.Result],
+    points: list[Point],
     run: dict[str, Any],
     answers: Journal,
     shown: Shown,
 ) -> None:
     shown.rest()
     try:
-        report.write(settings.out, results, run, margin=settings.margin, progress=shown)
+        report.write(settings.out, points, run, margin=settings.margin, progress=shown)
     except OSError as error:
         raise InputError(
             f"{settings.out}: results could not be written ({error.strerror}); "
@@ -178,22 +179,22 @@ def show(
     settings: flags.Settings, given: inputs.Inputs, scored: Sequence[Scored]
 ) -> None:
     """What the terminal says in the end."""
-    results = [result for one in scored for result in one.results]
+    points = [point for one in scored for point in one.points]
     verbose = flags.FLAGS.verbose
-    print(report.terminal(results, settings.margin, verbose))
+    print(report.terminal(points, settings.margin, verbose))
     for note in notes(settings, given):
         print(note)
     if verbose:
-        print(computed_note([what for one in scored for what in one.computed.values()]))
+        print(spent([work for one in scored for work in one.workloads.values()]))
     print(f"Written to {settings.out}: {', '.join(report.FILES)}")
 
 
-def computed_note(computed: Sequence[Computed]) -> str:
+def spent(workloads: Sequence[Workload]) -> str:
     """What was spent beside the questions."""
-    padding = [what.padding for what in computed]
+    padding = [work.padding for work in workloads]
     return (
-        f"compilations: {sum(what.compilations for what in computed)} in "
-        f"{sum(what.compile_seconds for what in computed):.1f} s; of the tokens "
+        f"compilations: {sum(work.compilations for work in workloads)} in "
+        f"{sum(work.compile_seconds for work in workloads):.1f} s; of the tokens "
         f"computed up to {max(padding):.0%} were padding"
     )
 
@@ -213,7 +214,9 @@ def facts(
                 "digest": one.digest,
                 "mesh": one.mesh,
                 "batch_tokens": one.batch_tokens,
-                "computed": {name: asdict(what) for name, what in one.computed.items()},
+                "computed": {
+                    name: asdict(work) for name, work in one.workloads.items()
+                },
             }
             for model, one in zip(given.models, scored, strict=True)
         },
@@ -257,6 +260,8 @@ def notes(settings: flags.Settings, given: inputs.Inputs) -> list[str]:
         said.append(
             f"{count} malformed item{'s' * (count > 1)} left out: {first}{more}"
         )
+    if given.unread:
+        said.append(f"keys that were not read: {', '.join(given.unread)}")
     return said
 
 

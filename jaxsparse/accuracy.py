@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 
 from jaxsparse import stats
-from jaxsparse.evaluation import Asked, Scores
+from jaxsparse.answers import Answers
+
+POOLED = "all"  # in place of a word class
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,28 @@ class Accuracy:
     questions_per_second: float
 
 
-def accuracies(asked: Asked, point: Scores, dense: Scores) -> Iterator[Accuracy]:
-    """One row for each word class present, and one, `all`, for all pooled."""
-    questions = asked.questions
-    correct, dense_correct = point.correct(questions), dense.correct(questions)
+def accuracies(
+    answers: Answers, dense: Answers, truncated: Bool[np.ndarray, " question"]
+) -> Iterator[Accuracy]:
+    """One row for each word class present, and one, `all`, for all pooled.
+
+    Args:
+        answers: with their seconds.
+        dense: the same questions' answers before pruning; the same object of dense.
+        truncated: which questions have lost sentences.
+    """
+    questions, taken = answers.questions, answers.seconds
+    assert taken is not None, "answers read from files have their accuracies"
+    correct, dense_correct = answers.correct, dense.correct
     classes = np.array([question.word_class for question in questions])
     stories = np.array([question.story for question in questions], object)
-    for word_class in (*dict.fromkeys(classes.tolist()), "all"):
+    for word_class in (*dict.fromkeys(classes.tolist()), POOLED):
         chosen = np.full(len(questions), True)
-        if word_class != "all":
+        if word_class != POOLED:
             chosen = classes == word_class
         total, right = int(chosen.sum()), int(correct[chosen].sum())
         low, high = stats.wilson(right, total)
-        seconds = float(point.seconds[chosen].sum())
+        seconds = float(taken[chosen].sum())
         clusters = _cluster_interval(correct[chosen], stories[chosen])
         yield Accuracy(
             word_class=word_class,
@@ -52,12 +64,12 @@ def accuracies(asked: Asked, point: Scores, dense: Scores) -> Iterator[Accuracy]
             ci_high=high,
             dense_accuracy=float(dense_correct[chosen].mean()),
             p_vs_dense=None
-            if point is dense
+            if answers is dense
             else stats.mcnemar(correct[chosen], dense_correct[chosen]),
             cluster_low=clusters and clusters[0],
             cluster_high=clusters and clusters[1],
-            truncated=int(asked.truncated[chosen].sum()),
-            ties=int(point.tied[chosen].sum()),
+            truncated=int(truncated[chosen].sum()),
+            ties=int(answers.tied[chosen].sum()),
             seconds=seconds,
             questions_per_second=total / seconds,
         )

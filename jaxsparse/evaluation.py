@@ -8,37 +8,28 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from jaxsparse import hosts, parallel, scoring, trees
+from jaxsparse.answers import Answers, padded
 from jaxsparse.cbt import Question
 from jaxsparse.device import Form
 from jaxsparse.journal import Answer, Conditions, Journal
 from jaxsparse.model import Model
 from jaxsparse.models.apply import Apply, in_parts
+from jaxsparse.points import Workload
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.types import Array, InputError, Params
+from jaxsparse.types import Array, InputError, Params, Presentation
 
 Leaves = Mapping[str, Array]  # path -> leaf
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What one model was asked under one protocol."""
-
-    questions: tuple[Question, ...]
-    protocol: str
-    context: str
-    detokenize: str
-    option_tokens: tuple[tuple[int, ...], ...]  # question, option
-    truncated: Bool[np.ndarray, " question"]  # lost sentences from the left
 
 
 @dataclass(frozen=True)
 class Prepared:
     """All questions as one model reads them, and their batches."""
 
-    asked: Asked
+    questions: tuple[Question, ...]
+    presentation: Presentation
     digests: tuple[str, ...]  # of the questions
     encoded: tuple[scoring.Encoded, ...]
     batches: tuple[scoring.Planned, ...]
@@ -48,14 +39,22 @@ class Prepared:
         """One compilation each."""
         return frozenset(batch.shape for batch in self.batches)
 
+    @property
+    def option_tokens(self) -> tuple[tuple[int, ...], ...]:
+        """How many tokens each option of each question has."""
+        return tuple(encoded.option_tokens for encoded in self.encoded)
+
+    @property
+    def truncated(self) -> Bool[np.ndarray, " question"]:
+        """Which questions have lost sentences from the left."""
+        return np.array([encoded.dropped > 0 for encoded in self.encoded])
+
 
 def prepare(
     model: Model,
     questions: Sequence[Question],
-    protocol: str,
+    presentation: Presentation,
     *,
-    context: str = "full",
-    detokenize: str = "ptb",
     batch_tokens: int,
     rows_multiple: int = 1,
     progress: Progress = NOBODY,
@@ -65,55 +64,17 @@ def prepare(
     Args:
         rows_multiple: what divides the rows of every batch.
     """
-    progress.stage(f"{protocol} · reading", len(questions))
+    progress.stage(f"{presentation.protocol} · reading", len(questions))
     encoded = []
     for question in questions:
         encoded.append(
-            scoring.encode(
-                question,
-                model.tokenizer,
-                model.config,
-                protocol,
-                context=context,
-                detokenize=detokenize,
-            )
+            scoring.encode(question, model.tokenizer, model.config, presentation)
         )
         progress.done(1)
     operations = model.blueprint.family.operations(model.config)
     batches = scoring.plan(encoded, batch_tokens, operations, rows_multiple, model.form)
-    asked = Asked(
-        questions=tuple(questions),
-        protocol=protocol,
-        context=context,
-        detokenize=detokenize,
-        option_tokens=tuple(one.option_tokens for one in encoded),
-        truncated=np.array([one.dropped > 0 for one in encoded]),
-    )
     digests = tuple(question.digest for question in questions)
-    return Prepared(asked, digests, tuple(encoded), batches)
-
-
-@dataclass(frozen=True)
-class Computed:
-    """What was computed for one protocol, beside its scores."""
-
-    shapes: int
-    batches: int  # of all questions, at each level
-    padding: float  # fraction of the tokens in them
-    levels_at_once: int
-    compilations: int  # none where the journal knew all
-    compile_seconds: float
-
-    @classmethod
-    def of(cls, scorer: "Scorer", prepared: Prepared) -> "Computed":
-        return cls(
-            shapes=len(prepared.shapes),
-            batches=len(prepared.batches),
-            padding=scoring.padding(prepared.encoded, prepared.batches),
-            levels_at_once=scorer.levels_at_once,
-            compilations=scorer.compilations,
-            compile_seconds=scorer.compile_seconds,
-        )
+    return Prepared(tuple(questions), presentation, digests, tuple(encoded), batches)
 
 
 @dataclass
@@ -216,30 +177,16 @@ def score_levels(
     return jax.lax.map(one_level, levels, batch_size=levels_at_once)
 
 
-@dataclass(frozen=True)
-class Scores:
-    """What one model said at one point of a sweep."""
-
-    scores: Float[np.ndarray, "question option"]  # nats, or probabilities
-    seconds: Float[np.ndarray, " question"]  # its share of its batch
-
-    @property
-    def predicted(self) -> Int[np.ndarray, " question"]:
-        """The best option of each question; the first of equals."""
-        return np.argmax(self.scores, axis=1)
-
-    @property
-    def tied(self) -> Bool[np.ndarray, " question"]:
-        best = self.scores.max(axis=1, keepdims=True)
-        return (self.scores == best).sum(axis=1) > 1
-
-    def correct(self, questions: Sequence[Question]) -> Bool[np.ndarray, " question"]:
-        return np.array(
-            [
-                question.options[choice] == question.answer
-                for question, choice in zip(questions, self.predicted, strict=True)
-            ]
-        )
+def workload(scorer: Scorer, prepared: Prepared) -> Workload:
+    """What scoring took, once it is done."""
+    return Workload(
+        shapes=len(prepared.shapes),
+        batches=len(prepared.batches),
+        padding=scoring.padding(prepared.encoded, prepared.batches),
+        levels_at_once=scorer.levels_at_once,
+        compilations=scorer.compilations,
+        compile_seconds=scorer.compile_seconds,
+    )
 
 
 def unknown(
@@ -285,29 +232,33 @@ def score(
             prepared.encoded,
             replace(planned, questions=members),
             model.config,
-            prepared.asked.protocol,
+            prepared.presentation.protocol,
         )
         scores, elapsed = scorer.score(model.params, leaves, batch)
         scores = scores[: len(levels), : len(members)]
-        if not np.isfinite(scores).all():
+        real = batch.terms.valid[: len(members)].any(axis=-1)  # options; the rest pad
+        if not np.isfinite(scores[:, real]).all():
             raise InputError(
-                f"--dtype={model.dtype}: {prepared.asked.protocol} scores of "
+                f"--dtype={model.dtype}: {prepared.presentation.protocol} scores of "
                 f"{model.name} are not finite; try --dtype=float32, or leave the model "
                 "out"
             )
         seconds = elapsed / len(members) / len(levels)
         with hosts.together():
             journal.record(
-                (conditions, prepared.digests[number], Answer(said, tokens, seconds))
+                (
+                    conditions,
+                    prepared.digests[number],
+                    Answer(said[: len(tokens)], np.array(tokens, np.int32), seconds),
+                )
                 for conditions, at_level in zip(levels, scores, strict=True)
                 for number, said in zip(members, at_level, strict=True)
-                for option_tokens in [prepared.encoded[number].option_tokens]
-                for tokens in [np.array(option_tokens, np.int32)]
+                for tokens in [prepared.encoded[number].option_tokens]
             )
         progress.done(len(members) * len(levels))
 
 
-def recall(journal: Journal, conditions: Conditions, prepared: Prepared) -> Scores:
+def recall(journal: Journal, conditions: Conditions, prepared: Prepared) -> Answers:
     """What the model said to every question.
 
     Raises:
@@ -315,7 +266,8 @@ def recall(journal: Journal, conditions: Conditions, prepared: Prepared) -> Scor
     """
     answers = journal.answers(conditions, prepared.digests)
     found = [answers[digest] for digest in prepared.digests]
-    return Scores(
-        np.stack([answer.scores for answer in found]),
+    return Answers(
+        prepared.questions,
+        padded([answer.scores for answer in found]),
         np.array([answer.seconds for answer in found]),
     )

@@ -18,65 +18,27 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from jaxsparse import capacity, hosts, parallel, pruning, scoring, trees
+from jaxsparse.accuracy import accuracies
+from jaxsparse.answers import Answers
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import (
-    Asked,
-    Computed,
     Leaves,
     Prepared,
     Scorer,
-    Scores,
     prepare,
     recall,
     score,
     unknown,
+    workload,
 )
 from jaxsparse.journal import Conditions, Journal
 from jaxsparse.model import Model, untie
+from jaxsparse.points import Curve, Point, Setup
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.types import Array
+from jaxsparse.pruning import MatrixSparsity, Recipe
+from jaxsparse.types import Array, Presentation
 
 PATTERNS = ("unstructured",)
-WORTH_SAYING = 0.001  # of the weights that are zero in a file: single ones always are
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that decides which weights go, but for how many."""
-
-    method: str
-    scope: str
-    prunable: str = "blocks"
-    pattern: str = "unstructured"
-    seed: int | None = 0  # None of a method that draws nothing, whatever is given
-
-    def __post_init__(self):
-        object.__setattr__(self, "seed", pruning.effective_seed(self.method, self.seed))
-
-
-@dataclass(frozen=True)
-class MatrixSparsity:
-    """What a point prunes of one matrix."""
-
-    path: str
-    layer: int
-    weights: int
-    pruned: int
-
-
-@dataclass(frozen=True)
-class Point:
-    """One place on a curve, and what the model said there."""
-
-    recipe: Recipe
-    sparsity: float  # as requested
-    achieved_sparsity: float  # of the prunable set
-    total_sparsity: float  # of all parameters
-    asked: Asked
-    scores: Scores
-    dense: Scores
-    matrices: tuple[MatrixSparsity, ...] = ()  # the prunable ones
-    computed: Computed | None = None  # for all points of its protocol
 
 
 @dataclass(frozen=True)
@@ -221,7 +183,7 @@ class _Level:
         survival = {path: self.pruned.survival[path] for path in paths}
         return pruned_leaves(dense, survival, self.number)
 
-    def conditions(self, model: Model, asked: Asked) -> Conditions:
+    def conditions(self, model: Model, presentation: Presentation) -> Conditions:
         recipe, dense = self.pruned.recipe, self.number is None
         return Conditions(
             weights=model.digest,
@@ -234,9 +196,9 @@ class _Level:
             else self.pruned.sparsities[self.number],
             seed=None if dense else recipe.seed,
             calibration=None,
-            protocol=asked.protocol,
-            context=asked.context,
-            detokenize=asked.detokenize,
+            protocol=presentation.protocol,
+            context=presentation.context,
+            detokenize=presentation.detokenize,
             dtype=model.dtype,
             scoring_revision=scoring.REVISION,
             pruning_revision=None if dense else pruning.REVISION,
@@ -248,10 +210,8 @@ def sweep(
     questions: Sequence[Question],
     methods: Sequence[str | Recipe],
     sparsities: Sequence[float],
-    protocols: Sequence[str] = ("cloze",),
+    presentations: Sequence[Presentation] = (Presentation(),),
     *,
-    context: str = "full",
-    detokenize: str = "ptb",
     batch_tokens: int = 0,
     levels_at_once: int = 0,
     journal: Journal | None = None,
@@ -263,6 +223,7 @@ def sweep(
         methods: by name, or recipes where there is more to say than the method; with
             one prunable set.
         sparsities: fractions; 0 means dense, which is scored in any case.
+        presentations: how the questions are put to the model, one after another.
         batch_tokens: rows x length that a batch may have; 0: what suits the device.
         levels_at_once: sets of masks evaluated by one call, of any method and seed;
             memory grows with them. 0: as many as the device takes.
@@ -270,8 +231,8 @@ def sweep(
         progress: is told how far things are.
 
     Yields:
-        the points of each protocol, recipe by recipe, sparsity ascending from dense;
-        of several processes, in the first one, which alone has the old answers.
+        the points of each presentation, recipe by recipe, sparsity ascending from
+        dense; of several processes, in the first one, which alone has the old answers.
     """
     if levels_at_once < 0:
         raise ValueError(f"levels_at_once is {levels_at_once}; at least 1, or 0")
@@ -289,13 +250,11 @@ def sweep(
     levels = [_Level(pruned[0], None)] + [
         _Level(one, number) for one in pruned for number in range(len(one.sparsities))
     ]
-    for protocol in protocols:
+    for presentation in presentations:
         prepared = prepare(
             model,
             questions,
-            protocol,
-            context=context,
-            detokenize=detokenize,
+            presentation,
             batch_tokens=batch_tokens,
             rows_multiple=parallel.rows_multiple(model.mesh),
             progress=progress,
@@ -305,9 +264,8 @@ def sweep(
         points: list[Point] = []
         with hosts.together():
             if hosts.leads():
-                computed = Computed.of(scorer, prepared)
                 points += _points(
-                    pruned, prepared, model, levels, journal, computed, of_dense
+                    pruned, prepared, model, levels, journal, scorer, of_dense
                 )
         yield from points
 
@@ -345,9 +303,9 @@ def _score_unknown(
 ) -> None:
     """Scores what the journal does not know; its leaves live no longer than a chunk."""
     work = list(zip(levels, _unknown(prepared, model, levels, journal), strict=True))
-    total = len(prepared.asked.questions) * len(levels)
+    total = len(prepared.questions) * len(levels)
     left = sum(len(questions) for _, questions in work)
-    protocol = prepared.asked.protocol
+    protocol = prepared.presentation.protocol
     progress.stage(protocol, total, known=total - left, unit="answers")
     for chunk, questions in _chunks(work, scorer.levels_at_once):
         progress.point(" … ".join(dict.fromkeys([chunk[0].name, chunk[-1].name])))
@@ -358,7 +316,7 @@ def _score_unknown(
             prepared,
             model,
             leaves=_stack(filled, model),  # no name, so that it is gone before the next
-            levels=[level.conditions(model, prepared.asked) for level in chunk],
+            levels=[level.conditions(model, prepared.presentation) for level in chunk],
             questions=questions,
             journal=journal,
             progress=progress,
@@ -372,8 +330,8 @@ def _unknown(
     lacking = np.zeros((len(levels), len(prepared.digests)), np.uint8)
     with hosts.together():
         for row, level in zip(lacking, levels, strict=True):
-            asked = level.conditions(model, prepared.asked)
-            row[list(unknown(journal, asked, prepared))] = 1
+            conditions = level.conditions(model, prepared.presentation)
+            row[list(unknown(journal, conditions, prepared))] = 1
     lacking = hosts.from_first(lacking)
     return [frozenset(np.flatnonzero(row).tolist()) for row in lacking]
 
@@ -405,27 +363,41 @@ def _points(
     model: Model,
     levels: Sequence[_Level],
     journal: Journal,
-    computed: Computed,
+    scorer: Scorer,
     of_dense: tuple[float, float],
 ) -> Iterator[Point]:
-    asked = prepared.asked
-    scores = [
-        recall(journal, level.conditions(model, asked), prepared) for level in levels
+    setup = Setup(model.name, model.family, model.dtype, prepared.presentation)
+    truncated, work = prepared.truncated, workload(scorer, prepared)
+    dense, *rest = [
+        recall(journal, level.conditions(model, prepared.presentation), prepared)
+        for level in levels
     ]
-    dense, *rest = scores
     remaining = iter(rest)
+
+    def point(
+        recipe: Recipe,
+        sparsity: float,
+        achieved: tuple[float, float],
+        answers: Answers,
+        matrices: tuple[MatrixSparsity, ...] = (),
+    ) -> Point:
+        return Point(
+            curve=Curve(setup, recipe),
+            digest=model.digest,
+            sparsity=sparsity,
+            achieved_sparsity=achieved[0],
+            total_sparsity=achieved[1],
+            answers=answers,
+            option_tokens=prepared.option_tokens,
+            truncated=truncated,
+            accuracies=tuple(accuracies(answers, dense, truncated)),
+            matrices=matrices,
+            workload=work,
+        )
+
     for one in pruned:
-        yield Point(one.recipe, 0.0, *of_dense, asked, dense, dense, computed=computed)
+        yield point(one.recipe, 0.0, of_dense, dense)
         for sparsity, achieved, matrices in zip(
             one.sparsities, one.achieved, one.matrices, strict=True
         ):
-            yield Point(
-                one.recipe,
-                sparsity,
-                *achieved,
-                asked,
-                next(remaining),
-                dense,
-                matrices,
-                computed,
-            )
+            yield point(one.recipe, sparsity, achieved, next(remaining), matrices)

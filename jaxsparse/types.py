@@ -12,6 +12,7 @@ Einsum letters: b batch, q k positions, h heads, d head_dim, m hidden, f ffn, v 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -20,6 +21,18 @@ import numpy as np
 Array = jax.Array | np.ndarray
 Tree = Mapping[str, Any]  # nested dicts with arrays (or None) at the leaves
 Params = Mapping[str, Any]  # nested dicts of arrays, layers stacked on axis 0
+
+PROTOCOLS = ("cloze", "append")
+CONTEXTS = ("full", "query", "last")
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """How a question is put to a model; DESIGN's words for what its values mean."""
+
+    protocol: str = "cloze"  # one of PROTOCOLS
+    context: str = "full"  # one of CONTEXTS: how much of the story is read
+    detokenize: str = "ptb"  # one of cbt.STYLES: how its tokens become text
 
 
 def brief(error: BaseException) -> str:

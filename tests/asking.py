@@ -12,6 +12,7 @@ import numpy as np
 from jaxsparse import scoring
 from jaxsparse.cbt import Question
 from jaxsparse.model import Model
+from jaxsparse.types import Presentation
 from tests import reference, tiny
 
 DATA = Path(__file__).parents[1].parent / "shared/data"
@@ -44,14 +45,8 @@ class Asked:
         config = model.config
         if self.limit:
             config = dataclasses.replace(config, positions=self.limit)
-        return scoring.encode(
-            self.question,
-            model.tokenizer,
-            config,
-            protocol,
-            context=self.context,
-            detokenize=self.detokenize,
-        )
+        put = Presentation(protocol, self.context, self.detokenize)
+        return scoring.encode(self.question, model.tokenizer, config, put)
 
     def for_reference(self) -> dict[str, Any]:
         """The arguments of `reference.score` behind the protocol."""
@@ -112,11 +107,12 @@ def option_scores(
         planned = [one_batch(encoded)]
     else:
         planned = scoring.plan(encoded, batch_tokens)
-    scores = np.full((len(encoded), len(encoded[0].terms)), np.nan, np.float32)
+    options = max(len(question.terms) for question in encoded)
+    scores = np.full((len(encoded), options), np.nan, np.float32)
     for one in planned:
         batch = scoring.batch(encoded, one, model.config, protocol)
-        found = score_batch(model, batch)
-        scores[list(one.questions)] = found[: len(one.questions)]
+        found = score_batch(model, batch)[: len(one.questions)]
+        scores[list(one.questions), : found.shape[1]] = found
     return scores
 
 

@@ -59,9 +59,25 @@ from jaxsparse import sweep as sweep_module  # noqa: E402
 from jaxsparse.evaluation import Scorer  # noqa: E402
 from tests import tiny  # noqa: E402
 
+pytest_plugins = ("tests.slices", "pytester")
+
 
 def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "error")
+    # An entry that two workers wrote at once, or that a kill cut short, is compiled
+    # again.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:Error (read|writ)ing persistent compilation cache"
+    )
+    if hasattr(config, "cache") and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        keep_compiled(config.cache.mkdir("xla"))
+
+
+def keep_compiled(directory: Path) -> None:
+    """What XLA compiles is kept for the other workers, and for the next run."""
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from jaxsparse.model import load, load_model, open_model, untie
 from jaxsparse.parallel import Axes
 from jaxsparse.scoring import PROTOCOLS
 from jaxsparse.sweep import Recipe, prune, pruned_leaves, sweep
+from jaxsparse.types import Presentation
 from tests import tiny
 
 BOTH = "data:4,model:2"  # where two levels go at once, too
@@ -67,14 +68,17 @@ def nats(model, sparsities, **changes):
         QUESTIONS,
         [MAGNITUDE, RANDOM],
         sparsities,
-        PROTOCOLS,
-        context="query",
+        [Presentation(protocol, "query") for protocol in PROTOCOLS],
         batch_tokens=BATCH_TOKENS,
         **changes,
     )
-    by_point = [(point.asked.protocol, point.scores.scores) for point in points]
     return np.stack(
-        [said if protocol == "cloze" else np.log(said) for protocol, said in by_point]
+        [
+            point.answers.scores
+            if point.setup.presentation.protocol == "cloze"
+            else np.log(point.answers.scores)
+            for point in points
+        ]
     )
 
 
@@ -96,8 +100,7 @@ def shapes_of(model, protocol):
     prepared = prepare(
         untie(model),
         QUESTIONS,
-        protocol,
-        context="query",
+        Presentation(protocol, "query"),
         batch_tokens=BATCH_TOKENS,
         rows_multiple=parallel.rows_multiple(model.mesh),
     )

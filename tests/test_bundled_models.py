@@ -52,5 +52,5 @@ def test_a_model_knows_more_than_chance_until_it_is_cut_too_far(name):
     reading = cbt.read("bundled", "validation", None)
     questions = cbt.select(reading.questions, 40)
     dense, _, last = sweep(load_model(name), questions, ["magnitude"], [0.5, 0.99])
-    assert dense.scores.correct(questions).sum() > 10
-    assert last.scores.correct(questions).sum() < dense.scores.correct(questions).sum()
+    assert dense.pooled.correct > 10
+    assert last.pooled.correct < dense.pooled.correct

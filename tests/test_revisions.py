@@ -10,6 +10,7 @@ from jaxsparse import cbt, pruning, scoring
 from jaxsparse.model import load_model
 from jaxsparse.sweep import sweep
 from jaxsparse.trees import flatten
+from jaxsparse.types import Presentation
 
 # revision -> SHA-256 of the masks of made-up weights at sparsity 0.3 and 0.9
 MASKS = {
@@ -52,9 +53,9 @@ def test_what_is_pruned_is_what_the_revision_stands_for(method):
 def test_scores_are_those_that_the_revision_stands_for(protocol):
     question = cbt.read("bundled", "test", ["CN"]).questions[0]
     model = load_model("tiny-gpt2")
-    (dense,) = sweep(model, [question], ["magnitude"], [], [protocol])
+    (dense,) = sweep(model, [question], ["magnitude"], [], [Presentation(protocol)])
     np.testing.assert_allclose(
-        dense.scores.scores[0],
+        dense.answers.scores[0],
         SCORES[scoring.REVISION][protocol],
         rtol=1e-3,
         err_msg="raise scoring.REVISION",

@@ -22,14 +22,15 @@ from jaxsparse.journal import Journal
 from jaxsparse.model import load_model
 from jaxsparse.scoring import PROTOCOLS, batch
 from jaxsparse.sweep import Recipe, prune, sweep
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Presentation
 from tests import reference, tiny
 from tests.told import Told
 
 VARIANTS = ("gpt2", "electra-generator-projected", "electra-discriminator", "t5")
 MAGNITUDE = Recipe("magnitude", "matrix")
 RANDOM = Recipe("random", "matrix")
-SHORT = {"context": "query", "detokenize": "none"}  # small shapes, and text as it is
+QUERY = Presentation("cloze", "query", "none")  # small shapes, and text as it is
+SHORT = {"presentations": [QUERY]}
 
 
 def question(seed, last="Hush !"):
@@ -55,7 +56,7 @@ def curve(loaded):
 
 
 def scores_of(points):
-    return np.stack([point.scores.scores for point in points])
+    return np.stack([point.answers.scores for point in points])
 
 
 def counting(model, calls):
@@ -107,7 +108,7 @@ def test_a_scan_of_vmaps_with_a_remainder_gives_the_same_scores(loaded):
         path: np.stack([np.where(kept > n, flat[path], 0) for n in range(5)])
         for path, kept in pruned.survival.items()
     }
-    prepared = prepare(model, QUESTIONS, "cloze", batch_tokens=4096, **SHORT)
+    prepared = prepare(model, QUESTIONS, QUERY, batch_tokens=4096)
     (planned,) = prepared.batches
     made = batch(prepared.encoded, planned, model.config, "cloze")
 
@@ -122,14 +123,14 @@ def test_a_scan_of_vmaps_with_a_remainder_gives_the_same_scores(loaded):
 def test_one_compilation_and_one_trace_per_shape(loaded, scorers):
     calls = Counter()
     model, questions = counting(loaded("gpt2"), calls), (*QUESTIONS, LONG)
-    reading = {"context": "last", "batch_tokens": 64}
-    plans = [prepare(model, questions, protocol, **reading) for protocol in PROTOCOLS]
+    last = [Presentation(protocol, "last") for protocol in PROTOCOLS]
+    plans = [prepare(model, questions, put, batch_tokens=64) for put in last]
     shapes = [shape for plan in plans for shape in plan.shapes]
     assert len(shapes) == 4  # two buckets under two protocols
     assert sum(len(plan.batches) for plan in plans) > len(shapes)
 
     methods = ("magnitude", "random")
-    points = sweep(model, questions, methods, (0.3, 0.6, 0.9), PROTOCOLS, **reading)
+    points = sweep(model, questions, methods, (0.3, 0.6, 0.9), last, batch_tokens=64)
     assert len(list(points)) == 2 * 2 * 4
     assert [scorer.compilations for scorer in scorers] == [
         len(plan.shapes) for plan in plans
@@ -153,11 +154,10 @@ def test_dense_is_scored_once_and_is_the_point_at_0_of_every_method(
         (recipe, sparsity) for recipe in recipes for sparsity in (0.0, 0.5, 0.9)
     ]
     for points in asked, curve("gpt2"):  # 0 was not among the curve's sparsities
-        assert [(point.recipe, point.sparsity) for point in points] == expected
-        dense = points[0].scores
+        assert [(point.curve.recipe, point.sparsity) for point in points] == expected
+        dense = points[0].answers
         for point in points:
-            assert point.dense is dense
-            assert (point.scores is dense) == (point.sparsity == 0)
+            assert (point.answers is dense) == (point.sparsity == 0)
             if point.sparsity == 0:
                 assert (point.achieved_sparsity, point.total_sparsity) == (0, 0)
     np.testing.assert_array_equal(scores_of(asked), scores_of(curve("gpt2")))
@@ -222,7 +222,7 @@ def test_points_say_what_was_pruned_of_each_matrix(curve, loaded):
 
 def test_a_method_by_name_is_pruned_in_its_own_scope(loaded, curve):
     points = list(sweep(loaded("gpt2"), QUESTIONS, ["random"], (0.5, 0.9), **SHORT))
-    assert {point.recipe for point in points} == {RANDOM}
+    assert {point.curve.recipe for point in points} == {RANDOM}
     np.testing.assert_array_equal(scores_of(points), scores_of(curve("gpt2")[3:]))
 
 
@@ -258,10 +258,10 @@ def test_methods_and_seeds_share_what_is_compiled(loaded):
     recipes = [MAGNITUDE, RANDOM, dataclasses.replace(RANDOM, seed=1)]
     points = list(sweep(loaded("gpt2"), QUESTIONS, recipes, (0.5, 0.9), **SHORT))
     assert len(points) == 9
-    (computed,) = {point.computed for point in points}
-    assert computed.compilations == computed.shapes
-    assert computed.compile_seconds > 0
-    assert 0 <= computed.padding < 1
+    (work,) = {point.workload for point in points}
+    assert work.compilations == work.shapes
+    assert work.compile_seconds > 0
+    assert 0 <= work.padding < 1
 
 
 # Masks
@@ -305,8 +305,8 @@ def test_random_masks_depend_on_the_seed_alone(loaded):
     model = loaded("gpt2")
     recipes = [Recipe("random", "matrix", seed=seed) for seed in (0, 0, 1)]
     _, first, _, again, _, other = sweep(model, QUESTIONS, recipes, (0.5,), **SHORT)
-    np.testing.assert_array_equal(first.scores.scores, again.scores.scores)
-    assert not np.any(first.scores.scores == other.scores.scores)
+    np.testing.assert_array_equal(first.answers.scores, again.answers.scores)
+    assert not np.any(first.answers.scores == other.answers.scores)
 
 
 def test_sparsity_1_leaves_no_prunable_weight(loaded):
@@ -410,8 +410,9 @@ def test_scores_are_those_of_torch_models_pruned_by_l1_unstructured(
 ):
     model = loaded(variant)
     recipe = Recipe("magnitude", scope, prunable)
-    points = sweep(model, QUESTIONS, [recipe], (0.5, 0.9), [protocol], **SHORT)
-    for point in list(points)[1:]:
+    put = Presentation(protocol, "query", "none")
+    dense, *points = sweep(model, QUESTIONS, [recipe], (0.5, 0.9), [put])
+    for point in points:
         pruned, modules = torch_model(variant, prunable)
         weights = [(module, "weight") for module in modules]
         if scope == "global":
@@ -425,8 +426,8 @@ def test_scores_are_those_of_torch_models_pruned_by_l1_unstructured(
                 module.weight_orig.mul_(module.weight_mask)
         directory = model.blueprint.checkpoint.directory
         expected = torch_scores(pruned, directory, protocol)
-        assert_agree(point.scores.scores, expected, protocol)
-        unlike = np.abs(point.scores.scores / point.dense.scores - 1)
+        assert_agree(point.answers.scores, expected, protocol)
+        unlike = np.abs(point.answers.scores / dense.answers.scores - 1)
         assert np.median(unlike) > 0.01  # dense would not do
 
 
@@ -459,7 +460,7 @@ def test_zeros_of_the_file_count_and_go_first(loaded, recipe):
     (expected,) = half.achieved
     for point in dense, less:
         assert (point.achieved_sparsity, point.total_sparsity) == expected
-    np.testing.assert_array_equal(less.scores.scores, dense.scores.scores)
+    np.testing.assert_array_equal(less.answers.scores, dense.answers.scores)
     assert more.achieved_sparsity == 0.75
     pruned = prune(model, recipe, [0.75])
     for path, kept in half.survival.items():
@@ -508,9 +509,9 @@ def test_bfloat16_prunes_the_weights_as_loaded_and_scores_nearby(saved, curve, v
             assert matrix[~mask].max() <= matrix[mask].min()
             assert int((~mask).sum()) == round(0.5 * mask.size)
     for point, exact in zip(narrow, wide, strict=True):
-        assert point.scores.scores.dtype == np.float32
+        assert point.answers.scores.dtype == np.float32
         # Eight bits of mantissa: half a percent a weight, a few percent of a sum.
-        np.testing.assert_allclose(point.scores.scores, exact.scores.scores, rtol=0.1)
+        np.testing.assert_allclose(point.answers.scores, exact.answers.scores, rtol=0.1)
 
 
 def test_scores_that_are_not_finite_are_refused(loaded):
@@ -527,6 +528,8 @@ def test_points_of_a_recipe_are_those_of_a_sweep_of_its_own(loaded, curve, recip
     model = loaded("electra-discriminator")
     alone = sweep(model, QUESTIONS, [recipe], (0.5, 0.9), **SHORT)
     together = [
-        point for point in curve("electra-discriminator") if point.recipe == recipe
+        point
+        for point in curve("electra-discriminator")
+        if point.curve.recipe == recipe
     ]
     np.testing.assert_array_equal(scores_of(alone), scores_of(together))

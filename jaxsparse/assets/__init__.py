@@ -1,5 +1,5 @@
 """What ships with the package: stories and questions written for it, small trained
-models. BUILD.md has the recipe of each."""
+models. docs/assets.md has the recipe of each."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Children's Book Test questions: from files or the hub to `Question` records."""
+"""Questions of the Children's Book Test or any cloze, as `Question` records."""
 
 from jaxsparse.cbt.baselines import chance, frequency_prior, most_frequent_option
 from jaxsparse.cbt.detokenize import STYLES, detokenize
@@ -13,7 +13,7 @@ from jaxsparse.cbt.questions import (
     check,
     select,
 )
-from jaxsparse.cbt.readers import read
+from jaxsparse.cbt.readers import may_hold_a_task, read
 
 __all__ = [
     "BLANK",
@@ -28,6 +28,7 @@ __all__ = [
     "check",
     "detokenize",
     "frequency_prior",
+    "may_hold_a_task",
     "most_frequent_option",
     "read",
     "select",

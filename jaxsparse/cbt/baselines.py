@@ -26,7 +26,7 @@ def frequency_prior(questions: Sequence[Question]) -> Bool[np.ndarray, " questio
 
 
 def most_frequent_option(question: Question) -> int:
-    """The index of the option that the 20 sentences hold most often; first of equals.
+    """The index of the option that the context holds most often; first of equals.
 
     Tokens stand between white space, as CBT's text has them, and their case is ignored.
     An option of several tokens is counted as that run of tokens within one sentence.
@@ -36,14 +36,14 @@ def most_frequent_option(question: Question) -> int:
 
 
 def rarest_option(question: Question) -> int:
-    """The index of the option that the 20 sentences hold least often, or not at all;
-    first of equals."""
+    """The index of the option that the context holds least often, or not at all; first
+    of equals."""
     counts = _counts(question)
     return counts.index(min(counts))
 
 
 def _counts(question: Question) -> list[int]:
-    """How often the 20 sentences hold each option."""
+    """How often the sentences of the context hold each option."""
     options = [_tokens(option) for option in question.options]
     lengths = {len(option) for option in options}
     counts = Counter(
@@ -65,7 +65,10 @@ def chance(questions: Sequence[Question]) -> float:
     """
     if not questions:
         raise ValueError("chance needs at least one question; got none")
-    return fmean(one.options.count(one.answer) / len(one.options) for one in questions)
+    return fmean(
+        question.options.count(question.answer) / len(question.options)
+        for question in questions
+    )
 
 
 def _tokens(text: str) -> tuple[str, ...]:

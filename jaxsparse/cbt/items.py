@@ -15,8 +15,9 @@ from jaxsparse.types import InputError, brief
 HUB = "cam-cst/cbt"
 LINES = SENTENCES + 1
 
-# The columns of a parquet file that are read at all.
-READ = (*COLUMNS, "word_class", "split", "story", "book")
+# The columns of a parquet file that are read at all, and those of a task beside them.
+READ = (*COLUMNS, "word_class", "split", "story", "book", "group")
+OF_TASK = ("task", "context", "query", "id")
 
 Line = tuple[int, str]  # its 1-based number in the file, its text without the line end
 
@@ -61,12 +62,19 @@ def from_parquet(path: Path) -> list[Item]:
 
     try:
         names = pyarrow.parquet.read_schema(path).names
-        used = [name for name in names if name in READ]
+        read = READ + OF_TASK if "task" in names else READ
+        used = [name for name in names if name in read]
         rows = pyarrow.parquet.read_table(path, columns=used).to_pylist()
     # ValueError: text that is not UTF-8; OverflowError: a date beyond Python's.
     except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as error:
         raise InputError(f"{path} cannot be read as parquet: {brief(error)}") from None
-    return _row_items(rows, str(path))
+    unread = dict.fromkeys(name for name in names if name not in used)
+    return _row_items([{**unread, **row} for row in rows], str(path))
+
+
+def of_task(items: Iterable[Item]) -> bool:
+    """Whether rows name a task: then the file holds any cloze, not CBT."""
+    return any(item.fields.get("task") not in (None, "") for item in items)
 
 
 def from_hub(word_class: str, split: str) -> list[Item]:
@@ -144,7 +152,10 @@ def _row_items(rows: Iterable[Any], file: str) -> list[Item]:
 def _require_columns(
     items: Sequence[Item], file: str, columns: Sequence[str] = COLUMNS
 ) -> None:
-    """A column that some rows lack makes those rows malformed; all rows, the file."""
+    """A column that some rows lack makes those rows malformed; all rows, the file. A
+    task's rows are judged one by one."""
+    if of_task(items):
+        return
     rows = [item.fields for item in items if not item.fault]
     for column in columns:
         if rows and not any(column in row for row in rows):

@@ -1,8 +1,9 @@
-"""The question record of the Children's Book Test, and what makes an item one.
+"""The question record, and what makes an item one of the Children's Book Test.
 
 A story of 20 sentences, a query with one blank, ten options, one of them the answer.
 Readers turn files into items (`Item`: nothing checked yet), and `judge` is the one
-place that turns an item into a `Question` or says why it is `Malformed`.
+place that turns an item into a `Question` or says why it is `Malformed`; of any other
+cloze, whose context and options are free, tasks.py does.
 
 Source: Hill et al. (2016), The Goldilocks Principle, https://arxiv.org/abs/1511.02301.
 """
@@ -27,6 +28,7 @@ CLASS_NAMES = {
 }
 WORD_CLASSES = tuple(CLASS_NAMES)
 SPLITS = ("train", "validation", "test")
+SPLIT_NAMES = {split: split for split in SPLITS} | {"valid": "validation"}
 BLANK = "XXXXX"
 SENTENCES = 20
 OPTIONS = 10
@@ -40,21 +42,22 @@ Fault = tuple[int, str]  # which of the 21 lines of an item (from 0), and what i
 class Question:
     """One checked question; its strings are as read, stripped."""
 
-    context: tuple[str, ...]  # 20 sentences
+    context: tuple[str, ...]  # sentences: CBT has 20
     query: str  # holds BLANK once
-    options: tuple[str, ...]  # 10, in file order
+    options: tuple[str, ...]  # in file order: CBT has 10, a task 2 to 64
     answer: str  # one of the options
-    word_class: str  # one of WORD_CLASSES
-    id: str  # "<class>-<split>-<1-based position in the file>"
-    split: str = "test"  # one of SPLITS
+    word_class: str  # one of WORD_CLASSES; of a task, its group
+    id: str  # "<class>-<split>-<1-based position in the file>"; a task's own
+    split: str = "test"  # one of SPLITS; "" of a task's row that names none
     source: str = ""  # "file:line" of its query, for error messages
     story: str = ""  # the book or story it was made from; "" where that is not known
+    task: str = ""  # the word for any other cloze; "" of CBT
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the content: the same wherever the question was read.
 
-        The story's name is no part of it: text files have none.
+        Names (of story, class, task) are no part of it: text files have none.
         """
         content = [self.context, self.query, self.options, self.answer]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -79,6 +82,23 @@ class Reading:
 
     questions: tuple[Question, ...]
     malformed: tuple[Malformed, ...]
+    unread: tuple[str, ...] = ()  # keys of a task's rows, and how many have each
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which questions to read; None is what was not said."""
+
+    split: str | None
+    word_classes: tuple[str, ...] | None
+
+    @property
+    def the_split(self) -> str:
+        return self.split or "test"
+
+    @property
+    def the_classes(self) -> tuple[str, ...]:
+        return self.word_classes or WORD_CLASSES
 
 
 @dataclass(frozen=True)
@@ -100,11 +120,11 @@ def judge(
 ) -> Question | Malformed:
     """The question that `item` is, or why it is none."""
     name = f"{word_class}-{split}-{position}"
-    story = _story(item.fields)
+    story = story_of(item.fields)
     fault = (
         item.fault
         or _fault(*(item.fields.get(column) for column in COLUMNS))
-        or _story_fault(story)
+        or _placed(0, story_fault(story))
     )
     if fault:
         part, reason = fault
@@ -144,7 +164,7 @@ def select(
         draw = np.random.Generator(np.random.PCG64(seed))
         members = {name: draw.permutation(of).tolist() for name, of in members.items()}
     rounds = itertools.zip_longest(*members.values())
-    turns = [index for one in rounds for index in one if index is not None]
+    turns = [index for turn in rounds for index in turn if index is not None]
     return tuple(questions[index] for index in sorted(turns[: num_examples or None]))
 
 
@@ -153,7 +173,7 @@ def check(malformed: Sequence[Malformed], skip: bool) -> None:
     if not malformed or skip:
         return
     count = f"{len(malformed)} malformed item{'s' * (len(malformed) > 1)}"
-    first = "; ".join(str(one) for one in malformed[:3])
+    first = "; ".join(map(str, malformed[:3]))
     more = "; …" * (len(malformed) > 3)
     raise InputError(
         f"{count}: {first}{more}; "
@@ -168,11 +188,18 @@ def shown(value: object) -> str:
 
 
 def _fault(sentences: Any, query: Any, answer: Any, options: Any) -> Fault | None:
-    return _sentence_fault(sentences) or _query_fault(query, answer, options)
+    return _sentence_fault(sentences) or _placed(
+        SENTENCES,
+        query_fault(query, answer, options, range(OPTIONS, OPTIONS + 1), "question"),
+    )
+
+
+def _placed(part: int, reason: str | None) -> Fault | None:
+    return (part, reason) if reason else None
 
 
 def _sentence_fault(sentences: Any) -> Fault | None:
-    if not _are_text(sentences):
+    if not are_text(sentences):
         return 0, f"sentences is {shown(sentences)}, not a list of strings"
     if len(sentences) != SENTENCES:
         return 0, f"{len(sentences)} sentences, not {SENTENCES}"
@@ -182,46 +209,55 @@ def _sentence_fault(sentences: Any) -> Fault | None:
     return None
 
 
-def _query_fault(query: Any, answer: Any, options: Any) -> Fault | None:
-    reason = None
-    if not _is_text(query):
-        reason = f"question is {shown(query)}, not a string"
-    elif query.count(BLANK) != 1:
-        reason = f"{query.count(BLANK)} blanks ({BLANK}) in {shown(query)}, not one"
-    elif not _is_text(answer):
-        reason = f"answer is {shown(answer)}, not a string"
-    elif not _are_text(options):
-        reason = f"options is {shown(options)}, not a list of strings"
-    elif len(options) != OPTIONS:
-        reason = f"{len(options)} options, not {OPTIONS}: {shown('|'.join(options))}"
-    elif not all(option.strip() for option in options):
-        reason = f"an empty option: {shown('|'.join(options))}"
-    elif answer.strip() not in {option.strip() for option in options}:
-        reason = f"the answer {shown(answer)} is not among the options"
-    return (SENTENCES, reason) if reason else None
+def query_fault(
+    query: Any, answer: Any, options: Any, counts: range, name: str
+) -> str | None:
+    """What is wrong with an item's end, if anything.
+
+    Args:
+        counts: how many options there may be.
+        name: what the query is called.
+    """
+    if not is_text(query):
+        return f"{name} is {shown(query)}, not a string"
+    if query.count(BLANK) != 1:
+        return f"{query.count(BLANK)} blanks ({BLANK}) in {shown(query)}, not one"
+    if not is_text(answer):
+        return f"answer is {shown(answer)}, not a string"
+    if not are_text(options):
+        return f"options is {shown(options)}, not a list of strings"
+    if len(options) not in counts:
+        number = f"{len(options)} option{'s' * (len(options) != 1)}"
+        wanted = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+        return f"{number}, not {wanted}: {shown('|'.join(options))}"
+    if not all(option.strip() for option in options):
+        return f"an empty option: {shown('|'.join(options))}"
+    if answer.strip() not in {option.strip() for option in options}:
+        return f"the answer {shown(answer)} is not among the options"
+    return None
 
 
-def _story(fields: Mapping[str, Any]) -> Any:
+def story_of(fields: Mapping[str, Any]) -> Any:
     """The name of the story an item is from; whole numbers are names as well. What else
     a column `book` may hold names none: it need not be ours."""
     story, book = (fields.get(column) for column in STORY_COLUMNS)
     if story is None:
-        story = book if _is_text(book) or _is_whole_number(book) else ""
-    return str(story) if _is_whole_number(story) else story
+        story = book if is_text(book) or is_whole_number(book) else ""
+    return str(story) if is_whole_number(story) else story
 
 
-def _story_fault(story: Any) -> Fault | None:
-    return None if _is_text(story) else (0, f"story is {shown(story)}, not a string")
+def story_fault(story: Any) -> str | None:
+    return None if is_text(story) else f"story is {shown(story)}, not a string"
 
 
-def _is_whole_number(value: Any) -> bool:
+def is_whole_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
     """Whether `value` is a string with a UTF-8 form: JSON can hold lone surrogates."""
     return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
 
 
-def _are_text(values: Any) -> bool:
-    return isinstance(values, list | tuple) and all(_is_text(value) for value in values)
+def are_text(values: Any) -> bool:
+    return isinstance(values, list | tuple) and all(is_text(value) for value in values)

@@ -3,36 +3,41 @@
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from jaxsparse.assets import QUESTIONS, STORIES
-from jaxsparse.cbt import items
+from jaxsparse.cbt import items as formats
+from jaxsparse.cbt.items import of_task
 from jaxsparse.cbt.questions import (
+    SPLIT_NAMES,
     SPLITS,
     WORD_CLASSES,
     Item,
     Malformed,
     Question,
     Reading,
+    Selection,
     judge,
     shown,
 )
 from jaxsparse.cbt.references import from_references
+from jaxsparse.cbt.tasks import read_task
 from jaxsparse.types import InputError
 
 READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
-    ".txt": items.from_text,
-    ".json": items.from_json,
-    ".jsonl": items.from_json,
-    ".parquet": items.from_parquet,
+    ".txt": formats.from_text,
+    ".json": formats.from_json,
+    ".jsonl": formats.from_json,
+    ".parquet": formats.from_parquet,
 }
 ACCEPTED = (
     "--data accepts bundled, cbt (the hub data set), a directory of CBTest text files, "
-    "or one CBTest .txt, .json/.jsonl (json-lines) or .parquet file"
+    "or one CBTest .txt, .json/.jsonl (json-lines) or .parquet file; the last two may "
+    "hold any other cloze, each row with its `task`"
 )
+MAY_HOLD_A_TASK = (".json", ".jsonl", ".parquet")
 PATTERNS = {"train": "train", "validation": "valid*", "test": "test*"}
-SPLIT_NAMES = {split: split for split in SPLITS} | {"valid": "validation"}
 LEGAL = {"word_class": {name: name for name in WORD_CLASSES}, "split": SPLIT_NAMES}
 FILE_NAME = re.compile(
     r"cbtest_(?P<word_class>CN|NE|V|P)(?=[_.])(_(?P<split>train|valid|test))?"
@@ -44,42 +49,33 @@ HUB_NAME = re.compile(  # its folder may be called after a class, or after anyth
 Judged = Iterator[Question | Malformed]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """The flags --split and --word_classes; None is a flag that was not given."""
-
-    split: str | None
-    word_classes: tuple[str, ...] | None
-
-    @property
-    def the_split(self) -> str:
-        return self.split or "test"
-
-    @property
-    def the_classes(self) -> tuple[str, ...]:
-        return self.word_classes or WORD_CLASSES
-
-
 def read(data: str, split: str | None, word_classes: Sequence[str] | None) -> Reading:
     """Reads every question of the asked split and classes (None: the flag's default).
 
     A directory and the hub are read class by class in the asked order, a file from top
-    to bottom.
+    to bottom. A file whose rows have a `task` is any cloze (tasks.py), and the classes
+    are its groups.
 
     Raises:
         InputError: there is nothing of that name, class or split, or it cannot be read.
             Malformed items raise nothing here; `check` does.
     """
-    asked = _asked(split, word_classes)
+    if split is not None and split not in SPLITS:
+        raise InputError(f"--split={split}: choose one of {', '.join(SPLITS)}")
+    classes = None if word_classes is None else tuple(dict.fromkeys(word_classes))
+    asked = Selection(split, classes)
     path = Path(os.path.expanduser(data))
-    if data == "bundled":
-        judged = _read_bundled(asked)
+    if data not in ("bundled", "cbt") and path.is_file():
+        items = _items(path)
+        if of_task(items):
+            return read_task(items, str(path), asked)
+        judged = _read_file(path, items, _of_cbt(asked))
+    elif data == "bundled":
+        judged = _read_bundled(_of_cbt(asked))
     elif data == "cbt":
-        judged = _read_hub(asked)
+        judged = _read_hub(_of_cbt(asked))
     elif path.is_dir():
-        judged = _read_directory(path, asked)
-    elif path.is_file():
-        judged = _read_file(path, asked)
+        judged = _read_directory(path, _of_cbt(asked))
     else:
         raise InputError(
             f"--data={data}: there is no such file or directory; {ACCEPTED}"
@@ -87,18 +83,21 @@ def read(data: str, split: str | None, word_classes: Sequence[str] | None) -> Re
     return _reading(judged, data, asked)
 
 
-def _asked(split: str | None, word_classes: Sequence[str] | None) -> Asked:
-    if split is not None and split not in SPLITS:
-        raise InputError(f"--split={split}: choose one of {', '.join(SPLITS)}")
-    if word_classes is None:
-        return Asked(split, None)
-    if not word_classes or not set(word_classes) <= set(WORD_CLASSES):
-        named = ",".join(word_classes)
+def may_hold_a_task(data: str) -> bool:
+    """Whether `data` may have groups of its own, which are known once it is read."""
+    return Path(data).suffix in MAY_HOLD_A_TASK
+
+
+def _of_cbt(asked: Selection) -> Selection:
+    """`asked`; its classes must be CBT's."""
+    classes = asked.word_classes
+    if classes is not None and not (classes and set(classes) <= set(WORD_CLASSES)):
+        named = ",".join(classes)
         raise InputError(f"--word_classes={named}: choose of {','.join(WORD_CLASSES)}")
-    return Asked(split, tuple(dict.fromkeys(word_classes)))
+    return asked
 
 
-def _reading(judged: Judged, data: str, asked: Asked) -> Reading:
+def _reading(judged: Judged, data: str, asked: Selection) -> Reading:
     found = tuple(judged)
     if not found:
         classes = ",".join(asked.the_classes)
@@ -106,11 +105,13 @@ def _reading(judged: Judged, data: str, asked: Asked) -> Reading:
             f"{data} holds no questions of --word_classes={classes}, "
             f"--split={asked.the_split}"
         )
-    questions = tuple(one for one in found if isinstance(one, Question))
-    return Reading(questions, tuple(one for one in found if isinstance(one, Malformed)))
+    return Reading(
+        tuple(item for item in found if isinstance(item, Question)),
+        tuple(item for item in found if isinstance(item, Malformed)),
+    )
 
 
-def _read_bundled(asked: Asked) -> Judged:
+def _read_bundled(asked: Selection) -> Judged:
     """The questions that ship with the package, class by class."""
     split = asked.the_split
     path = QUESTIONS / f"{split}.jsonl"
@@ -121,19 +122,19 @@ def _read_bundled(asked: Asked) -> Judged:
             yield judge(item, str(path), word_class, split, position)
 
 
-def _read_hub(asked: Asked) -> Judged:
+def _read_hub(asked: Selection) -> Judged:
     for word_class in asked.the_classes:
-        rows = items.from_hub(word_class, asked.the_split)
-        file = f"{items.HUB}/{word_class}/{asked.the_split}"
+        rows = formats.from_hub(word_class, asked.the_split)
+        file = f"{formats.HUB}/{word_class}/{asked.the_split}"
         yield from _judged(rows, file, word_class, asked.the_split)
 
 
-def _read_directory(directory: Path, asked: Asked) -> Judged:
+def _read_directory(directory: Path, asked: Selection) -> Judged:
     """All files are found before the first is read: train files are large."""
     split = asked.the_split
     paths = {name: _file_of(directory, name, split) for name in asked.the_classes}
     for word_class, path in paths.items():
-        yield from _judged(items.from_text(path), str(path), word_class, split)
+        yield from _judged(formats.from_text(path), str(path), word_class, split)
 
 
 def _file_of(directory: Path, word_class: str, split: str) -> Path:
@@ -160,16 +161,20 @@ def _judged(rows: Iterable[Item], file: str, word_class: str, split: str) -> Jud
         raise InputError(f"{file} holds no questions")
 
 
-def _read_file(path: Path, asked: Asked) -> Judged:
+def _items(path: Path) -> list[Item]:
+    if path.suffix not in READERS:
+        raise InputError(f"--data={path}: unknown kind of file; {ACCEPTED}")
+    return list(READERS[path.suffix](path))
+
+
+def _read_file(path: Path, items: Sequence[Item], asked: Selection) -> Judged:
     """The items of one file that are of an asked class and split.
 
     An item's class and split stand in columns, else in the file's name, else in the
     flags. An item too broken to tell is kept: it must not vanish.
     """
-    if path.suffix not in READERS:
-        raise InputError(f"--data={path}: unknown kind of file; {ACCEPTED}")
     asked = _agreed(path, asked)
-    rows = [_placed(item) for item in READERS[path.suffix](path)]
+    rows = [_placed(item) for item in items]
     if not rows:
         raise InputError(f"{path} holds no questions")
     in_columns = any("word_class" in item.fields for item in rows)
@@ -189,7 +194,7 @@ def _read_file(path: Path, asked: Asked) -> Judged:
             yield judge(item, str(path), word_class, item_split, position)
 
 
-def _agreed(path: Path, asked: Asked) -> Asked:
+def _agreed(path: Path, asked: Selection) -> Selection:
     """What is asked once the file's name has spoken; flags must not contradict it."""
     match = FILE_NAME.match(path.name) or HUB_NAME.match(path.name)
     if not match:
@@ -207,7 +212,7 @@ def _agreed(path: Path, asked: Asked) -> Asked:
             f"--split={asked.split}; leave the flag out"
         )
     classes = (word_class,) if word_class else asked.word_classes
-    return Asked(split or asked.split, classes)
+    return Selection(split or asked.split, classes)
 
 
 def _only_split(rows: Iterable[Item]) -> str:
@@ -236,4 +241,7 @@ def _placed(item: Item) -> Item:
             fields[column] = "?"
             reason = f"{column} is {shown(value)}, not one of {', '.join(legal)}"
             fault = fault or (0, reason)
+    if fields.get("group") not in (None, ""):
+        reason = "it has a group but no task; CBT's questions have a word_class"
+        fault = fault or (0, reason)
     return replace(item, fields=fields, fault=fault)

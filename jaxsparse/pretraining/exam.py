@@ -8,12 +8,13 @@ from jaxsparse import device, scoring
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer
 from jaxsparse.models.apply import Apply
-from jaxsparse.types import InputError, Params
+from jaxsparse.types import InputError, Params, Presentation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 BATCH_TOKENS = 4096
+CLOZE = Presentation()
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Exam:
         encoded = []
         for question in questions:
             try:
-                encoded.append(scoring.encode(question, tokenizer, config, "cloze"))
+                encoded.append(scoring.encode(question, tokenizer, config, CLOZE))
             except scoring.Unusable as reason:
                 raise InputError(
                     f"{question.source}: {reason}; leave the question out"

@@ -1,5 +1,5 @@
-"""How the bundled models are made: shape, vocabulary, schedule. BUILD.md says what came
-of it.
+"""How the bundled models are made: shape, vocabulary, schedule. docs/assets.md says
+what came of it.
 
 Every model fits into 6 MB of float16, tokenizer included. Early batches hold short
 rows, which cost less and teach the near things first; later ones are as long as the

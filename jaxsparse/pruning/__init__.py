@@ -10,6 +10,7 @@ from jaxsparse.pruning.masks import (
     masks,
     survival,
 )
+from jaxsparse.pruning.recipe import MatrixSparsity, Recipe
 from jaxsparse.pruning.scores import (
     METHODS,
     ZERO,
@@ -27,7 +28,9 @@ __all__ = [
     "METHODS",
     "ZERO",
     "Counts",
+    "MatrixSparsity",
     "Method",
+    "Recipe",
     "achieved",
     "apply_level",
     "apply_masks",

@@ -1,16 +1,15 @@
 """What a run leaves behind for people and for programs, and what several make together.
 
-results: a point of a curve; summary: what the statistics say; claims: the same in
-sentences; cells, tables, verdicts, text: for readers; pictures: what is drawn; axes,
-charts, sections, about, page, explorer: the page; files, reading: to disk and back;
-merge: several runs.
+labels: what curves are called; columns: of the files; summary: what the statistics say;
+claims: the same in sentences; cells, tables, verdicts, text: for readers; pictures:
+what is drawn; axes, charts, sections, about, page, explorer: the page; files, reading:
+to disk and back; merge: several runs.
 """
 
 from jaxsparse.report.explorer import MOST_QUESTIONS
 from jaxsparse.report.files import FILES, check_replaceable, write
 from jaxsparse.report.merge import MERGED_FILES, Merged, merge, write_merged
 from jaxsparse.report.reading import Run, read
-from jaxsparse.report.results import Result
 from jaxsparse.report.text import terminal
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "MERGED_FILES",
     "MOST_QUESTIONS",
     "Merged",
-    "Result",
     "Run",
     "check_replaceable",
     "merge",

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxsparse.report.results import Result
+from jaxsparse.points import Point
 
 LONGEST_TITLE = 60  # letters of the models' names in it
 
 Facts = Mapping[str, Any]  # a run.json
 
 
-def title(results: Sequence[Result]) -> str:
+def title(points: Sequence[Point]) -> str:
     """The models, as many of them as a line holds, and what is asked of them."""
-    first, *others = dict.fromkeys(result.asking.model for result in results)
+    first, *others = dict.fromkeys(point.setup.model for point in points)
     named = first
     while others and len(f"{named}, {others[0]}") <= LONGEST_TITLE:
         named += f", {others.pop(0)}"
@@ -23,29 +23,29 @@ def title(results: Sequence[Result]) -> str:
     return f"{named}{more}: how much can be cut away?"
 
 
-def about(results: Sequence[Result], facts: Sequence[Facts]) -> list[tuple[str, str]]:
+def about(points: Sequence[Point], facts: Sequence[Facts]) -> list[tuple[str, str]]:
     """Pairs of a short name and what it was; several runs say what each has."""
-    askings = list(dict.fromkeys(result.asking for result in results))
-    models = dict.fromkeys(f"{one.model} ({one.family})" for one in askings)
-    recipes = list(dict.fromkeys(result.curve.recipe for result in results))
+    setups = list(dict.fromkeys(point.setup for point in points))
+    models = dict.fromkeys(f"{one.model} ({one.family})" for one in setups)
+    recipes = list(dict.fromkeys(point.curve.recipe for point in points))
     cuts = {
         "": (one.method for one in recipes),
         "scope": (one.scope for one in recipes),
         "prunable": (one.prunable for one in recipes),
         "pattern": (one.pattern for one in recipes),
     }
-    sparsities = sorted({result.sparsity for result in results} - {0.0})
+    sparsities = sorted({point.sparsity for point in points} - {0.0})
     ways = {
-        "protocol": (one.protocol for one in askings),
-        "context": (one.context for one in askings),
-        "detokenize": (one.detokenize for one in askings),
-        "": (one.dtype for one in askings),
+        "protocol": (one.presentation.protocol for one in setups),
+        "context": (one.presentation.context for one in setups),
+        "detokenize": (one.presentation.detokenize for one in setups),
+        "": (one.dtype for one in setups),
     }
-    total = len(results[0].questions)
+    total = len(points[0].questions)
     said = {
         "models": ", ".join(models),
         "questions": _joined(
-            [_questions(results[0]), *(_chosen(one, total) for one in facts)], ", "
+            [_questions(points[0]), *(_chosen(one, total) for one in facts)], ", "
         ),
         "asked": _named(ways),
         "pruned": _named(cuts),
@@ -78,14 +78,14 @@ def _text(facts: Facts, *names: str) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _questions(result: Result) -> str:
+def _questions(point: Point) -> str:
     """How many, of which classes."""
-    counts = Counter(result.classes)
+    counts = Counter(point.classes)
     told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     if len(set(counts.values())) == 1:
         each = " each of" if len(counts) > 1 else ""
-        told = f"{counts[result.classes[0]]:,}{each} {', '.join(counts)}"
-    return f"{len(result.questions):,}: {told}, split {result.split}"
+        told = f"{counts[point.classes[0]]:,}{each} {', '.join(counts)}"
+    return f"{len(point.questions):,}: {told}, split {point.split}"
 
 
 def _chosen(facts: Facts, total: int) -> str:

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from jaxsparse.accuracy import POOLED
 from jaxsparse.cbt import CLASS_NAMES
-from jaxsparse.report.results import POOLED, Labels, Result
+from jaxsparse.points import Point
+from jaxsparse.report.labels import Labels
 from jaxsparse.report.summary import ALPHA, Comparison, Interval
 
 # What each column holds, by its name.
@@ -47,9 +49,9 @@ class Table:
     notes: tuple[str, ...]
 
 
-def method(result: Result, labels: Labels) -> str:
-    if result.sparsity or result.curve.finetuned:
-        return labels.method(result.curve)
+def method(point: Point, labels: Labels) -> str:
+    if point.sparsity or point.curve.finetuned:
+        return labels.method(point.curve)
     return "dense"
 
 
@@ -57,13 +59,13 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
-def points(fraction: float) -> str:
+def signed(fraction: float) -> str:
     """With its sign."""
     return f"{100 * fraction:+.1f}".replace("-", "−")
 
 
-def points_interval(interval: Interval) -> str:
-    return f"{points(interval.low)} to {points(interval.high)}"
+def signed_interval(interval: Interval) -> str:
+    return f"{signed(interval.low)} to {signed(interval.high)}"
 
 
 def interval_of(interval: Interval) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from jaxsparse import cbt, stats
+from jaxsparse.points import WORTH_SAYING, Point
 from jaxsparse.report.cells import percent
-from jaxsparse.report.results import Labels, Result
+from jaxsparse.report.labels import Labels
 from jaxsparse.report.summary import ONE_SIDED, Comparison, Loss, Summary
-from jaxsparse.sweep import WORTH_SAYING
 
 MOST_NAMES = 4  # of curves in one sentence
 
@@ -37,7 +37,7 @@ def findings(
         ),
         *_not_above_chance(silent, labels),
         *(
-            f"{labels.asking(summary.asking)}: {zeros}"
+            f"{labels.setup(summary.setup)}: {zeros}"
             for summary in summaries
             if (zeros := of_zeros(summary))
         ),
@@ -65,7 +65,7 @@ def of_loss(loss: Loss, margin: float | None = None) -> str:
 
 def of_zeros(summary: Summary) -> str:
     """The zeros that a file has before anything is pruned; empty if hardly any."""
-    dense = summary.rows[0].result
+    dense = summary.rows[0].point
     if dense.sparsity or dense.achieved_sparsity < WORTH_SAYING:
         return ""
     return (
@@ -236,10 +236,10 @@ def _not_above_chance(losses: Sequence[Loss], labels: Labels) -> Iterator[str]:
 
 def _dense_alone(summaries: Sequence[Summary], labels: Labels) -> Iterator[str]:
     for summary in summaries:
-        dense = summary.rows[0].result
+        dense = summary.rows[0].point
         questions = dense.pooled.questions
         yield (
-            f"{labels.asking(summary.asking)} answers {percent(dense.pooled.accuracy)} "
+            f"{labels.setup(summary.setup)} answers {percent(dense.pooled.accuracy)} "
             f"% of {questions:,} questions right ({_interval(dense)})."
         )
 
@@ -248,7 +248,7 @@ def _accuracy(loss: Loss) -> str:
     return f"{percent(loss.dense.pooled.accuracy)} %, {_interval(loss.dense)}"
 
 
-def _interval(dense: Result) -> str:
+def _interval(dense: Point) -> str:
     pooled = dense.pooled
     return (
         f"95 % interval {percent(pooled.ci_low)} to {percent(pooled.ci_high)}, chance "

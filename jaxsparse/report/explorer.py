@@ -8,9 +8,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxsparse import cbt
+from jaxsparse.points import Curve, Point, by_curve
 from jaxsparse.report import pictures
 from jaxsparse.report.about import about, title
 from jaxsparse.report.cells import EXPLAINED, Table, legend
+from jaxsparse.report.labels import Labels
 from jaxsparse.report.page import (
     Page,
     PageCurve,
@@ -19,13 +21,12 @@ from jaxsparse.report.page import (
     PageText,
     render,
 )
-from jaxsparse.report.results import Curve, Labels, Result, by_curve
 
 MOST_QUESTIONS = 1000  # on a page, unless told: some megabytes, which a phone can open
 
 
 def page(
-    results: Sequence[Result],
+    points: Sequence[Point],
     tables: Sequence[Table],
     commands: Sequence[str],
     notes: Sequence[str],
@@ -41,29 +42,31 @@ def page(
         facts: the run.json of every run.
         findings: sentences, the answer of the page first.
     """
-    asked = results[0].questions
+    asked = points[0].questions
     chosen = {id(question) for question in cbt.select(asked, questions)}
     numbers = np.array(
         [n for n, question in enumerate(asked) if id(question) in chosen]
     )
-    labels = Labels(results)
-    styles = tuple(dict.fromkeys(result.asking.detokenize for result in results))
+    labels = Labels(points)
+    styles = tuple(
+        dict.fromkeys(point.setup.presentation.detokenize for point in points)
+    )
     return render(
         Page(
-            title=title(results),
+            title=title(points),
             findings=tuple(findings),
-            about=tuple(about(results, facts)),
+            about=tuple(about(points, facts)),
             commands=tuple(commands),
             notes=tuple(notes),
-            charts=tuple(pictures.charts(results)),
-            maps=tuple(pictures.layers(results)),
+            charts=tuple(pictures.charts(points)),
+            maps=tuple(pictures.layers(points)),
             explained=EXPLAINED,
             legend=legend(name for table in tables for name in table.header),
             tables=tuple(tables),
             styles=styles,
             curves=tuple(
                 _curve(curve, members, labels, numbers, styles)
-                for curve, members in by_curve(results)
+                for curve, members in by_curve(points)
             ),
             questions=tuple(_question(asked[number], styles) for number in numbers),
             class_names=cbt.CLASS_NAMES,
@@ -89,30 +92,30 @@ def _answers(question: cbt.Question) -> tuple[int, ...]:
 
 def _curve(
     curve: Curve,
-    members: Sequence[Result],
+    members: Sequence[Point],
     labels: Labels,
     numbers: Int[np.ndarray, " question"],
     styles: Sequence[str],
 ) -> PageCurve:
     questions = members[0].questions
     answers = [_answers(questions[number]) for number in numbers]
-    points = (
+    shown = (
         (
             one.sparsity,
             one.pooled.accuracy,
-            one.predicted[numbers].tolist(),
-            places(one.scores[numbers], answers),
-            one.scores[numbers].astype(float).tolist(),
+            one.answers.predicted[numbers].tolist(),
+            places(one.answers.scores[numbers], answers),
+            one.answers.scores[numbers].astype(float).tolist(),
         )
         for one in members
     )
     return PageCurve(
-        model=curve.asking.model,
+        model=curve.setup.model,
         label=labels.line(curve),
-        protocol=curve.asking.protocol,
-        context=curve.asking.context,
-        style=styles.index(curve.asking.detokenize),
-        points=tuple(starmap(PagePoint, points)),
+        protocol=curve.setup.presentation.protocol,
+        context=curve.setup.presentation.context,
+        style=styles.index(curve.setup.presentation.detokenize),
+        points=tuple(starmap(PagePoint, shown)),
     )
 
 

@@ -6,7 +6,7 @@ the tables for people.
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -17,59 +17,24 @@ import pyarrow.parquet as pq
 
 from jaxsparse import plots
 from jaxsparse.cbt import Question
+from jaxsparse.points import Point
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.report import explorer, pictures, text
-from jaxsparse.report.results import (
-    RECIPE_COLUMNS,
-    Result,
+from jaxsparse.report.columns import (
+    LAYERS,
+    OF_LAYERS,
+    PREDICTIONS,
+    QUESTIONS,
+    RESULTS,
 )
 from jaxsparse.report.tables import all_tables, findings
 from jaxsparse.types import InputError
 from jaxsparse.whole import whole_file
 
-RESULT_COLUMNS: tuple[str, ...] = (
-    *RECIPE_COLUMNS,
-    "questions", "correct", "accuracy", "ci_low", "ci_high", "dense_accuracy",
-    "p_vs_dense", "cluster_low", "cluster_high", "truncated", "ties", "seconds",
-    "questions_per_second",
-)  # fmt: skip
-LAYER_COLUMNS = (
-    "model", "method", "pattern", "scope", "prunable", "seed", "sparsity", "finetuned",
-    "matrix", "layer", "weights", "pruned",
-)  # fmt: skip
 FILES = (
     "report.md", "report.html", "results.csv", "accuracy.png", "predictions.parquet",
     "questions.parquet", "layers.csv", "run.json",
 )  # fmt: skip
-
-PREDICTIONS = pa.schema(
-    [(name, pa.string()) for name in RECIPE_COLUMNS[:10]]
-    + [("seed", pa.int64())]
-    + [(name, pa.float64()) for name in RECIPE_COLUMNS[11:14]]
-    + [("finetuned", pa.bool_()), ("word_class", pa.string()), ("split", pa.string())]
-    + [
-        ("question_id", pa.string()),
-        ("answer", pa.string()),
-        ("options", pa.list_(pa.string())),
-        ("scores", pa.list_(pa.float32())),
-        ("option_tokens", pa.list_(pa.int32())),
-        ("predicted", pa.int32()),
-        ("correct", pa.bool_()),
-    ]
-)
-# With the hub's names, so that it can be asked again: --data=questions.parquet.
-QUESTIONS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("word_class", pa.string()),
-        ("split", pa.string()),
-        ("sentences", pa.list_(pa.string())),
-        ("question", pa.string()),
-        ("options", pa.list_(pa.string())),
-        ("answer", pa.string()),
-        ("story", pa.string()),
-    ]
-)
 
 
 def check_replaceable(out: Path, names: Sequence[str] = FILES) -> None:
@@ -81,7 +46,7 @@ def check_replaceable(out: Path, names: Sequence[str] = FILES) -> None:
 
 def write(
     out: Path,
-    results: Sequence[Result],
+    points: Sequence[Point],
     run: Mapping[str, Any],
     *,
     margin: float | None = None,
@@ -99,67 +64,64 @@ def write(
     with ExitStack() as files:
         # Entered first, replaced last: it says what the others are.
         to = {name: files.enter_context(whole_file(out / name)) for name in FILES[::-1]}
-        progress.stage("writing predictions", len(results), unit="points", patient=True)
+        progress.stage("writing predictions", len(points), unit="points", patient=True)
         # A file, not a path: pyarrow reads a path with a colon as an address.
         with (
             to["predictions.parquet"].open("wb") as file,
-            pq.ParquetWriter(file, PREDICTIONS) as writer,
+            pq.ParquetWriter(file, pa.schema(PREDICTIONS)) as writer,
         ):
-            for result in results:
-                writer.write_table(prediction_table(result))
+            for point in points:
+                writer.write_table(prediction_table(point))
                 progress.done(1)
         progress.stage("statistics of the report", patient=True)
         with to["questions.parquet"].open("wb") as file:
-            pq.write_table(question_table(results[0].questions), file)
-        write_csv(to["results.csv"], RESULT_COLUMNS, result_rows(results))
-        write_csv(to["layers.csv"], LAYER_COLUMNS, layer_rows(results))
-        tables = all_tables(results, margin)
-        said = findings(results, margin)
+            pq.write_table(question_table(points[0].questions), file)
+        write_csv(to["results.csv"], RESULTS, result_rows(points))
+        write_csv(to["layers.csv"], LAYERS, layer_rows(points))
+        tables = all_tables(points, margin)
+        said = findings(points, margin)
         markdown = text.markdown(tables, run, ["accuracy.png"], said)
         to["report.md"].write_text(markdown, encoding="utf-8")
         progress.stage("page of the report", patient=True)
         page = explorer.page(
-            results, tables, [run["command"]], run["notes"], facts=[run], findings=said
+            points, tables, [run["command"]], run["notes"], facts=[run], findings=said
         )
         to["report.html"].write_text(page, encoding="utf-8")
         progress.stage("pictures of the report", patient=True)
-        plots.save(pictures.figures(results)["accuracy"], to["accuracy.png"])
+        plots.save(pictures.figures(points)["accuracy"], to["accuracy.png"])
         facts = f"{json.dumps(run, indent=2)}\n"
         to["run.json"].write_text(facts, encoding="utf-8")
 
 
 def write_csv(
-    path: Path, columns: Sequence[str], rows: Iterator[Mapping[str, Any]]
+    path: Path, columns: Iterable[str], rows: Iterator[Mapping[str, Any]]
 ) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table = csv.DictWriter(file, list(columns), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
 
 
-def result_rows(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
+def result_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
     """Rows of results.csv: of each point one for each word class, and `all`."""
-    for result in results:
-        for row in result.accuracies:
-            yield {**result.recipe(), "split": result.split, **asdict(row)}
+    for point in points:
+        for row in point.accuracies:
+            yield {**point.columns(), "split": point.split, **asdict(row)}
 
 
-def layer_rows(results: Sequence[Result]) -> Iterator[dict[str, Any]]:
+def layer_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
     """Rows of layers.csv: one for each prunable matrix at each sparsity. Every protocol
     has the same, so each is there once."""
     seen = set()
-    for result in results:
-        recipe = {
-            name: value
-            for name, value in result.recipe().items()
-            if name in LAYER_COLUMNS
-        }
-        key = tuple(recipe.values())
+    for point in points:
+        columns = point.columns()
+        of_point = {name: columns[name] for name in OF_LAYERS}
+        key = tuple(of_point.values())
         if key not in seen:
             seen.add(key)
-            for one in result.matrices:
+            for one in point.matrices:
                 yield {
-                    **recipe, "matrix": one.path, "layer": one.layer,
+                    **of_point, "matrix": one.path, "layer": one.layer,
                     "weights": one.weights, "pruned": one.pruned,
                 }  # fmt: skip
 
@@ -175,24 +137,24 @@ def question_table(questions: Sequence[Question]) -> pa.Table:
         "answer": [one.answer for one in questions],
         "story": [one.story for one in questions],
     }
-    return pa.table(columns, schema=QUESTIONS)
+    return pa.table(columns, schema=pa.schema(QUESTIONS))
 
 
-def prediction_table(result: Result) -> pa.Table:
+def prediction_table(point: Point) -> pa.Table:
     """Rows of predictions.parquet: one for each question."""
-    questions = result.questions
+    questions = point.questions
     columns: dict[str, Any] = {
-        name: [value] * len(questions) for name, value in result.recipe().items()
+        name: [value] * len(questions) for name, value in point.columns().items()
     }
     columns |= {
-        "word_class": list(result.classes),
+        "word_class": list(point.classes),
         "split": [question.split for question in questions],
         "question_id": [question.id for question in questions],
         "answer": [question.answer for question in questions],
         "options": [list(question.options) for question in questions],
-        "scores": list(result.scores),
-        "option_tokens": list(result.option_tokens),
-        "predicted": result.predicted,
-        "correct": result.correct,
+        "scores": list(point.answers.of_options),
+        "option_tokens": list(point.option_tokens),
+        "predicted": point.answers.predicted,
+        "correct": point.answers.correct,
     }
-    return pa.table(columns, schema=PREDICTIONS)
+    return pa.table(columns, schema=pa.schema(PREDICTIONS))

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from jaxsparse import plots
+from jaxsparse.answers import Answers
+from jaxsparse.points import Curve, Point
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.report import explorer, pictures, text
-from jaxsparse.report.files import RESULT_COLUMNS, result_rows, write_csv
+from jaxsparse.report.columns import RESULTS
+from jaxsparse.report.files import result_rows, write_csv
 from jaxsparse.report.reading import Run
-from jaxsparse.report.results import Result
 from jaxsparse.report.tables import all_tables, findings
 from jaxsparse.types import InputError
 from jaxsparse.whole import held, made, whole_file
@@ -30,7 +32,7 @@ MERGED_FILES = (
 class Merged:
     """The points of several runs, over the same questions in the same order."""
 
-    results: tuple[Result, ...]
+    points: tuple[Point, ...]
     notes: tuple[str, ...]  # what was renamed, or left out
     margin: float | None  # a loss, as a fraction; it is said where more is excluded
 
@@ -51,17 +53,17 @@ def merge(runs: Sequence[Run], margin: float | None = None) -> Merged:
     for other in others:
         _check_same_questions(first, other)
     names = _names(runs)
-    results: dict[tuple, Result] = {}
+    kept: dict[tuple[Curve, float], Point] = {}
     repeated = 0
     for run in runs:
-        for result in run.results:
+        for point in run.points:
             renamed = _ordered(
-                _renamed(result, names[run.directory, result.asking.model]),
-                first.results[0],
+                _renamed(point, names[run.directory, point.setup.model]),
+                first.points[0],
             )
             key = renamed.curve, renamed.sparsity
-            repeated += key in results
-            results.setdefault(key, renamed)
+            repeated += key in kept
+            kept.setdefault(key, renamed)
     notes = [note for run in runs for note in run.facts["notes"]]
     notes += [
         f"{model} of {directory.name} is called {name} here: another run has another "
@@ -80,7 +82,7 @@ def merge(runs: Sequence[Run], margin: float | None = None) -> Merged:
         )
     elif margin is None:
         (margin,) = margins
-    points = _with_dense_first(results.values())
+    points = _with_dense_first(kept.values())
     return Merged(points, tuple(dict.fromkeys(notes)), margin)
 
 
@@ -102,51 +104,49 @@ def _names(runs: Sequence[Run]) -> dict[tuple[Path, str], str]:
     names: dict[tuple[Path, str], str] = {}
     known: dict[tuple[str, str], str] = {}  # name in its run, digest -> name
     for run in runs:
-        for result in run.results:
-            model = result.asking.model
+        for point in run.points:
+            model = point.setup.model
             name, number = model, 1
-            while name in known.values() and (model, result.digest) not in known:
+            while name in known.values() and (model, point.digest) not in known:
                 name = f"{model} ({run.directory.name}{f' {number}' * (number > 1)})"
                 number += 1
-            name = known.setdefault((model, result.digest), name)
+            name = known.setdefault((model, point.digest), name)
             names[run.directory, model] = name
     return names
 
 
-def _renamed(result: Result, name: str) -> Result:
-    asking = replace(result.asking, model=name)
-    return replace(result, curve=replace(result.curve, asking=asking))
+def _renamed(point: Point, name: str) -> Point:
+    setup = replace(point.setup, model=name)
+    return replace(point, curve=replace(point.curve, setup=setup))
 
 
-def _ordered(result: Result, like: Result) -> Result:
+def _ordered(point: Point, like: Point) -> Point:
     """The answers, and the classes, in the order in which another result has them."""
     mine, theirs = (
         np.argsort([q.digest for q in one.questions], kind="stable")
-        for one in (result, like)
+        for one in (point, like)
     )
     order = np.empty(len(mine), int)
     order[theirs] = mine
-    rows = {row.word_class: row for row in result.accuracies}
+    rows = {row.word_class: row for row in point.accuracies}
     return replace(
-        result,
-        questions=like.questions,
-        option_tokens=result.option_tokens[order],
-        scores=result.scores[order],
-        correct=result.correct[order],
+        point,
+        answers=Answers(like.questions, point.answers.scores[order]),
+        option_tokens=tuple(point.option_tokens[number] for number in order),
         accuracies=tuple(rows[row.word_class] for row in like.accuracies),
     )
 
 
-def _with_dense_first(results) -> tuple[Result, ...]:
+def _with_dense_first(points) -> tuple[Point, ...]:
     """Curve by curve, sparsity ascending."""
     curves: dict = {}
-    for result in results:
-        curves.setdefault(result.asking, {}).setdefault(result.curve, []).append(result)
+    for point in points:
+        curves.setdefault(point.setup, {}).setdefault(point.curve, []).append(point)
     return tuple(
         one
-        for of_asking in curves.values()
-        for members in of_asking.values()
-        for one in sorted(members, key=lambda result: result.sparsity)
+        for of_setup in curves.values()
+        for members in of_setup.values()
+        for one in sorted(members, key=lambda point: point.sparsity)
     )
 
 
@@ -191,10 +191,10 @@ def _write(
     progress: Progress,
 ) -> tuple[str, ...]:
     progress.stage("pictures of the report", patient=True)
-    drawn = pictures.figures(merged.results)
+    drawn = pictures.figures(merged.points)
     progress.stage("statistics of the report", patient=True)
-    tables = all_tables(merged.results, merged.margin)
-    said = findings(merged.results, merged.margin)
+    tables = all_tables(merged.points, merged.margin)
+    said = findings(merged.points, merged.margin)
     commands = [command, *(str(run.facts["command"]) for run in runs)]
     names = [
         name
@@ -203,14 +203,14 @@ def _write(
     ]
     with ExitStack() as files:
         to = {name: files.enter_context(whole_file(out / name)) for name in names}
-        write_csv(to["results.csv"], RESULT_COLUMNS, result_rows(merged.results))
+        write_csv(to["results.csv"], RESULTS, result_rows(merged.points))
         shown = [f"{name}.png" for name in drawn]
         run = {"command": command, "notes": merged.notes}
         markdown = text.markdown(tables, run, shown, said)
         to["report.md"].write_text(markdown, encoding="utf-8")
         progress.stage("page of the report", patient=True)
         page = explorer.page(
-            merged.results, tables, commands, merged.notes, questions,
+            merged.points, tables, commands, merged.notes, questions,
             facts=[run.facts for run in runs], findings=said,
         )  # fmt: skip
         to["report.html"].write_text(page, encoding="utf-8")

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from jaxsparse import cbt, plots
+from jaxsparse.accuracy import POOLED
+from jaxsparse.points import Curve, Point, by_curve
 from jaxsparse.report.charts import Line, Panel, Reference
-from jaxsparse.report.results import POOLED, Curve, Labels, Result, by_curve
+from jaxsparse.report.labels import Labels
 from jaxsparse.report.sections import Chart
 
 TITLES = {
@@ -23,73 +25,73 @@ BANDS = (
 SAME = 0.005
 
 
-def accuracy(results: Sequence[Result]) -> list[Line]:
+def accuracy(points: Sequence[Point]) -> list[Line]:
     """The pooled accuracy: a panel for each model, a line for each curve."""
-    labels = Labels(results)
+    labels = Labels(points)
     return [
-        _line(curve.asking.model, labels.line(curve), labels, members, -1)
-        for curve, members in by_curve(results)
+        _line(curve.setup.model, labels.line(curve), labels, members, -1)
+        for curve, members in by_curve(points)
     ]
 
 
-def classes(results: Sequence[Result]) -> list[Line]:
+def classes(points: Sequence[Point]) -> list[Line]:
     """A panel for each curve, a line for each word class."""
-    labels = Labels(results)
+    labels = Labels(points)
     return [
         _line(
-            f"{curve.asking.model} · {labels.line(curve)}",
+            f"{curve.setup.model} · {labels.line(curve)}",
             row.word_class, labels, members, at,
         )
-        for curve, members in by_curve(results)
+        for curve, members in by_curve(points)
         for at, row in enumerate(members[0].accuracies[:-1])
     ]  # fmt: skip
 
 
-def finetuned(results: Sequence[Result]) -> list[Line]:
+def finetuned(points: Sequence[Point]) -> list[Line]:
     """One-shot against fine-tuned, of the curves that are there in both; maybe none."""
-    labels = Labels(results)
-    curves = dict(by_curve(results))
+    labels = Labels(points)
+    curves = dict(by_curve(points))
     lines = []
     for curve, members in curves.items():
-        other = Curve(curve.asking, curve.recipe, not curve.finetuned)
+        other = Curve(curve.setup, curve.recipe, not curve.finetuned)
         if other in curves:
-            one_shot = Curve(curve.asking, curve.recipe)
-            panel = f"{curve.asking.model} · {labels.line(one_shot)}"
+            one_shot = Curve(curve.setup, curve.recipe)
+            panel = f"{curve.setup.model} · {labels.line(one_shot)}"
             label = "fine-tuned" if curve.finetuned else "one-shot"
             lines.append(_line(panel, label, labels, members, -1))
     return lines
 
 
-def layers(results: Sequence[Result]) -> list[plots.HeatMap]:
+def layers(points: Sequence[Point]) -> list[plots.HeatMap]:
     """A map for each model and way of pruning it, layers by sparsities; none where
     every layer has lost the same, as a scope within matrices has it."""
-    labels = Labels(results)
+    labels = Labels(points)
     maps: dict[tuple[str, str], plots.HeatMap] = {}
-    for curve, members in by_curve(results):
-        panel = curve.asking.model, labels.method(curve)
+    for curve, members in by_curve(points):
+        panel = curve.setup.model, labels.method(curve)
         pruned = [one for one in members if one.matrices]
         if pruned and panel not in maps:  # the protocol prunes nothing
             maps[panel] = _heat_map(" · ".join(panel), pruned)
     return [one for one in maps.values() if any(np.ptp(one.values, axis=0) > SAME)]
 
 
-def _heat_map(panel: str, pruned: Sequence[Result]) -> plots.HeatMap:
-    columns = [_by_layer(result) for result in pruned]
+def _heat_map(panel: str, pruned: Sequence[Point]) -> plots.HeatMap:
+    columns = [_by_layer(point) for point in pruned]
     return plots.HeatMap(
         panel=panel,
         rows=tuple(columns[0]),
-        columns=tuple(result.sparsity for result in pruned),
+        columns=tuple(point.sparsity for point in pruned),
         values=tuple(
             tuple(column.get(name, 0.0) for column in columns) for name in columns[0]
         ),
     )
 
 
-def _by_layer(result: Result) -> dict[str, float]:
+def _by_layer(point: Point) -> dict[str, float]:
     """The sparsity of each layer, a fraction; what is in no stack by its own name."""
     sums: dict[str, list[int]] = {}
-    stacked = {one.path for one in result.matrices if one.layer}
-    for one in result.matrices:
+    stacked = {one.path for one in point.matrices if one.layer}
+    for one in point.matrices:
         stack = one.path.partition("/")[0]
         name = f"{stack} {one.layer}" if one.path in stacked else one.path
         pruned, weights = sums.get(name, [0, 0])
@@ -100,21 +102,21 @@ def _by_layer(result: Result) -> dict[str, float]:
 
 
 def _line(
-    panel: str, label: str, labels: Labels, members: Sequence[Result], at: int
+    panel: str, label: str, labels: Labels, members: Sequence[Point], at: int
 ) -> Line:
-    rows, curve = [result.accuracies[at] for result in members], members[0].curve
+    rows, curve = [point.accuracies[at] for point in members], members[0].curve
     return Line(
         panel=panel,
         label=label,
-        sparsities=tuple(result.sparsity for result in members),
+        sparsities=tuple(point.sparsity for point in members),
         accuracy=tuple(row.accuracy for row in rows),
         low=tuple(row.ci_low for row in rows),
         high=tuple(row.ci_high for row in rows),
-        achieved=tuple(result.achieved_sparsity for result in members),
+        achieved=tuple(point.achieved_sparsity for point in members),
         correct=tuple(row.correct for row in rows),
         questions=rows[0].questions,
         address=(
-            ("model", curve.asking.model), ("label", labels.line(curve)),
+            ("model", curve.setup.model), ("label", labels.line(curve)),
             ("class", rows[0].word_class), ("show", "all"),
         ),
     )  # fmt: skip
@@ -136,10 +138,10 @@ def references(questions: Sequence[cbt.Question]) -> dict[str, tuple[Reference, 
     return found
 
 
-def figures(results: Sequence[Result]) -> dict[str, plots.Figure]:
+def figures(points: Sequence[Point]) -> dict[str, plots.Figure]:
     """Every plot by the name of its file; of what is not there, none."""
     pooled = {
-        one.label: one.accuracy for one in references(results[0].questions)[POOLED]
+        one.label: one.accuracy for one in references(points[0].questions)[POOLED]
     }
     chance = {"chance": pooled["chance"]}  # classes differ in the most frequent option
     drawn = {
@@ -148,22 +150,22 @@ def figures(results: Sequence[Result]) -> dict[str, plots.Figure]:
             ("accuracy", accuracy, pooled), ("classes", classes, chance),
             ("finetuned", finetuned, pooled),
         )
-        if (curves := of(results))
+        if (curves := of(points))
     }  # fmt: skip
-    if maps := layers(results):
+    if maps := layers(points):
         drawn["layers"] = plots.draw_layers(maps, TITLES["layers"])
     return drawn
 
 
-def charts(results: Sequence[Result]) -> Iterator[Chart]:
+def charts(points: Sequence[Point]) -> Iterator[Chart]:
     """The same for the page, whose word classes are small panels."""
-    levels = references(results[0].questions)
+    levels = references(points[0].questions)
     pooled = levels[POOLED]
-    panels = tuple(_panels(accuracy(results), pooled))
+    panels = tuple(_panels(accuracy(points), pooled))
     yield Chart("curves", "Accuracy against sparsity", (BANDS,), (("", panels),))
-    if compared := tuple(_panels(finetuned(results), pooled)):
+    if compared := tuple(_panels(finetuned(points), pooled)):
         yield Chart("finetuned", "One-shot and fine-tuned", (), (("", compared),))
-    rows = tuple(_rows(results, levels))
+    rows = tuple(_rows(points, levels))
     if any(len(row) > 1 for _, row in rows):
         yield Chart("classes", "Accuracy by word class, %", (), rows, small=True)
 
@@ -174,14 +176,14 @@ def _panels(lines: Sequence[Line], levels: tuple[Reference, ...]) -> Iterator[Pa
 
 
 def _rows(
-    results: Sequence[Result], levels: dict[str, tuple[Reference, ...]]
+    points: Sequence[Point], levels: dict[str, tuple[Reference, ...]]
 ) -> Iterator[tuple[str, tuple[Panel, ...]]]:
     """A row for each model, a panel for each class, a line for each curve."""
-    labels = Labels(results)
-    curves = list(by_curve(results))
-    for model in dict.fromkeys(curve.asking.model for curve, _ in curves):
+    labels = Labels(points)
+    curves = list(by_curve(points))
+    for model in dict.fromkeys(curve.setup.model for curve, _ in curves):
         panels = []
-        for at, row in enumerate(results[0].accuracies[:-1]):
+        for at, row in enumerate(points[0].accuracies[:-1]):
             name = row.word_class
             title = (
                 f"{cbt.CLASS_NAMES[name]} ({name})" if name in cbt.CLASS_NAMES else name
@@ -189,7 +191,7 @@ def _rows(
             lines = tuple(
                 _line(f"{model} · {title}", labels.line(curve), labels, members, at)
                 for curve, members in curves
-                if curve.asking.model == model
+                if curve.setup.model == model
             )
             panels.append(
                 Panel(f"{title}, {row.questions} questions", lines, levels[name])

@@ -5,20 +5,20 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxsparse.accuracy import Accuracy
+from jaxsparse.accuracy import POOLED, Accuracy
+from jaxsparse.answers import Answers, padded
 from jaxsparse.cbt import Question
-from jaxsparse.report.files import LAYER_COLUMNS
-from jaxsparse.report.results import POOLED, RECIPE_COLUMNS, Asking, Curve, Result
-from jaxsparse.sweep import MatrixSparsity, Recipe
-from jaxsparse.types import InputError, brief
+from jaxsparse.points import Curve, Point, Setup
+from jaxsparse.pruning import MatrixSparsity, Recipe
+from jaxsparse.report.columns import FROM_TEXT, OF_LAYERS, OF_POINT, RESULTS
+from jaxsparse.types import InputError, Presentation, brief
 
-_KEYS = [name for name in RECIPE_COLUMNS if name not in ("word_class", "split")]
 _FAULTS = (
     ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError,
     RecursionError, ZeroDivisionError,
@@ -31,11 +31,11 @@ class Run:
 
     directory: Path
     facts: Mapping[str, Any]  # run.json
-    results: tuple[Result, ...]
+    points: tuple[Point, ...]
 
     @property
     def questions(self) -> tuple[Question, ...]:
-        return self.results[0].questions
+        return self.points[0].questions
 
     @property
     def margin(self) -> float | None:
@@ -61,15 +61,15 @@ def read(directory: Path) -> Run:
         facts = json.loads((directory / "run.json").read_text(encoding="utf-8"))
         _check_facts(facts)
         questions = tuple(_questions(directory / "questions.parquet"))
-        results = tuple(_results(directory, facts, questions))
+        points = tuple(_results(directory, facts, questions))
     except (*_FAULTS, pa.ArrowException, csv.Error) as error:
         raise InputError(
             f"{directory}: its files are damaged, or of different runs "
             f"({brief(error)}); repeat its command"
         ) from error
-    if not results:
+    if not points:
         raise InputError(f"{directory}: results.csv is empty; repeat its command")
-    return Run(directory, facts, results)
+    return Run(directory, facts, points)
 
 
 def _check_facts(facts: Any) -> None:
@@ -100,7 +100,7 @@ def _questions(path: Path) -> Iterator[Question]:
 
 def _results(
     directory: Path, facts: Mapping[str, Any], questions: tuple[Question, ...]
-) -> Iterator[Result]:
+) -> Iterator[Point]:
     """Point by point, in the order of the files: each has a row a question."""
     layers = _layers(directory / "layers.csv")
     with (directory / "predictions.parquet").open("rb") as file:
@@ -115,22 +115,20 @@ def _results(
     for number, (recipe, rows) in enumerate(points):
         part = predictions.slice(number * len(questions), len(questions))
         first = part.slice(0, 1).to_pylist()[0]
-        others = [name for name in _KEYS if _as_text(first[name]) != recipe[name]]
+        others = [name for name in OF_POINT if _as_text(first[name]) != recipe[name]]
         if others or part["question_id"].to_pylist() != ids:
             raise ValueError(f"point {number + 1} differs between its files")
-        scores = _lists(part["scores"], len(questions))
-        correct = _correct(part, scores, questions)
-        _check_counts(rows, questions, correct)
-        yield Result(
+        answers = _answers(part, questions)
+        _check_counts(rows, answers)
+        yield Point(
             curve=_curve(first),
             digest=facts["models"][first["model"]]["digest"],
             sparsity=first["sparsity"],
             achieved_sparsity=first["achieved_sparsity"],
             total_sparsity=first["total_sparsity"],
-            questions=questions,
-            option_tokens=_lists(part["option_tokens"], len(questions)),
-            scores=scores,
-            correct=correct,
+            answers=answers,
+            option_tokens=tuple(map(tuple, part["option_tokens"].to_pylist())),
+            truncated=None,
             accuracies=tuple(rows),
             matrices=tuple(layers.get(_layer_key(recipe), ())),
         )
@@ -141,34 +139,29 @@ def _as_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _correct(
-    part: pa.Table, scores: np.ndarray, questions: Sequence[Question]
-) -> np.ndarray:
+def _answers(part: pa.Table, questions: tuple[Question, ...]) -> Answers:
     """Which answers are right, by the scores; the file must say the same."""
-    options = {len(question.options) for question in questions}
-    if options != {scores.shape[1]} or not np.isfinite(scores).all():
+    scores = part["scores"].combine_chunks()
+    values = scores.flatten().to_numpy(zero_copy_only=False)
+    options = [len(question.options) for question in questions]
+    if scores.value_lengths().to_pylist() != options or not np.isfinite(values).all():
         raise ValueError("scores are not finite, or not one for each option")
-    predicted = np.argmax(scores, axis=1)
-    correct = [
-        question.options[option] == question.answer
-        for question, option in zip(questions, predicted, strict=True)
-    ]
-    said = (part["predicted"].to_pylist(), part["correct"].to_pylist())
-    if said != (predicted.tolist(), correct):
+    rows = np.split(values.astype(np.float32), np.cumsum(options)[:-1])
+    answers = Answers(questions, padded(rows))
+    stated = (part["predicted"].to_pylist(), part["correct"].to_pylist())
+    if stated != (answers.predicted.tolist(), answers.correct.tolist()):
         raise ValueError("predictions.parquet does not predict what its scores do")
-    return np.array(correct, bool)
+    return answers
 
 
-def _check_counts(
-    rows: Sequence[Accuracy], questions: Sequence[Question], correct: np.ndarray
-) -> None:
+def _check_counts(rows: Sequence[Accuracy], answers: Answers) -> None:
     """The rows of results.csv count what predictions.parquet holds."""
-    classes = np.array([question.word_class for question in questions])
+    classes = np.array([question.word_class for question in answers.questions])
     if {row.word_class for row in rows} != {*classes.tolist(), POOLED}:
         raise ValueError("results.csv has other word classes than questions.parquet")
     for row in rows:
         chosen = (classes == row.word_class) | (row.word_class == POOLED)
-        counted = int(chosen.sum()), int(correct[chosen].sum())
+        counted = int(chosen.sum()), int(answers.correct[chosen].sum())
         stated = row.questions, row.correct
         if counted != stated or row.accuracy != row.correct / row.questions:
             raise ValueError(
@@ -177,15 +170,11 @@ def _check_counts(
             )
 
 
-def _lists(column: pa.ChunkedArray, rows: int) -> np.ndarray:
-    values = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return values.reshape(rows, -1)
-
-
 def _curve(row: Mapping[str, Any]) -> Curve:
-    asking = Asking(**{field.name: row[field.name] for field in fields(Asking)})
+    put = Presentation(row["protocol"], row["context"], row["detokenize"])
     recipe = Recipe(**{field.name: row[field.name] for field in fields(Recipe)})
-    return Curve(asking, recipe, row["finetuned"])
+    setup = Setup(row["model"], row["family"], row["dtype"], put)
+    return Curve(setup, recipe, row["finetuned"])
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -210,14 +199,12 @@ _OPTIONAL = ("p_vs_dense", "cluster_low", "cluster_high")
 
 
 def _accuracy(row: Mapping[str, str]) -> Accuracy:
-    values: dict[str, Any] = {
-        name: of_type(row[name])
-        for name, of_type in get_type_hints(Accuracy).items()
-        if name not in _OPTIONAL
-    }
-    for name in _OPTIONAL:
-        value = row.get(name)
-        values[name] = float(value) if value else None
+    values: dict[str, Any] = {}
+    for name in (field.name for field in fields(Accuracy)):
+        if name in _OPTIONAL and not row.get(name):
+            values[name] = None
+        else:
+            values[name] = FROM_TEXT[RESULTS[name]](row[name])
     return Accuracy(**values)
 
 
@@ -233,4 +220,4 @@ def _layers(path: Path) -> dict[tuple[str, ...], list[MatrixSparsity]]:
 
 
 def _layer_key(row: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(row[name] for name in LAYER_COLUMNS[:8])
+    return tuple(row[name] for name in OF_LAYERS)

@@ -8,16 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxsparse import cbt, stats
+from jaxsparse.accuracy import POOLED
 from jaxsparse.cbt import Question
-from jaxsparse.report.results import (
-    POOLED,
-    Asking,
-    Curve,
-    Result,
-    by_asking,
-    by_curve,
-    dense_of,
-)
+from jaxsparse.points import Curve, Point, Setup, by_curve, by_setup, dense_of
+from jaxsparse.types import Presentation
 
 ALPHA = 0.05
 ONE_SIDED = 1 - 2 * ALPHA  # level of the two-sided interval with that bound
@@ -56,7 +50,7 @@ class Comparison:
 class Row:
     """One point of a table."""
 
-    result: Result
+    point: Point
     class_mean: float
     class_mean_interval: tuple[float, float] | None  # stratified bootstrap
     versus_dense: Comparison | None  # None for dense itself
@@ -71,7 +65,7 @@ class Loss:
     """
 
     curve: Curve
-    dense: Result
+    dense: Point
     points: tuple[tuple[float, Comparison], ...]  # sparsity, ascending and above 0
     above_chance: bool  # whether dense is, by its interval
     could_be_significant: bool  # whether any loss could, with so many answers right
@@ -119,7 +113,7 @@ class Baseline:
 class Summary:
     """One table: a model, asked one way, at every point."""
 
-    asking: Asking
+    setup: Setup
     rows: tuple[Row, ...]  # dense once
     losses: tuple[Loss, ...]
     fewest: float  # the smallest loss that can be significant, a fraction
@@ -129,30 +123,30 @@ class Summary:
     detectable: float | None
 
 
-def summarise(asking: Asking, results: Sequence[Result]) -> Summary:
+def summarise(setup: Setup, points: Sequence[Point]) -> Summary:
     """The statistics of one table; Holm's correction is over all its points.
 
     Args:
-        results: its points, dense among them under every method.
+        points: those of the table, dense among them under every method.
     """
-    dense = dense_of(results, asking)
-    points = [one for one in results if one.sparsity or one.curve.finetuned]
-    compared = compare([(one, dense) for one in points]) if dense else ()
-    by_point = dict(zip(points, compared, strict=bool(dense)))
+    dense = dense_of(points, setup)
+    pruned = [one for one in points if one.sparsity or one.curve.finetuned]
+    compared = compare([(one, dense) for one in pruned]) if dense else ()
+    by_point = dict(zip(pruned, compared, strict=bool(dense)))
     rows = tuple(
         Row(
             one,
-            *stats.class_mean_interval(one.correct, one.classes),
+            *stats.class_mean_interval(one.answers.correct, one.classes),
             by_point.get(one),
         )
-        for one in results
-        if one is dense or one in points
+        for one in points
+        if one is dense or one in pruned
     )
-    questions = len(results[0].questions)
+    questions = len(points[0].questions)
     changed = max((one.changed for one in compared), default=0.0)
-    strictest = ALPHA / max(len(points), 1)
+    strictest = ALPHA / max(len(pruned), 1)
     return Summary(
-        asking=asking,
+        setup=setup,
         rows=rows,
         losses=tuple(_losses(by_point, dense, strictest)) if dense else (),
         fewest=stats.fewest_significant(ALPHA) / questions,
@@ -161,9 +155,12 @@ def summarise(asking: Asking, results: Sequence[Result]) -> Summary:
     )
 
 
-def compare(pairs: Sequence[tuple[Result, Result]]) -> tuple[Comparison, ...]:
+def compare(pairs: Sequence[tuple[Point, Point]]) -> tuple[Comparison, ...]:
     """Each first against its second, corrected for the number of pairs."""
-    p_values = [stats.mcnemar(one.correct, other.correct) for one, other in pairs]
+    p_values = [
+        stats.mcnemar(one.answers.correct, other.answers.correct)
+        for one, other in pairs
+    ]
     return tuple(
         _comparison(one, other, p, adjusted)
         for (one, other), p, adjusted in zip(
@@ -172,10 +169,10 @@ def compare(pairs: Sequence[tuple[Result, Result]]) -> tuple[Comparison, ...]:
     )
 
 
-def _comparison(one: Result, other: Result, p: float, adjusted: float) -> Comparison:
-    questions = len(one.correct)
-    gained = int(np.count_nonzero(one.correct & ~other.correct))
-    lost = int(np.count_nonzero(other.correct & ~one.correct))
+def _comparison(one: Point, other: Point, p: float, adjusted: float) -> Comparison:
+    questions = len(one.answers.correct)
+    gained = int(np.count_nonzero(one.answers.correct & ~other.answers.correct))
+    lost = int(np.count_nonzero(other.answers.correct & ~one.answers.correct))
     low, high = stats.difference_interval(gained, lost, questions)
     bound, _ = stats.difference_interval(gained, lost, questions, ONE_SIDED)
     return Comparison(
@@ -188,7 +185,7 @@ def _comparison(one: Result, other: Result, p: float, adjusted: float) -> Compar
 
 
 def _losses(
-    compared: Mapping[Result, Comparison], dense: Result, strictest: float
+    compared: Mapping[Point, Comparison], dense: Point, strictest: float
 ) -> Iterator[Loss]:
     """For every curve, from dense on."""
     chance = cbt.chance(dense.questions)
@@ -217,27 +214,27 @@ def _losses(
 class Contest:
     """Two models at the same point, asked the same questions in the same way."""
 
-    one: Result
-    other: Result
+    one: Point
+    other: Point
     comparison: Comparison  # of `one` against `other`
 
 
-def contests(results: Sequence[Result]) -> tuple[tuple[Contest, ...], ...]:
+def contests(points: Sequence[Point]) -> tuple[tuple[Contest, ...], ...]:
     """Every two models that were asked alike, at every point both have; dense once.
 
     Returns:
         the contests of each way of asking; Holm's correction is over all of one.
     """
-    groups: dict[tuple, list[tuple[Result, Result]]] = {}
-    points = {(one.asking, *_place(one)): one for one in results}
-    askings = [asking for asking, _ in by_asking(results)]
-    for first, second in itertools.combinations(askings, 2):
+    groups: dict[tuple, list[tuple[Point, Point]]] = {}
+    places = {(one.setup, *_place(one)): one for one in points}
+    setups = [setup for setup, _ in by_setup(points)]
+    for first, second in itertools.combinations(setups, 2):
         if first.model == second.model or _how(first) != _how(second):
             continue
         groups.setdefault(_how(first), []).extend(
-            (one, points[second, *place])
-            for (asking, *place), one in points.items()
-            if asking == first and (second, *place) in points
+            (one, places[second, *place])
+            for (setup, *place), one in places.items()
+            if setup == first and (second, *place) in places
         )
     return tuple(
         tuple(
@@ -249,12 +246,12 @@ def contests(results: Sequence[Result]) -> tuple[tuple[Contest, ...], ...]:
     )
 
 
-def _how(asking: Asking) -> tuple[str, ...]:
+def _how(setup: Setup) -> tuple[Presentation, str]:
     """How a model was asked, whichever it was."""
-    return asking.protocol, asking.context, asking.detokenize, asking.dtype
+    return setup.presentation, setup.dtype
 
 
-def _place(one: Result) -> tuple:
+def _place(one: Point) -> tuple:
     """Where a point stands on its curve, and which curve that is; dense is on all."""
     if not one.sparsity and not one.curve.finetuned:
         return None, False, 0.0

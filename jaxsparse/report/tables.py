@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+from jaxsparse.accuracy import POOLED
+from jaxsparse.points import Point, by_curve, by_setup
 from jaxsparse.report import claims
 from jaxsparse.report.cells import (
     Table,
@@ -9,17 +11,11 @@ from jaxsparse.report.cells import (
     interval_of,
     method,
     percent,
-    points,
-    points_interval,
+    signed,
+    signed_interval,
     span,
 )
-from jaxsparse.report.results import (
-    POOLED,
-    Labels,
-    Result,
-    by_asking,
-    by_curve,
-)
+from jaxsparse.report.labels import Labels
 from jaxsparse.report.summary import (
     Baseline,
     Comparison,
@@ -32,17 +28,17 @@ from jaxsparse.report.summary import (
 from jaxsparse.report.verdicts import costs, of_models
 
 
-def overview(results: Sequence[Result]) -> Table:
+def overview(points: Sequence[Point]) -> Table:
     """Every line of the plot as a row: pooled accuracy at each sparsity."""
-    sparsities = sorted({result.sparsity for result in results})
-    labels = Labels(results)
+    sparsities = sorted({point.sparsity for point in points})
+    labels = Labels(points)
     rows = []
-    for curve, members in by_curve(results):
+    for curve, members in by_curve(points):
         at = {one.sparsity: percent(one.pooled.accuracy) for one in members}
         rows.append(
             (labels.curve(curve), *(at.get(sparsity, "") for sparsity in sparsities))
         )
-    for baseline in baselines(results[0].questions):
+    for baseline in baselines(points[0].questions):
         said = percent(baseline.accuracy[POOLED])
         rows.append((baseline.name, *([said] * len(sparsities))))
     return Table(
@@ -58,11 +54,11 @@ def tables(
 ) -> Iterator[Table]:
     """One for each model and way of asking, in the order of the run."""
     for summary in summaries:
-        first = summary.rows[0].result
+        first = summary.rows[0].point
         classes = tuple(row.word_class for row in first.accuracies[:-1])
         columns = _columns(classes, labels, margin)
         yield Table(
-            title=labels.asking(summary.asking),
+            title=labels.setup(summary.setup),
             header=tuple(name for name, _ in columns),
             rows=(
                 *(tuple(cell(row) for _, cell in columns) for row in summary.rows),
@@ -73,53 +69,53 @@ def tables(
 
 
 def all_tables(
-    results: Sequence[Result], margin: float | None = None
+    points: Sequence[Point], margin: float | None = None
 ) -> tuple[Table, ...]:
     """Those of report.md and of the page, in order.
 
     Args:
         margin: a loss, as a fraction, of which it is said where more is excluded.
     """
-    labels, summaries = Labels(results), summaries_of(results)
+    labels, summaries = Labels(points), summaries_of(points)
     pruned = any(one.losses for one in summaries)
     return (
-        overview(results),
+        overview(points),
         *([costs(summaries, labels, margin)] if pruned else []),
         *tables(summaries, labels, margin),
-        *(of_models(group, labels) for group in contests(results)),
-        original(results),
+        *(of_models(group, labels) for group in contests(points)),
+        original(points),
     )
 
 
-def findings(results: Sequence[Result], margin: float | None = None) -> tuple[str, ...]:
+def findings(points: Sequence[Point], margin: float | None = None) -> tuple[str, ...]:
     """What the results show, in sentences: first in short, then curve by curve."""
-    return claims.findings(summaries_of(results), Labels(results), margin)
+    return claims.findings(summaries_of(points), Labels(points), margin)
 
 
-def summaries_of(results: Sequence[Result]) -> list[Summary]:
+def summaries_of(points: Sequence[Point]) -> list[Summary]:
     """The statistics of every table."""
-    return [summarise(asking, members) for asking, members in by_asking(results)]
+    return [summarise(setup, members) for setup, members in by_setup(points)]
 
 
-def original(results: Sequence[Result]) -> Table:
+def original(points: Sequence[Point]) -> Table:
     """The layout of the original experiments: a block for each model, a row for each
     sparsity, the runtime beside the accuracy."""
-    labels = Labels(results)
-    curves = dict(by_curve(results))
+    labels = Labels(points)
+    curves = dict(by_curve(points))
     lines = list(dict.fromkeys(labels.line(curve) for curve in curves))
     rows = []
-    for model in dict.fromkeys(curve.asking.model for curve in curves):
+    for model in dict.fromkeys(curve.setup.model for curve in curves):
         cells = {
             (labels.line(curve), one.sparsity): one
             for curve, members in curves.items()
             for one in members
-            if curve.asking.model == model
+            if curve.setup.model == model
         }
         for number, sparsity in enumerate(sorted({sparsity for _, sparsity in cells})):
             row = [model if number == 0 else "", f"{100 * sparsity:g} %"]
             for line in lines:
-                result = cells.get((line, sparsity))
-                row += _accuracy_and_runtime(result)
+                point = cells.get((line, sparsity))
+                row += _accuracy_and_runtime(point)
             rows.append(tuple(row))
     columns = [f"{line}{what}" for line in lines for what in (", %", ", runtime")]
     return Table(
@@ -130,10 +126,10 @@ def original(results: Sequence[Result]) -> Table:
     )
 
 
-def _accuracy_and_runtime(result: Result | None) -> tuple[str, str]:
-    if result is None:
+def _accuracy_and_runtime(point: Point | None) -> tuple[str, str]:
+    if point is None:
         return "", ""
-    return percent(result.pooled.accuracy), f"{result.pooled.seconds:.1f} s"
+    return percent(point.pooled.accuracy), f"{point.pooled.seconds:.1f} s"
 
 
 Column = tuple[str, Callable[[Row], str]]
@@ -145,25 +141,25 @@ def _columns(
     """Every column of a table of points: its name, and its cell of a row."""
 
     def of_class(at: int) -> Callable[[Row], str]:
-        return lambda row: percent(row.result.accuracies[at].accuracy)
+        return lambda row: percent(row.point.accuracies[at].accuracy)
 
     bound = ("loss at most", _compared(lambda one: percent(max(one.largest_loss, 0.0))))
     return [
-        ("method", lambda row: method(row.result, labels)),
-        ("sparsity", lambda row: f"{row.result.sparsity:g}"),
+        ("method", lambda row: method(row.point, labels)),
+        ("sparsity", lambda row: f"{row.point.sparsity:g}"),
         (POOLED, of_class(-1)),
         (
             "95 % CI",
-            lambda row: span(row.result.pooled.ci_low, row.result.pooled.ci_high),
+            lambda row: span(row.point.pooled.ci_low, row.point.pooled.ci_high),
         ),
         (
             "stories CI",
             lambda row: span(
-                row.result.pooled.cluster_low, row.result.pooled.cluster_high
+                row.point.pooled.cluster_low, row.point.pooled.cluster_high
             ),
         ),
-        ("difference", _compared(lambda one: points(one.difference.value))),
-        ("difference CI", _compared(lambda one: points_interval(one.difference))),
+        ("difference", _compared(lambda one: signed(one.difference.value))),
+        ("difference CI", _compared(lambda one: signed_interval(one.difference))),
         ("p Holm", _compared(holm)),
         *([] if margin is None else [bound]),
         *((name, of_class(at)) for at, name in enumerate(classes)),
@@ -173,10 +169,10 @@ def _columns(
             lambda row: span(*(row.class_mean_interval or (None, None))),
         ),
         ("p", _compared(lambda one: f"{one.p:.2g}")),
-        ("achieved", lambda row: f"{row.result.achieved_sparsity:.4f}"),
-        ("total", lambda row: f"{row.result.total_sparsity:.4f}"),
-        ("ties", lambda row: f"{row.result.pooled.ties}"),
-        ("seconds", lambda row: f"{row.result.pooled.seconds:.1f}"),
+        ("achieved", lambda row: f"{row.point.achieved_sparsity:.4f}"),
+        ("total", lambda row: f"{row.point.total_sparsity:.4f}"),
+        ("ties", lambda row: f"{row.point.pooled.ties}"),
+        ("seconds", lambda row: f"{row.point.pooled.seconds:.1f}"),
     ]
 
 
@@ -192,10 +188,10 @@ def _baseline_row(baseline: Baseline, columns: Sequence[Column]) -> tuple[str, .
 
 
 def _notes(
-    first: Result, summary: Summary, labels: Labels, margin: float | None
+    first: Point, summary: Summary, labels: Labels, margin: float | None
 ) -> Iterator[str]:
-    pooled, asking = first.pooled, first.asking
-    recipes = [row.result.curve.recipe for row in summary.rows]
+    pooled, setup = first.pooled, first.setup
+    recipes = [row.point.curve.recipe for row in summary.rows]
     scopes = ", ".join(dict.fromkeys(recipe.scope for recipe in recipes))
     prunable = ", ".join(dict.fromkeys(recipe.prunable for recipe in recipes))
     stories = ""
@@ -205,7 +201,7 @@ def _notes(
         )
     yield (
         f"{pooled.questions} questions{stories}, {pooled.truncated} with sentences "
-        f"dropped to fit; {asking.family}, {asking.dtype}, scope {scopes}, prunable "
+        f"dropped to fit; {setup.family}, {setup.dtype}, scope {scopes}, prunable "
         f"{prunable}"
     )
     if zeros := claims.of_zeros(summary):

@@ -4,9 +4,10 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxsparse.points import Point
 from jaxsparse.report.cells import Table, legend
 from jaxsparse.report.claims import findings, of_zeros, within
-from jaxsparse.report.results import Labels, Result
+from jaxsparse.report.labels import Labels
 from jaxsparse.report.summary import Summary
 from jaxsparse.report.tables import overview, summaries_of, tables
 from jaxsparse.report.verdicts import costs
@@ -60,7 +61,7 @@ def _escaped(text: str) -> str:
 
 
 def terminal(
-    results: Sequence[Result],
+    points: Sequence[Point],
     margin: float | None = None,
     verbose: bool = False,
     columns: int = COLUMNS,
@@ -73,9 +74,9 @@ def terminal(
     Args:
         margin: a loss, as a fraction, of which it is said where more is excluded.
     """
-    labels, summaries = Labels(results), summaries_of(results)
+    labels, summaries = Labels(points), summaries_of(points)
     said = findings(summaries, labels, margin)
-    blocks = [_plain(part, columns) for part in _parts(overview(results), columns)]
+    blocks = [_plain(part, columns) for part in _parts(overview(points), columns)]
     zeros = [of_zeros(summary) for summary in summaries]
     blocks.append(_filled([*said[:1], *dict.fromkeys(filter(None, zeros))], columns))
     if margin is not None:

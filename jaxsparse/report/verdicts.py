@@ -7,10 +7,10 @@ from jaxsparse.report.cells import (
     holm,
     method,
     percent,
-    points,
-    points_interval,
+    signed,
+    signed_interval,
 )
-from jaxsparse.report.results import Labels
+from jaxsparse.report.labels import Labels
 from jaxsparse.report.summary import ALPHA, Comparison, Contest, Loss, Summary
 
 
@@ -78,17 +78,17 @@ def _cost_cells(loss: Loss, summary: Summary, margin: float | None) -> tuple[str
 
 def of_models(group: Sequence[Contest], labels: Labels) -> Table:
     """Every two models that were asked alike, at every point that both have."""
-    asking = group[0].one.asking
+    setup = group[0].one.setup
     return Table(
-        title=f"Models compared · {labels.way(asking)}",
+        title=f"Models compared · {labels.presentation(setup)}",
         header=(
             "model", "minus", "method", "sparsity", "difference", "difference CI",
             "changed", "p", "p Holm",
         ),
         rows=tuple(
             (
-                one.one.asking.model,
-                one.other.asking.model,
+                one.one.setup.model,
+                one.other.setup.model,
                 method(one.one, labels),
                 f"{one.one.sparsity:g}",
                 *_comparison_cells(one.comparison),
@@ -104,8 +104,8 @@ def of_models(group: Sequence[Contest], labels: Labels) -> Table:
 
 def _comparison_cells(one: Comparison) -> tuple[str, ...]:
     return (
-        points(one.difference.value),
-        points_interval(one.difference),
+        signed(one.difference.value),
+        signed_interval(one.difference),
         percent(one.changed),
         f"{one.p:.2g}",
         holm(one),

@@ -1,4 +1,4 @@
-"""From a question to the ten scores of its options.
+"""From a question to the scores of its options.
 
 `encode` turns a question into rows of tokens on the host, `plan` and `stack` turn
 questions into batches of few shapes, `option_scores` runs on the device. One file for
@@ -7,7 +7,7 @@ and discriminator), seq2seq (T5).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -24,13 +24,11 @@ from jaxsparse.models.t5 import T5Config
 from jaxsparse.scoring import causal, masked, replaced, seq2seq
 from jaxsparse.scoring.batching import Planned, Shape, Terms, padding, plan, stack
 from jaxsparse.scoring.encoded import Encoded
-from jaxsparse.scoring.passage import CONTEXTS, Passage, Unusable, added_around
-from jaxsparse.types import InputError, Params
+from jaxsparse.scoring.passage import Passage, Unusable, added_around
+from jaxsparse.types import CONTEXTS, PROTOCOLS, InputError, Params, Presentation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-PROTOCOLS = ("cloze", "append")
 
 # Raised with every change of what scores mean, beyond rounding: a journal tells old
 # ones from new ones by it.
@@ -136,10 +134,7 @@ def encode(
     question: Question,
     tokenizer: "PreTrainedTokenizerFast",
     config: Any,
-    protocol: str,
-    *,
-    context: str = "full",
-    detokenize: str = "ptb",
+    presentation: Presentation,
 ) -> Encoded:
     """Makes the rows of one question, on the host.
 
@@ -147,8 +142,9 @@ def encode(
         Unusable: the query alone is too long for the model, or an option has no tokens.
         InputError: the tokenizer makes tokens that the model does not have.
     """
-    passage = Passage.of(question, context, detokenize)
-    encoded = way_of(config).encode[protocol](passage, tokenizer, config)
+    passage = Passage.of(question, presentation)
+    encode_passage = way_of(config).encode[presentation.protocol]
+    encoded = encode_passage(passage, tokenizer, config)
     _check_vocabulary(encoded, question, tokenizer, config)
     return encoded
 
@@ -178,29 +174,23 @@ def check_tokens(
     questions: Sequence[Question],
     tokenizer: "PreTrainedTokenizerFast",
     config: Any,
-    protocols: Sequence[str],
-    *,
-    context: str = "full",
-    detokenize: str = "ptb",
+    presentations: Sequence[Presentation],
 ) -> None:
     """Raises InputError, as `encode` would, for the first question whose text holds a
     token that the model has no embedding of; only a tokenizer that has been added to
     can make one, and only then are texts looked at."""
     if max(tokenizer.get_added_vocab().values(), default=0) < config.vocab:
         return
-    style = {"context": context, "detokenize": detokenize}
     for question in questions:
-        for protocol in protocols:
-            encode(question, tokenizer, config, protocol, **style)
+        for presentation in presentations:
+            encode(question, tokenizer, config, presentation)
 
 
 def check_usable(
     question: Question,
     tokenizer: "PreTrainedTokenizerFast",
     config: Any,
-    protocol: str,
-    *,
-    detokenize: str = "ptb",
+    presentation: Presentation,
 ) -> None:
     """Raises Unusable where `encode` would, whatever the context, and mostly faster.
 
@@ -213,8 +203,8 @@ def check_usable(
     short = len(question.query) + max(map(len, question.options)) + 16
     plain = all(any(map(str.isalnum, option)) for option in question.options)
     if not (ascii_only and plain and short <= config.positions):
-        passage = Passage.of(question, "query", detokenize)
-        way_of(config).encode[protocol](passage, tokenizer, config)
+        passage = Passage.of(question, replace(presentation, context="query"))
+        way_of(config).encode[presentation.protocol](passage, tokenizer, config)
 
 
 def batch(
@@ -236,7 +226,8 @@ def option_scores(
 
     cloze: the sum of log-probabilities, in nats. append: the mean of probabilities.
     The discriminator's probability is that of the token being the original one.
-    A question that pads the batch scores 0.
+    An option that pads its question, or a question its batch, has no terms: −inf, for a
+    sum of none would be 0, the best there is.
     """
     outputs = apply(params, batch.inputs)
     terms = batch.terms
@@ -246,9 +237,11 @@ def option_scores(
         read = _log_probability(outputs, terms, form)
     log_probability = read.reshape(-1)[terms.places]
     if batch.protocol == "cloze":
-        return jnp.sum(log_probability, axis=-1, where=terms.valid)
-    total = jnp.sum(jnp.exp(log_probability), axis=-1, where=terms.valid)
-    return total / jnp.maximum(jnp.sum(terms.valid, axis=-1), 1)
+        scores = jnp.sum(log_probability, axis=-1, where=terms.valid)
+    else:
+        total = jnp.sum(jnp.exp(log_probability), axis=-1, where=terms.valid)
+        scores = total / jnp.maximum(jnp.sum(terms.valid, axis=-1), 1)
+    return jnp.where(terms.valid.any(axis=-1), scores, -jnp.inf)
 
 
 def _log_probability(

@@ -50,7 +50,7 @@ class Shape:
     rows: int
     lengths: tuple[tuple[str, int], ...]  # of each field of a row
     reads: int  # of a row: room for all terms of a question
-    options: int
+    options: int  # of the question that has most
     terms: int
 
     @property
@@ -115,7 +115,7 @@ def _plan_group(
         rows=-(-most // budget.rows_multiple) * budget.rows_multiple,
         lengths=tuple(_lengths(questions[0].rows[0], longest)),
         reads=rounded(max(sum(map(len, q.terms)) for q in questions)),
-        options=len(questions[0].terms),
+        options=max(len(question.terms) for question in questions),
         terms=rounded(max(len(option) for q in questions for option in q.terms)),
     )
     return [Planned(tuple(batch), shape) for batch in batches]

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from jaxsparse.cbt import BLANK, Question, detokenize
-from jaxsparse.types import InputError, brief
+from jaxsparse.types import InputError, Presentation, brief
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedTokenizerFast
-
-CONTEXTS = ("full", "query", "last")
 
 Options = Sequence[str]
 
@@ -29,9 +27,11 @@ class Passage:
     options: tuple[str, ...]
 
     @classmethod
-    def of(cls, question: Question, context: str, style: str) -> "Passage":
-        sentences, query, options = detokenize(question, style)
-        kept = {"full": sentences, "last": sentences[-1:], "query": ()}[context]
+    def of(cls, question: Question, presentation: Presentation) -> "Passage":
+        sentences, query, options = detokenize(question, presentation.detokenize)
+        kept = {"full": sentences, "last": sentences[-1:], "query": ()}[
+            presentation.context
+        ]
         return cls(kept, query, options)
 
     @property
@@ -59,7 +59,7 @@ def shorten(
     longest: Callable[[Rows], int],
     probe: Callable[[int], Rows] | None = None,
 ) -> tuple[int, Rows]:
-    """Drops sentences from the left, for all ten options alike, until every row fits.
+    """Drops sentences from the left, for all options alike, until every row fits.
 
     Args:
         limit: in tokens of a row with its special tokens.

@@ -17,7 +17,7 @@ from jaxsparse.scoring.passage import (
 
 
 def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
-    """The span corruption that T5 was trained on: one encoder row, ten branches.
+    """The span corruption that T5 was trained on: one encoder row, a branch an option.
 
     encoder   story and query with <extra_id_0> at the blank </s>
     decoder   <pad> <extra_id_0>   branches  a0 a1 <extra_id_1>

@@ -383,6 +383,43 @@ def test_bad_data(saved, place):
     assert_refused(ended, r"cbtest_CN_test\.txt", "--split=train")
 
 
+def task(**changes):
+    row = {"task": "t", "context": [], "query": "The XXXXX ran ."}
+    return {**row, "options": ["hen", "fox"], "answer": "hen", **changes}
+
+
+CBT_ROW = {
+    "sentences": ["One ."] * 20, "question": "A XXXXX .", "word_class": "V",
+    "options": list("abcdefghij"), "answer": "a", "group": "g",
+}  # fmt: skip
+BAD_TASKS = {
+    "one option": (task(options=["hen"]), ": 1 option, not 2 to 64: 'hen'"),
+    "65 options": (task(options=[*"abc" * 21, "d", "hen"]), ": 65 options, not 2 to"),
+    "no answer": (task(answer=None), ": answer is None, not a string"),
+    "task in some rows": (task(task=None), ": it has no task, which other rows"),
+    "an id again": (task(id="t-1"), ": its id 't-1' is that of line 1 already"),
+    "group all": (task(group="all"), ": its group is 'all', which means all of them"),
+    "groups in CBT": (CBT_ROW, ": it has a group but no task; CBT's questions have a"),
+}
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize(("row", "reason"), BAD_TASKS.values(), ids=BAD_TASKS)
+def test_bad_task(saved, place, row, reason):
+    good = {**CBT_ROW, "group": None} if row is CBT_ROW else task()
+    lines = "".join(f"{json.dumps(row)}\n" for row in (good, row))
+    (place / "input.jsonl").write_text(lines)
+    ended = run(saved, "--data=input.jsonl")
+    assert_refused(ended, "1 malformed item: input.jsonl:2" + reason, REMEDY)
+
+
+@pytest.mark.usefixtures("untouched")
+def test_a_group_that_is_not_there(saved, place):
+    (place / "input.jsonl").write_text(json.dumps(task(group="g")))
+    ended = run(saved, "--data=input.jsonl", "--word_classes=g,h")
+    assert_refused(ended, "word_classes", r"input\.jsonl has no group 'h'; it has g")
+
+
 @pytest.fixture
 def short(place):
     """A GPT-2 that reads 64 tokens, and a query that is longer."""

@@ -130,8 +130,8 @@ where, *sys.argv = sys.argv[1:]
 def stay(*_):
     say("ready")
     time.sleep(60)
-if where == "scored":  # all batches of the first point
-    sweep.report.Result.of = stay
+if where == "scored":  # all batches
+    sweep.write = stay
 else:  # the journal is open, and empty
     sweep.inputs.read_inputs = stay
 command.run("sweep")

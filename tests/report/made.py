@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 
 from jaxsparse.accuracy import accuracies
+from jaxsparse.answers import Answers
 from jaxsparse.cbt import WORD_CLASSES, Question
-from jaxsparse.evaluation import Asked, Scores
-from jaxsparse.report.results import Asking, Curve, Result
-from jaxsparse.sweep import MatrixSparsity, Recipe
+from jaxsparse.points import Curve, Point, Setup
+from jaxsparse.pruning import MatrixSparsity, Recipe
+from jaxsparse.types import Presentation
 
 OPTIONS = ("the", "of", "and", "to", "a", "in", "b|c", 'd"e', "f,g", "Zoë")
 RUN = {
@@ -34,11 +35,12 @@ MATRICES = tuple(
 )
 
 
-def scores(correct, questions=8):
+def answers(correct, questions=QUESTIONS):
     """The first so many questions right."""
-    table = -np.arange(10 * questions, dtype=np.float32).reshape(questions, 10) / 3
+    number = len(questions)
+    table = -np.arange(10 * number, dtype=np.float32).reshape(number, 10) / 3
     table[:correct, 9] = 1
-    return Scores(table, np.arange(1, questions + 1) / 4)
+    return Answers(questions, table, np.arange(1, number + 1) / 4)
 
 
 def curve(
@@ -50,26 +52,21 @@ def curve(
 
     What is not fine-tuned begins at 0, dense.
     """
-    asked = Asked(
-        questions, protocol, context, "ptb",
-        option_tokens=(tuple(range(1, 11)),) * len(questions),
-        truncated=np.arange(len(questions)) % 2 == 1,
-    )  # fmt: skip
-    asking = Asking(model, "gpt2", "bfloat16", protocol, context, "ptb")
-    dense = scores(correct[min(correct)], len(questions))
+    setup = Setup(model, "gpt2", "bfloat16", Presentation(protocol, context))
+    truncated = np.arange(len(questions)) % 2 == 1
+    dense = answers(correct[min(correct)], questions)
     for sparsity, right in correct.items():
-        point = dense if sparsity == 0 else scores(right, len(questions))
-        yield Result(
-            curve=Curve(asking, Recipe(method, scope, seed=seed), finetuned),
+        answered = dense if sparsity == 0 else answers(right, questions)
+        yield Point(
+            curve=Curve(setup, Recipe(method, scope, seed=seed), finetuned),
             digest=digest,
             sparsity=sparsity,
             achieved_sparsity=max(0.0, sparsity - 0.01) if sparsity else 0.0,
             total_sparsity=0.62 * sparsity,
-            questions=questions,
-            option_tokens=np.array(asked.option_tokens, np.int32),
-            scores=point.scores,
-            correct=point.correct(questions),
-            accuracies=tuple(accuracies(asked, point, dense)),
+            answers=answered,
+            option_tokens=(tuple(range(1, 11)),) * len(questions),
+            truncated=truncated,
+            accuracies=tuple(accuracies(answered, dense, truncated)),
             matrices=MATRICES if sparsity else (),
         )
 

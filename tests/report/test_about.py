@@ -14,7 +14,7 @@ FACTS = {
 
 
 def results(*models):
-    return [result for model in models for result in results_of(model)]
+    return [point for model in models for point in results_of(model)]
 
 
 def test_a_title_names_as_many_models_as_a_line_holds():

@@ -6,7 +6,7 @@ import pytest
 
 from jaxsparse import stats
 from jaxsparse.report import claims
-from jaxsparse.report.results import Labels
+from jaxsparse.report.labels import Labels
 from jaxsparse.report.tables import findings, summaries_of
 from tests.report.made import curve, questions_of
 

@@ -23,8 +23,9 @@ def data(results, **given):
 
 def with_style(results, style):
     for one in results:
-        asking = dataclasses.replace(one.asking, detokenize=style)
-        curve = dataclasses.replace(one.curve, asking=asking)
+        put = dataclasses.replace(one.setup.presentation, detokenize=style)
+        setup = dataclasses.replace(one.setup, presentation=put)
+        curve = dataclasses.replace(one.curve, setup=setup)
         yield dataclasses.replace(one, curve=curve)
 
 

@@ -13,16 +13,16 @@ import pytest
 
 from jaxsparse import cbt, report
 from jaxsparse.cbt import WORD_CLASSES
-from jaxsparse.report import text
+from jaxsparse.report import columns, text
 from jaxsparse.types import InputError
 from tests.report.made import (
     MATRICES,
     OPTIONS,
     QUESTIONS,
     RUN,
+    answers,
     curve,
     results_of,
-    scores,
 )
 from tests.told import Told
 
@@ -134,10 +134,10 @@ def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_pa
         predictions.set_column(at, "seed", seeds), out / "predictions.parquet"
     )
     old, new = report.read(out), report.read(written)
-    assert [one.curve for one in old.results] == [one.curve for one in new.results]
-    assert {one.pooled.cluster_low for one in old.results} == {None}
+    assert [one.curve for one in old.points] == [one.curve for one in new.points]
+    assert {one.pooled.cluster_low for one in old.points} == {None}
     merged = report.merge([new, old])
-    assert len(merged.results) == len(new.results)  # the same points, not twice
+    assert len(merged.points) == len(new.points)  # the same points, not twice
 
 
 def test_predictions_have_designs_columns_and_types(written):
@@ -176,7 +176,8 @@ def test_predictions_are_a_row_per_question_and_point(written):
         assert row["predicted"] == int(np.argmax(row["scores"]))
         assert row["correct"] == (row["options"][row["predicted"]] == row["answer"])
         assert row["finetuned"] is False
-    np.testing.assert_array_equal([row["scores"] for row in rows[:8]], scores(3).scores)
+    expected = answers(3).scores
+    np.testing.assert_array_equal([row["scores"] for row in rows[:8]], expected)
 
 
 def test_run_json_is_what_was_given(written):
@@ -194,7 +195,7 @@ def test_layers_are_a_row_for_each_matrix_and_point_whatever_the_protocol(tmp_pa
     results = list(results_of(methods=("magnitude", "random"), protocols=("a", "b")))
     report.files.write_csv(
         tmp_path / "layers.csv",
-        report.files.LAYER_COLUMNS,
+        columns.LAYERS,
         report.files.layer_rows(results),
     )
     rows = read_csv(tmp_path / "layers.csv")
@@ -229,13 +230,13 @@ def test_what_is_read_is_what_was_written(written):
     assert {question.story for question in run.questions} == {"Hush 1", "Hush 2"}
     expected = list(results_of(methods=("magnitude", "random")))
     assert run.facts == RUN
-    assert len(run.results) == len(expected) == 4
-    for result, other in zip(run.results, expected, strict=True):
-        for field in dataclasses.fields(result):
-            mine, theirs = getattr(result, field.name), getattr(other, field.name)
-            if isinstance(mine, np.ndarray):
-                np.testing.assert_array_equal(mine, theirs)
-            else:
+    assert len(run.points) == len(expected) == 4
+    for point, other in zip(run.points, expected, strict=True):
+        for field in dataclasses.fields(point):
+            mine, theirs = getattr(point, field.name), getattr(other, field.name)
+            if field.name == "answers":
+                np.testing.assert_array_equal(mine.scores, theirs.scores)
+            elif field.name != "truncated":  # of which the files have counts
                 assert mine == theirs, field.name
     assert [one.digest for one in run.questions] == [one.digest for one in QUESTIONS]
 
@@ -265,11 +266,9 @@ def of_another_run(path):
 def of_other_weights(path):
     """All that they state is the same, but for the answers."""
     other = [
-        result
+        point
         for method in ("magnitude", "random")
-        for result in curve(
-            {0.0: 3, 0.5: 6 if method == "random" else 7}, method=method
-        )
+        for point in curve({0.0: 3, 0.5: 6 if method == "random" else 7}, method=method)
     ]
     report.write(path.parent / "other", other, RUN)
     (path.parent / "other" / path.name).replace(path)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxsparse import plots, report
+from jaxsparse.answers import Answers
 from jaxsparse.report.reading import Run
 from jaxsparse.types import InputError
 from jaxsparse.whole import held
@@ -18,7 +19,7 @@ PICTURES = {"accuracy.png", "accuracy.svg", "classes.png", "classes.svg"}
 
 
 def run(name, *curves, notes=(), margin=None):
-    results = tuple(result for one in curves for result in one)
+    results = tuple(point for one in curves for point in one)
     facts = {
         "command": f"./run.sh --out={name}",
         "notes": list(notes),
@@ -30,10 +31,10 @@ def run(name, *curves, notes=(), margin=None):
 def keys(merged):
     return [
         (
-            one.asking.model, one.asking.protocol, one.curve.recipe.method,
+            one.setup.model, one.setup.presentation.protocol, one.curve.recipe.method,
             one.curve.finetuned, one.sparsity, one.pooled.correct,
         )
-        for one in merged.results
+        for one in merged.points
     ]  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def test_seeds_of_a_method_that_draws_nothing_are_one():
         for seed in (3, 4)
     ]  # fmt: skip
     merged = report.merge(runs)
-    seeds = [(one.curve.recipe.method, one.curve.recipe.seed) for one in merged.results]
+    seeds = [(one.curve.recipe.method, one.curve.recipe.seed) for one in merged.points]
     assert (
         seeds == [("magnitude", None)] * 2 + [("random", 3)] * 2 + [("random", 4)] * 2
     )
@@ -104,21 +105,21 @@ def test_models_are_told_by_their_content():
 
 def test_answers_are_put_in_the_order_of_the_first_runs_questions():
     first = run("a", curve({0.0: 5}))
-    (result,) = curve({0.0: 3}, protocol="append")
+    (point,) = curve({0.0: 3}, protocol="append")
     order = np.array([3, 0, 7, 1, 2, 6, 5, 4])
     mixed = dataclasses.replace(
-        result,
-        questions=tuple(QUESTIONS[number] for number in order),
-        scores=result.scores[order],
-        correct=result.correct[order],
-        option_tokens=result.option_tokens[order],
-        accuracies=(*result.accuracies[:-1][::-1], result.pooled),
+        point,
+        answers=Answers(
+            tuple(QUESTIONS[number] for number in order), point.answers.scores[order]
+        ),
+        option_tokens=tuple(point.option_tokens[number] for number in order),
+        accuracies=(*point.accuracies[:-1][::-1], point.pooled),
     )
-    _, again = report.merge([first, run("b", [mixed])]).results
+    _, again = report.merge([first, run("b", [mixed])]).points
     assert again.questions == QUESTIONS
-    np.testing.assert_array_equal(again.scores, result.scores)
-    np.testing.assert_array_equal(again.correct, result.correct)
-    assert again.accuracies == result.accuracies
+    np.testing.assert_array_equal(again.answers.scores, point.answers.scores)
+    np.testing.assert_array_equal(again.answers.correct, point.answers.correct)
+    assert again.accuracies == point.accuracies
 
 
 def test_runs_over_different_questions_are_not_compared():
@@ -163,7 +164,7 @@ def test_every_file_of_a_report_is_there_and_says_the_same(written):
     with (out / "results.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["word_class"] == "all"]
     assert [float(row["accuracy"]) for row in rows] == [
-        result.pooled.accuracy for result in merged.results
+        point.pooled.accuracy for point in merged.points
     ]
     text = (out / "report.md").read_text()
     for name in "accuracy", "classes", "finetuned", "layers":

@@ -7,7 +7,7 @@ import pytest
 
 from jaxsparse import stats
 from jaxsparse.cbt import Question
-from jaxsparse.report.results import by_asking
+from jaxsparse.points import by_setup
 from jaxsparse.report.summary import baselines, contests, summarise
 from tests.report.made import curve, questions_of
 
@@ -16,8 +16,8 @@ QUESTIONS = questions_of(10)  # 40, the first of them right
 
 def summary_of(*curves):
     (one,) = [
-        summarise(asking, results)
-        for asking, results in by_asking([result for one in curves for result in one])
+        summarise(setup, results)
+        for setup, results in by_setup([point for one in curves for point in one])
     ]
     return one
 
@@ -50,7 +50,7 @@ def test_holms_correction_is_over_all_methods_of_a_table_and_dense_is_there_once
     summary = summary_of(
         points({0.0: 30, 0.5: 24}), points({0.0: 30, 0.5: 10}, method="random")
     )
-    assert [row.result.sparsity for row in summary.rows] == [0, 0.5, 0.5]
+    assert [row.point.sparsity for row in summary.rows] == [0, 0.5, 0.5]
     p_values = [row.versus_dense.p for row in summary.rows[1:]]
     adjusted = [row.versus_dense.adjusted for row in summary.rows[1:]]
     assert adjusted == list(stats.holm(p_values))
@@ -65,7 +65,7 @@ def test_the_mean_over_classes_weighs_classes_the_same():
     assert row.class_mean == (10 / 10 + 1 / 2) / 2
     low, high = row.class_mean_interval
     assert low < row.class_mean < high
-    assert row.result.pooled.accuracy == 11 / 12
+    assert row.point.pooled.accuracy == 11 / 12
 
 
 def test_one_question_a_class_has_a_mean_and_no_interval():
@@ -144,8 +144,7 @@ def test_two_models_are_compared_at_every_point_that_both_have():
     ]
     (group,) = contests(results)
     named = [
-        (one.one.asking.model, one.other.asking.model, one.one.sparsity)
-        for one in group
+        (one.one.setup.model, one.other.setup.model, one.one.sparsity) for one in group
     ]
     assert named == [("one", "two", 0), ("one", "two", 0.5), ("one", "three", 0),
                      ("two", "three", 0)]  # fmt: skip
@@ -160,7 +159,7 @@ def test_two_models_are_compared_at_every_point_that_both_have():
 def test_fine_tuned_points_are_compared_with_the_one_shot_dense_model():
     tuned = points({0.0: 38, 0.5: 35}, finetuned=True)
     summary = summary_of(points({0.0: 30, 0.5: 10}), tuned)
-    shown = [(one.result.curve.finetuned, one.result.sparsity) for one in summary.rows]
+    shown = [(one.point.curve.finetuned, one.point.sparsity) for one in summary.rows]
     assert shown == [(False, 0), (False, 0.5), (True, 0), (True, 0.5)]
     differences = [one.versus_dense.difference.value for one in summary.rows[1:]]
     assert differences == [-20 / 40, 8 / 40, 5 / 40]
@@ -201,5 +200,8 @@ def test_baselines_by_class_and_pooled():
 
 def test_results_of_one_table_share_model_and_way_of_asking():
     results = [*points({0.0: 3}), *points({0.0: 3}, context="query")]
-    assert len(list(by_asking(results))) == 2
-    assert dataclasses.replace(results[0].asking, context="query") == results[1].asking
+    assert len(list(by_setup(results))) == 2
+    first, second = (one.setup for one in results)
+    assert second.presentation.context == "query"
+    changed = dataclasses.replace(second, presentation=first.presentation)
+    assert first == changed

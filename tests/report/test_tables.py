@@ -7,7 +7,7 @@ import pytest
 
 from jaxsparse import stats
 from jaxsparse.report import cells, tables, text, verdicts
-from jaxsparse.report.results import Labels
+from jaxsparse.report.labels import Labels
 from jaxsparse.report.tables import all_tables, summaries_of
 from tests.report.made import RUN, curve, many, questions_of, results_of
 

@@ -15,7 +15,7 @@ from jaxsparse.scoring.passage import (
     token_ids,
     tokenize,
 )
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Presentation
 from tests import asking, reference
 from tests.asking import WAYS, Asked, question
 
@@ -29,13 +29,13 @@ PASSAGE = Passage(STORY, ASKED.query, ASKED.options)
     ("context", "sentences"), [("full", STORY), ("last", STORY[-1:]), ("query", ())]
 )
 def test_a_context_is_the_story_its_last_sentence_or_nothing(context, sentences):
-    passage = Passage.of(ASKED, context, "none")
+    passage = Passage.of(ASKED, Presentation("cloze", context, "none"))
     assert passage == Passage(sentences, ASKED.query, ASKED.options)
 
 
 def test_sentences_are_stripped_and_joined_by_one_space():
     spaced = question(ASKED.query, ASKED.options, [f"  {s}\n" for s in STORY])
-    passage = Passage.of(spaced, "full", "none")
+    passage = Passage.of(spaced, Presentation(detokenize="none"))
     before, after = passage.around_blank(0)
     assert before == "One day . `` Hush ! '' Ned ran . Then "
     assert after == " 's hat fell ."
@@ -49,7 +49,7 @@ def test_dropped_sentences_are_the_first():
 
 
 def test_detokenized_text_has_its_blank_spaced_as_a_word():
-    before, after = Passage.of(ASKED, "full", "ptb").around_blank(0)
+    before, after = Passage.of(ASKED, Presentation()).around_blank(0)
     assert (before, after) == ('One day. "Hush!" Ned ran. Then ', "'s hat fell.")
 
 

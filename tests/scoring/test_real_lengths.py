@@ -7,6 +7,7 @@ import pytest
 from jaxsparse import cbt, scoring
 from jaxsparse.model import open_model
 from jaxsparse.scoring.grouping import MOST_SHAPES
+from jaxsparse.types import Presentation
 
 
 @functools.cache
@@ -15,7 +16,8 @@ def encoded(name, protocol):
     questions = cbt.read("bundled", None, None).questions
     some = cbt.select(questions, 100)
     return model, [
-        scoring.encode(one, model.tokenizer, model.config, protocol) for one in some
+        scoring.encode(one, model.tokenizer, model.config, Presentation(protocol))
+        for one in some
     ]
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxsparse import cbt, scoring
+from jaxsparse.types import Presentation
 from tests import asking, reference
 from tests.asking import WAYS, Asked
 
@@ -73,4 +74,5 @@ def test_stories_are_shortened_as_the_naive_way_does(
 def test_real_questions_are_usable(load_real, questions, variant, protocol):
     model = load_real(variant).model
     for one in questions:
-        scoring.check_usable(one, model.tokenizer, model.config, protocol)
+        put = Presentation(protocol)
+        scoring.check_usable(one, model.tokenizer, model.config, put)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxsparse import scoring
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.tokenizer import load_tokenizer
 from tests import asking, tiny
 from tests.asking import WAYS, generated, question
@@ -53,13 +53,11 @@ def refusals(model, asked, limit, protocol, detokenize):
         asked,
         model.tokenizer,
         dataclasses.replace(model.config, positions=limit),
-        protocol,
     )
-    checked = refusal(lambda: scoring.check_usable(*arguments, detokenize=detokenize))
-    encoded = refusal(
-        lambda: scoring.encode(*arguments, context="query", detokenize=detokenize)
-    )
-    return checked, encoded
+    put = Presentation(protocol, "full", detokenize)
+    checked = refusal(lambda: scoring.check_usable(*arguments, put))
+    put = Presentation(protocol, "query", detokenize)
+    return checked, refusal(lambda: scoring.encode(*arguments, put))
 
 
 @st.composite
@@ -111,7 +109,9 @@ def test_text_with_a_token_for_every_character(load, variant, protocol, text):
 @every_way
 def test_ordinary_questions_are_usable_without_a_look(load, variant, protocol):
     asked = question("Ned saw the XXXXX .", ["fox"] * 9 + ["will-o'-the-wisp"])
-    scoring.check_usable(asked, None, load(variant).model.config, protocol)
+    scoring.check_usable(
+        asked, None, load(variant).model.config, Presentation(protocol)
+    )
 
 
 @pytest.mark.parametrize("style", ["none", "ptb"])
@@ -140,7 +140,7 @@ def test_tokens_that_the_model_does_not_have_are_named(load):
     pair = load("gpt2")
     config = dataclasses.replace(pair.model.config, vocab=400)
     with pytest.raises(InputError, match="vocabulary has 400"):
-        scoring.encode(generated(1), pair.tokenizer, config, "cloze")
+        scoring.encode(generated(1), pair.tokenizer, config, Presentation())
 
 
 @pytest.fixture(scope="module")
@@ -177,13 +177,15 @@ def test_a_word_that_was_added_is_found_wherever_it_stands(
         "option": {"options": (*fine.options[:-1], "dragonfly")},
     }[place]
     asked = [fine, dataclasses.replace(fine, id="CN-test-7", **changed)]
-    arguments = (tokenizer, config, [protocol])
-    scoring.check_tokens(asked[:1], *arguments)
+    put = [Presentation(protocol)]
+    scoring.check_tokens(asked[:1], tokenizer, config, put)
     with pytest.raises(InputError, match="CN-test-7 holds 'dragonfly'"):
-        scoring.check_tokens(asked, *arguments)
-    scoring.check_tokens(asked, load(variant).tokenizer, config, [protocol])
+        scoring.check_tokens(asked, tokenizer, config, put)
+    scoring.check_tokens(asked, load(variant).tokenizer, config, put)
     if place == "story":  # which is not read
-        scoring.check_tokens(asked, *arguments, context="query")
+        scoring.check_tokens(
+            asked, tokenizer, config, [Presentation(protocol, "query")]
+        )
 
 
 @pytest.mark.parametrize("variant", asking.FAMILIES[1:])

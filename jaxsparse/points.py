@@ -1,0 +1,138 @@
+"""One point of one curve and every answer there: what a sweep yields, what a report
+reads back, and what all tables and files are made of."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from jaxsparse.accuracy import Accuracy
+from jaxsparse.answers import Answers
+from jaxsparse.cbt import Question
+from jaxsparse.pruning import MatrixSparsity, Recipe
+from jaxsparse.types import Presentation
+
+WORTH_SAYING = 0.001  # of the weights that are zero in a file: single ones always are
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A model, and how questions are put to it: what a table is about."""
+
+    model: str  # as it is called in this report
+    family: str
+    dtype: str
+    presentation: Presentation
+
+
+@dataclass(frozen=True)
+class Curve:
+    """All that the points of one line of a plot share."""
+
+    setup: Setup
+    recipe: Recipe
+    finetuned: bool = False
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What was computed for all points of one presentation, beside their scores."""
+
+    shapes: int
+    batches: int  # of all questions, at each level
+    padding: float  # fraction of the tokens in them
+    levels_at_once: int
+    compilations: int  # none where the journal knew all
+    compile_seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One point of a curve, and all answers there; equal to itself only."""
+
+    curve: Curve
+    digest: str  # of the dense model's content
+    sparsity: float  # as requested
+    achieved_sparsity: float  # of the prunable set
+    total_sparsity: float  # of all parameters
+    answers: Answers
+    option_tokens: tuple[tuple[int, ...], ...]  # question, option
+    truncated: Bool[np.ndarray, " question"] | None  # lost sentences from the left;
+    # None where that is read from files, which count them by class
+    accuracies: tuple[Accuracy, ...]  # of each word class, and of all
+    matrices: tuple[MatrixSparsity, ...] = ()  # the prunable ones; none of dense
+    workload: Workload | None = None  # None where it is read from files
+
+    @property
+    def setup(self) -> Setup:
+        return self.curve.setup
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        return self.answers.questions
+
+    @property
+    def pooled(self) -> Accuracy:
+        """The answers to all questions."""
+        return self.accuracies[-1]
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of all questions that is answered right."""
+        return self.pooled.accuracy
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The word class of each question."""
+        return tuple(question.word_class for question in self.questions)
+
+    @property
+    def stories(self) -> int:
+        """How many stories the questions come from; 0 where that is not known."""
+        known = {question.story for question in self.questions}
+        return 0 if "" in known else len(known)
+
+    @property
+    def split(self) -> str:
+        """The split of the questions; several are joined by +."""
+        return "+".join(dict.fromkeys(question.split for question in self.questions))
+
+    def columns(self) -> dict[str, str | int | float | bool | None]:
+        """What the point is, by the names that tables have for it."""
+        return {
+            "model": self.setup.model,
+            "family": self.setup.family,
+            "dtype": self.setup.dtype,
+            **asdict(self.setup.presentation),
+            **asdict(self.curve.recipe),
+            "sparsity": self.sparsity,
+            "achieved_sparsity": self.achieved_sparsity,
+            "total_sparsity": self.total_sparsity,
+            "finetuned": self.curve.finetuned,
+        }
+
+
+def by_setup(points: Sequence[Point]) -> Iterator[tuple[Setup, list[Point]]]:
+    """The points of each table, in the order of the run."""
+    groups: dict[Setup, list[Point]] = {}
+    for point in points:
+        groups.setdefault(point.setup, []).append(point)
+    yield from groups.items()
+
+
+def by_curve(points: Sequence[Point]) -> Iterator[tuple[Curve, list[Point]]]:
+    """The points of each line of a plot, sparsity ascending."""
+    groups: dict[Curve, list[Point]] = {}
+    for point in points:
+        groups.setdefault(point.curve, []).append(point)
+    for curve, members in groups.items():
+        yield curve, sorted(members, key=lambda point: point.sparsity)
+
+
+def dense_of(points: Sequence[Point], setup: Setup) -> Point | None:
+    """The point of the unpruned, one-shot model, if it is among the points."""
+    for point in points:
+        if point.setup == setup and not point.sparsity and not point.curve.finetuned:
+            return point
+    return None

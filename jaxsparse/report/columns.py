@@ -1,0 +1,79 @@
+"""The columns of a run's tables, by name and type: what is written and what is read."""
+
+import pyarrow as pa
+
+TEXT, WHOLE, REAL, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+RECIPE = {  # what a point is, and the questions of a row of it
+    "model": TEXT,
+    "family": TEXT,
+    "protocol": TEXT,
+    "context": TEXT,
+    "detokenize": TEXT,
+    "method": TEXT,
+    "pattern": TEXT,
+    "scope": TEXT,
+    "prunable": TEXT,
+    "dtype": TEXT,
+    "seed": WHOLE,  # empty of a method that draws nothing
+    "sparsity": REAL,
+    "achieved_sparsity": REAL,
+    "total_sparsity": REAL,
+    "finetuned": BOOL,
+    "word_class": TEXT,
+    "split": TEXT,
+}
+OF_POINT = tuple(name for name in RECIPE if name not in ("word_class", "split"))
+
+RESULTS = {
+    **RECIPE,
+    "questions": WHOLE,
+    "correct": WHOLE,
+    "accuracy": REAL,
+    "ci_low": REAL,
+    "ci_high": REAL,
+    "dense_accuracy": REAL,
+    "p_vs_dense": REAL,  # empty of dense
+    "cluster_low": REAL,  # empty where stories are not known
+    "cluster_high": REAL,
+    "truncated": WHOLE,
+    "ties": WHOLE,
+    "seconds": REAL,
+    "questions_per_second": REAL,
+}
+
+OF_LAYERS = (  # no protocol: it prunes nothing
+    "model", "method", "pattern", "scope", "prunable", "seed", "sparsity", "finetuned",
+)  # fmt: skip
+LAYERS = {
+    **{name: RECIPE[name] for name in OF_LAYERS},
+    "matrix": TEXT,
+    "layer": WHOLE,
+    "weights": WHOLE,
+    "pruned": WHOLE,
+}
+
+PREDICTIONS = {
+    **RECIPE,
+    "question_id": TEXT,
+    "answer": TEXT,
+    "options": pa.list_(TEXT),
+    "scores": pa.list_(pa.float32()),
+    "option_tokens": pa.list_(pa.int32()),
+    "predicted": pa.int32(),
+    "correct": BOOL,
+}
+
+# With the hub's names, so that it can be asked again: --data=questions.parquet.
+QUESTIONS = {
+    "id": TEXT,
+    "word_class": TEXT,
+    "split": TEXT,
+    "sentences": pa.list_(TEXT),
+    "question": TEXT,
+    "options": pa.list_(TEXT),
+    "answer": TEXT,
+    "story": TEXT,
+}
+
+FROM_TEXT = {TEXT: str, WHOLE: int, REAL: float}  # how a csv file's values are read

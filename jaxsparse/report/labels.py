@@ -1,0 +1,61 @@
+"""Short names of models, of how they were set up, and of curves."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxsparse.points import Curve, Point, Setup
+
+
+class Labels:
+    """Short names of setups and curves: of what is the same everywhere in a report,
+    nothing is said."""
+
+    def __init__(self, points: Sequence[Point]):
+        self._curves = list(dict.fromkeys(point.curve for point in points))
+
+    def _differs(self, value: Any) -> bool:
+        """Whether it does for two curves; None is of curves that have no such thing."""
+        return len({value(curve) for curve in self._curves} - {None}) > 1
+
+    def presentation(self, setup: Setup) -> str:
+        """How questions are put: the protocol, and what else is not the same for all of
+        the report."""
+        put = setup.presentation
+        said = [put.protocol]
+        if self._differs(lambda curve: curve.setup.presentation.context):
+            said.append(
+                {"query": "query only", "last": "last sentence"}.get(
+                    put.context, f"{put.context} context"
+                )
+            )
+        if self._differs(lambda curve: curve.setup.presentation.detokenize):
+            said.append(f"detokenize {put.detokenize}")
+        if self._differs(lambda curve: curve.setup.dtype):
+            said.append(setup.dtype)
+        return ", ".join(said)
+
+    def setup(self, setup: Setup) -> str:
+        return f"{setup.model} · {self.presentation(setup)}"
+
+    def curve(self, curve: Curve) -> str:
+        """The curve among all of the report."""
+        return f"{curve.setup.model} · {self.line(curve)}"
+
+    def method(self, curve: Curve) -> str:
+        """How the model was pruned, by as much as tells it from the others."""
+        recipe = curve.recipe
+        said = [recipe.method]
+        for name in "scope", "prunable", "pattern", "seed":
+            if self._differs(lambda other, name=name: getattr(other.recipe, name)):
+                value = getattr(recipe, name)
+                if value is not None:  # a method that draws nothing has no seed
+                    said.append(f"seed {value}" if name == "seed" else value)
+        if curve.finetuned:
+            said.append("fine-tuned")
+        return ", ".join(said)
+
+    def line(self, curve: Curve) -> str:
+        """The curve among those of its model."""
+        methods = {self.method(other) for other in self._curves}
+        told = f", {self.method(curve)}" * (len(methods) > 1)
+        return f"{self.presentation(curve.setup)}{told}"
