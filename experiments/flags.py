@@ -1,18 +1,18 @@
 """The settings that flags make. Everything that can be wrong with a flag by itself, and
 that its kind of value does not tell, is found here."""
 
-import hashlib
-import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from absl.flags import FlagValues
 
 from experiments import paths
-from experiments.jobs import NEWCOMERS_QUESTIONS, flags_of
+from experiments.jobs import PEERS, flags_of
+from experiments.shared_flags import NEWCOMERS_QUESTIONS
 from jaxsparse import cbt, parallel, pruning, scoring
+from jaxsparse.models.shapes import SHAPES
 from jaxsparse.sweep import Recipe
 from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.hub import BUNDLED
@@ -70,6 +70,47 @@ class Pruning:
     dtype: str
     mesh: parallel.Axes | None
     directory: Path
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What the flags of `benchmark` say."""
+
+    models: tuple[str, ...]  # published shapes
+    tokenizer: Path | None
+    data: str | None
+    num_examples: int
+    peer_questions: int
+    tokens: int
+    classes: bool  # whether word classes are measured each by itself
+    peers: tuple[str, ...]
+    peer_batch: int
+    repeats: int
+    masks: bool
+    parts: bool
+    sparsities: tuple[float, ...]
+    seed: int
+    dtype: str
+    batch_tokens: int
+    levels_at_once: int
+    json: Path
+
+
+def benchmark_from_flags() -> Benchmark:
+    """Raises InputError for what `benchmark` cannot measure."""
+    values = flags_of("benchmark")
+    checked: dict[str, Any] = {
+        "models": _choices("model", values.model, tuple(SHAPES)),
+        "peers": _choices("peers", values.peers, PEERS) if any(values.peers) else (),
+        "sparsities": _sparsities(values.sparsities),
+        "json": paths.new_file("json", values.json),
+        "tokenizer": values.tokenizer and Path(os.path.expanduser(values.tokenizer)),
+    }
+    if values.parts and values.masks:
+        raise InputError("--parts and --masks are measured one at a time")
+    for name in {field.name for field in fields(Benchmark)} - {*checked}:
+        checked[name] = values[name].value
+    return Benchmark(**checked)
 
 
 def pruning_from_flags() -> Pruning:
@@ -237,17 +278,7 @@ def _out(
     kept["num_examples"] = num_examples
     if kept["sample"] == "first":  # as before the flag was there: same names
         del kept["sample"]
-    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-    names = "+".join(_last_component(name) for name in models)
-    return Path("results") / f"{names[-100:].lstrip('.-+')}-{digest[:8]}"
-
-
-def _last_component(model: str) -> str:
-    """What a model is called in a file name: a directory by its last component."""
-    path = os.path.expanduser(model)
-    if os.path.isdir(path):
-        return os.path.basename(os.path.abspath(path))
-    return model.replace("/", "-")
+    return paths.results_directory(models, kept)
 
 
 SCORE_FLAGS = (

@@ -1,9 +1,12 @@
 """Paths that flags name: texts to read, directories to write."""
 
+import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments.values import comma_hint
 from jaxsparse.types import InputError
@@ -51,6 +54,32 @@ def new_directory(flag: str, name: str | None) -> Path:
         raise InputError(f"--{flag}={name}: exists already; name a new directory")
     check_writable(flag, directory)
     return directory
+
+
+def new_file(flag: str, name: str | None) -> Path:
+    """A file that a flag names, to be written or replaced."""
+    if not name:
+        raise InputError(f"--{flag} is empty; name a file to write")
+    file = Path(os.path.expanduser(name))
+    check_writable(flag, file.parent)
+    if file.is_dir():
+        raise InputError(f"--{flag}={file}: a directory; name a file")
+    return file
+
+
+def results_directory(models: Sequence[str], decides: Mapping[str, Any]) -> Path:
+    """One in results/, named after the models and all that decides the scores."""
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+    names = "+".join(_last_component(name) for name in models)
+    return Path("results") / f"{names[-100:].lstrip('.-+')}-{digest[:8]}"
+
+
+def _last_component(model: str) -> str:
+    """What a model is called in a file name: a directory by its last component."""
+    path = os.path.expanduser(model)
+    if os.path.isdir(path):
+        return os.path.basename(os.path.abspath(path))
+    return model.replace("/", "-")
 
 
 def check_writable(flag: str, directory: Path) -> None:

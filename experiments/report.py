@@ -12,9 +12,10 @@ import os
 import shlex
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
-from experiments import flags, paths
+from experiments import flags, paths, usage
 from experiments.jobs import flags_of
 from experiments.progress import Shown
 from experiments.values import comma_hint
@@ -32,6 +33,8 @@ def main() -> None:
     with closing(Shown()) as shown:
         runs = read(directories, shown)
         merged = report.merge(runs, flags.margin(FLAGS))
+        notes = tuple(usage.in_flags("report", note) for note in merged.notes)
+        merged = replace(merged, notes=notes)
         try:
             written = report.write_merged(
                 out, merged, said, runs, FLAGS.explorer_questions, shown
@@ -42,7 +45,7 @@ def main() -> None:
                 "that, or name another directory with --out"
             ) from error
     print(report.terminal(merged.points, merged.margin, FLAGS.verbose))
-    for note in merged.notes:
+    for note in notes:
         print(note)
     print(f"Written to {out}: {', '.join(written)}")
 

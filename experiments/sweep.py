@@ -8,21 +8,14 @@ if __name__ == "__main__":  # what follows takes seconds to import
 
     main_of_file(__file__)
 
-import importlib.metadata
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from experiments import devices, distributed, flags, inputs, paths
+from experiments import devices, distributed, facts, flags, inputs, paths
 from experiments.progress import Shown
 from jaxsparse import capacity, hosts, journal, parallel, report
 from jaxsparse.journal import Journal
@@ -31,16 +24,12 @@ from jaxsparse.points import Point, Workload
 from jaxsparse.sweep import sweep
 from jaxsparse.types import InputError
 
-PACKAGES = (
-    "jaxsparse", "jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers",
-)  # fmt: skip
-
 
 def main() -> None:
     distributed.join()
     devices.find()
     settings = checked_settings()
-    made_by = provenance(settings)
+    made_by = facts.provenance(settings)
     start = time.time()
     with (
         kept_answers(settings, made_by) as answers,
@@ -59,7 +48,7 @@ def main() -> None:
                     shown.note(f"all {known} answers known; nothing to score")
                 points = [point for one in scored for point in one.points]
                 run = {
-                    **facts(settings, given, scored),
+                    **run_facts(settings, given, scored),
                     **made_by,
                     "seconds": time.time() - start,
                     "answers": {"new": answers.recorded, "made_by": answers.sources()},
@@ -80,7 +69,7 @@ def checked_settings() -> flags.Settings:
     # Paths may differ from host to host; what is read there is compared by content.
     common = replace(settings, models=(), data="", out=Path())
     hosts.agree("flags", common)
-    hosts.agree("versions of packages", versions())
+    hosts.agree("versions of packages", facts.versions())
     return settings
 
 
@@ -182,7 +171,7 @@ def show(
     points = [point for one in scored for point in one.points]
     verbose = flags.FLAGS.verbose
     print(report.terminal(points, settings.margin, verbose))
-    for note in notes(settings, given):
+    for note in facts.notes(settings, given):
         print(note)
     if verbose:
         print(spent([work for one in scored for work in one.workloads.values()]))
@@ -199,12 +188,12 @@ def spent(workloads: Sequence[Workload]) -> str:
     )
 
 
-def facts(
+def run_facts(
     settings: flags.Settings, given: inputs.Inputs, scored: Sequence[Scored]
 ) -> dict[str, Any]:
     """What run.json says of the run: how to make it again, and what it was made of."""
     return {
-        "notes": notes(settings, given),
+        "notes": facts.notes(settings, given),
         "settings": flags.facts(settings),
         "models": {
             model.name: {
@@ -223,57 +212,3 @@ def facts(
         "questions": len(given.questions),
         "malformed": [str(item) for item in given.malformed],
     }
-
-
-def provenance(settings: flags.Settings) -> dict[str, Any]:
-    """Command, code and machine, as run.json and the journal have them."""
-    return {
-        "command": f"./run.sh {shlex.join(sys.argv[1:])}".strip(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "batch_tokens": settings.batch_tokens,
-        "levels_at_once": settings.levels_at_once,
-        "versions": versions(),
-        "python": sys.version.split()[0],
-        "devices": [str(device) for device in jax.devices()],
-        "processes": jax.process_count(),
-        "mesh": settings.mesh and asdict(settings.mesh),
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
-    }
-
-
-def versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in PACKAGES}
-
-
-def notes(settings: flags.Settings, given: inputs.Inputs) -> list[str]:
-    """What was left out, in words."""
-    said, asked = [], len(given.questions)
-    if asked < given.usable:
-        how = "the first of each class (--sample=random draws at random)"
-        if settings.sample == "random":
-            how = f"drawn from each class by seed {settings.seed}"
-        said.append(f"{asked} of {given.usable:,} questions were asked: {how}")
-    if count := len(given.malformed):
-        first = "; ".join(str(item) for item in given.malformed[:3])
-        more = "; …" * (count > 3)
-        said.append(
-            f"{count} malformed item{'s' * (count > 1)} left out: {first}{more}"
-        )
-    if given.unread:
-        said.append(f"keys that were not read: {', '.join(given.unread)}")
-    return said
-
-
-def _git(*arguments: str) -> str | None:
-    """What git says of the code that runs; None where there is no git or checkout."""
-    try:
-        git = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return None
-    return git.stdout.strip() or None

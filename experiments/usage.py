@@ -103,6 +103,31 @@ def _all() -> set[str]:
     return {name for of_job in JOBS.values() for name in of_job}
 
 
+# What the library calls otherwise than the command line does.
+OTHERWISE = {"sparsity": "sparsities", "directory": "export", "name_or_dir": "model"}
+
+# Quoted text is somebody's own and stays as it is.
+_ARGUMENT = re.compile(
+    r"""(?<!\w)(?P<quote>['"]).*?(?P=quote)(?!\w)"""
+    r"""|(?<![\w/`])`(?P<name>\w+)(?P<value>=.*?)?`(?=[\s:;,.)]|$)"""
+)
+
+
+def in_flags(job: str, message: str) -> str:
+    """What the library says of arguments, `dtype=float16`, said of a job's flags.
+
+    A report speaks of the runs that it reads: the sweep's flags are known in each job.
+    """
+
+    def flag(found: re.Match[str]) -> str:
+        name = OTHERWISE.get(found["name"], found["name"])
+        if name in JOBS[job] or name in JOBS["sweep"]:
+            return f"--{name}{found['value'] or ''}"
+        return found[0]
+
+    return _ARGUMENT.sub(flag, message)
+
+
 def explained(job: str) -> str:
     """What a job does, and its flags by what they are for."""
     groups: dict[str, list[str]] = {}
@@ -139,7 +164,10 @@ def _line(name: str, flag: Flag) -> str:
 
 def _description(job: str) -> str:
     """The docstring of a job's module, which is not imported for it."""
-    source = Path(__file__).with_name(f"{job}.py").read_text(encoding="utf-8")
+    file = Path(__file__).with_name(f"{job}.py")
+    if not file.exists():
+        file = file.with_suffix("") / "__init__.py"
+    source = file.read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").strip()
 
 

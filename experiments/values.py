@@ -62,7 +62,7 @@ class Number(Text):
         return number
 
 
-class Whole(Number):
+class Integer(Number):
     convert, name = int, "a whole number"
 
 

@@ -13,7 +13,7 @@ import jax
 from jaxsparse import device, hosts, parallel, trees
 from jaxsparse.device import Form
 from jaxsparse.model import Model
-from jaxsparse.scoring import Shape
+from jaxsparse.scoring import BatchShape
 
 USABLE = 0.8  # of a device's memory; what is left is for what XLA adds
 FEWEST_TOKENS = 2048  # of a batch: few rows
@@ -46,7 +46,7 @@ def fitting_tokens(form: Form, memory: int, weights: int, config: Any) -> int:
 
 
 def levels_at_once(
-    model: Model, prunable: Sequence[str], shapes: Iterable[Shape], most: int
+    model: Model, prunable: Sequence[str], shapes: Iterable[BatchShape], most: int
 ) -> int:
     """As many of at most `most` variants as a device takes for all of these shapes."""
     leaves, devices = trees.flatten(model.params), parallel.rows_multiple(model.mesh)

@@ -45,7 +45,7 @@ _TABLES = (
     PRIMARY KEY (conditions, question)
 ) WITHOUT ROWID""",
 )
-_REMEDY = "move it away, or name another directory with --out"
+_REMEDY = "move it away, or name another directory with `out`"
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Model:
         return self.blueprint.tokenizer
 
     def prunable(self, prunable: str) -> tuple[str, ...]:
-        """The paths of the leaves that `--prunable` names."""
+        """The paths of the leaves that `prunable` names."""
         return self.blueprint.family.prunable.paths(
             trees.flatten(self.params), prunable
         )
@@ -154,7 +154,7 @@ def load(
         form: how the model is computed; None: as suits the devices.
     """
     if dtype not in DTYPES:
-        raise InputError(f"--dtype={dtype}: unknown; known: {', '.join(DTYPES)}")
+        raise InputError(f"`dtype={dtype}`: unknown; known: {', '.join(DTYPES)}")
     form = form or device.current()
     checkpoint, plan = blueprint.checkpoint, blueprint.plan
     size = values.file_bytes(checkpoint, plan)

@@ -1,6 +1,6 @@
 """Many devices: a mesh of them, and where on it parameters and batches go.
 
-    --mesh=data:2,model:4      a row of devices holds the model once
+    mesh=data:2,model:4        a row of devices holds the model once
 
     data 0   [ model 0 | model 1 | model 2 | model 3 ]   the first half of the rows
     data 1   [ model 0 | model 1 | model 2 | model 3 ]   the second half
@@ -23,7 +23,7 @@ from jaxsparse.types import Array, InputError
 AXES = ("data", "model")
 SMALL = 1 << 16  # elements; smaller leaves are on every device
 FOR_PARAMETERS = 0.7  # of a device's memory; the rest is for activations
-_FORM = "--mesh is written data:4,model:2, either of them or both"
+_FORM = "`mesh` is written data:4,model:2, either of them or both"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Axes:
 
 
 def parse(text: str) -> Axes | None:
-    """What --mesh says; None where it says nothing.
+    """What `mesh` says; None where it says nothing.
 
     Raises:
         InputError: anything but sizes of the two axes.
@@ -48,10 +48,10 @@ def parse(text: str) -> Axes | None:
     for part in text.split(",") if text else ():
         name, _, size = part.strip().partition(":")
         if name not in AXES or name in sizes:
-            raise InputError(f"--mesh={text}: no place for {part!r}; {_FORM}")
+            raise InputError(f"`mesh={text}`: no place for {part!r}; {_FORM}")
         number = size.isascii() and size.isdigit() and len(size) < 10
         if not (number and int(size)):
-            raise InputError(f"--mesh={text}: {size!r} is no number from 1 on; {_FORM}")
+            raise InputError(f"`mesh={text}`: {size!r} is no number from 1 on; {_FORM}")
         sizes[name] = int(size)
     return Axes(**sizes) if sizes else None
 
@@ -67,9 +67,9 @@ def check(axes: Axes | None) -> None:
     fits = axes.devices == there if hosts.several() else axes.devices <= there
     if not fits:
         raise InputError(
-            f"--mesh=data:{axes.data},model:{axes.model} asks for {axes.devices} "
+            f"`mesh=data:{axes.data},model:{axes.model}` asks for {axes.devices} "
             f"devices of {there}; data times model must be "
-            f"{'' if hosts.several() else 'at most '}{there}, or leave the flag out"
+            f"{'' if hosts.several() else 'at most '}{there}, or leave it out"
         )
 
 

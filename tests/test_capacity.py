@@ -8,14 +8,14 @@ import pytest
 from jaxsparse import capacity, device, trees
 from jaxsparse.device import ACCELERATOR, CPU
 from jaxsparse.models.shapes import published
-from jaxsparse.scoring import Shape
+from jaxsparse.scoring import BatchShape
 
 GIGABYTE = 10**9
 LENGTHS = (("tokens", 64), ("positions", 64), ("scored", 8))
 
 
 def shape(rows=4):
-    return Shape(2, rows, LENGTHS, 16, 10, 4)
+    return BatchShape(2, rows, LENGTHS, 16, 10, 4)
 
 
 @pytest.fixture

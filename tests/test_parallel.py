@@ -45,7 +45,7 @@ def test_a_mesh_is_written_axis_by_axis():
      "data:2,data:2", ",", "data:2,", "data:2;model:2"],
 )  # fmt: skip
 def test_anything_else_is_refused_in_a_line_that_shows_the_form(text):
-    with pytest.raises(InputError, match=r"^--mesh=.*data:4,model:2.*$"):
+    with pytest.raises(InputError, match=r"^`mesh=.*data:4,model:2.*$"):
         parse(text)
 
 

@@ -78,6 +78,10 @@ class ElectraConfig:
             ),
         )
 
+    @property
+    def reading(self) -> str:
+        return "replaced" if self.role == DISCRIMINATOR else "masked"
+
     def untied(self) -> "ElectraConfig":
         return dataclasses.replace(self, tied=False)
 
@@ -218,12 +222,6 @@ class Electra(nn.Module):
         return GeneratorHead(config, name="generator")(hidden, word)
 
 
-def example_inputs(config: ElectraConfig) -> MaskedInputs:
-    """The smallest inputs, for shapes of parameters."""
-    one = jnp.zeros((1, 1), jnp.int32)
-    return MaskedInputs(one, jnp.ones((1, 1), bool), one)
-
-
 def operations(config: ElectraConfig) -> ops.Operations:
     hidden, embedding, before = config.hidden, config.embedding, config.layers - 1
     project = ops.dense(embedding, hidden) if embedding != hidden else 0
@@ -295,7 +293,6 @@ FAMILY = Family(
     table=TABLE,
     read_config=ElectraConfig.from_hf,
     module=Electra,
-    example_inputs=example_inputs,
     prunable=PRUNABLE,
     head=("generator/lm_head/kernel", "embeddings/word/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},

@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxsparse import trees
 from jaxsparse.models.config import Reader
+from jaxsparse.models.inputs import smallest
 from jaxsparse.models.operations import Operations
 from jaxsparse.types import Array
 from jaxsparse.weights.rules import Shape, Table
@@ -23,6 +24,9 @@ class Config(Protocol):
 
     @property
     def tied(self) -> bool: ...
+
+    @property
+    def reading(self) -> str: ...  # a key of `inputs.INPUTS`
 
     def untied(self) -> "Config": ...
 
@@ -43,7 +47,7 @@ PRUNABLE = ("blocks", "linear", "all")  # each adds to the one before
 
 @dataclass(frozen=True)
 class Prunable:
-    """Glob patterns of the leaves that each step of `--prunable` adds.
+    """Glob patterns of the leaves that each step of `prunable` adds.
 
     A pattern may match nothing, since configurations differ in which layers they
     have; but every leaf of a model must match one, here or in `NEVER`.
@@ -56,7 +60,7 @@ class Prunable:
     NEVER: ClassVar[tuple[str, ...]] = ("*bias", "*scale")
 
     def paths(self, leaves: Iterable[str], prunable: str) -> tuple[str, ...]:
-        """The leaves that `--prunable` names, sorted."""
+        """The leaves that `prunable` names, sorted."""
         classes = {
             "blocks": self.blocks,
             "linear": self.linear,
@@ -74,7 +78,6 @@ class Family:
     table: Table
     read_config: Callable[[Reader, Tensors], Any]
     module: Callable[..., nn.Module]  # (config, dtype, form, everywhere) -> module
-    example_inputs: Callable[[Any], Any]
     prunable: Prunable
     head: tuple[str, str]  # the leaf of an untied head, the embedding it ties to
     untied_config: Callable[[Any], dict[str, Any]]  # what config.json says of one
@@ -84,7 +87,7 @@ class Family:
         """Leaf path -> shape, without allocating anything."""
         module = self.module(config, np.dtype(np.float32))
         variables = jax.eval_shape(
-            module.init, jax.random.key(0), self.example_inputs(config)
+            module.init, jax.random.key(0), smallest(config.reading)
         )
         leaves = trees.flatten(variables["params"])
         return {path: tuple(leaf.shape) for path, leaf in leaves.items()}

@@ -71,6 +71,10 @@ class GPT2Config:
             ),
         )
 
+    @property
+    def reading(self) -> str:
+        return "causal"
+
     def untied(self) -> "GPT2Config":
         return dataclasses.replace(self, tied=False)
 
@@ -156,12 +160,6 @@ class GPT2(nn.Module):
         return layers.Head(config.vocab, name="lm_head")(hidden)
 
 
-def example_inputs(config: GPT2Config) -> CausalInputs:
-    """The smallest inputs, for shapes of parameters."""
-    one = jnp.zeros((1, 1), jnp.int32)
-    return CausalInputs(one, one, one, one)
-
-
 def operations(config: GPT2Config) -> ops.Operations:
     hidden, before = config.hidden, config.layers - 1
     keys_values = 2 * ops.dense(hidden, hidden)
@@ -205,7 +203,6 @@ FAMILY = Family(
     table=TABLE,
     read_config=GPT2Config.from_hf,
     module=GPT2,
-    example_inputs=example_inputs,
     prunable=PRUNABLE,
     head=("lm_head/kernel", "wte/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},

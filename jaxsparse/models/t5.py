@@ -98,6 +98,10 @@ class T5Config:
             tied=_is_tied(tensors, flag),
         )
 
+    @property
+    def reading(self) -> str:
+        return "seq2seq"
+
     def untied(self) -> "T5Config":
         return dataclasses.replace(self, tied=False)
 
@@ -348,12 +352,6 @@ class T5(nn.Module):
         return layers.Head(config.vocab, name="lm_head")(hidden)
 
 
-def example_inputs(config: T5Config) -> Seq2SeqInputs:
-    """The smallest inputs, for shapes of parameters."""
-    one = jnp.zeros((1, 1), jnp.int32)
-    return Seq2SeqInputs(one, jnp.ones((1, 1), bool), one, one, one, one)
-
-
 def operations(config: T5Config) -> ops.Operations:
     inner = config.heads * config.head_dim
     matrix = ops.dense(config.hidden, inner)  # q, k, v or o
@@ -426,7 +424,6 @@ FAMILY = Family(
     table=TABLE,
     read_config=T5Config.from_hf,
     module=T5,
-    example_inputs=example_inputs,
     prunable=PRUNABLE,
     head=("lm_head/kernel", "shared/embedding"),
     untied_config=lambda config: {

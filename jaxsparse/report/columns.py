@@ -64,7 +64,7 @@ PREDICTIONS = {
     "correct": BOOL,
 }
 
-# With the hub's names, so that it can be asked again: --data=questions.parquet.
+# With the hub's names, so that it can be asked again: `data=questions.parquet`.
 QUESTIONS = {
     "id": TEXT,
     "word_class": TEXT,

@@ -78,7 +78,7 @@ def merge(runs: Sequence[Run], margin: float | None = None) -> Merged:
         said = [f"{100 * one:g}" if one is not None else "none" for one in margins]
         notes.append(
             f"the runs have different margins ({', '.join(said)}), so that none is "
-            "applied; pass --margin"
+            "applied; pass `margin`"
         )
     elif margin is None:
         (margin,) = margins
@@ -95,7 +95,7 @@ def _check_same_questions(first: Run, other: Run) -> None:
         raise InputError(
             f"{first.directory} and {other.directory} asked different questions "
             f"({one.total()} and {two.total()}, {(one & two).total()} in common); "
-            "compare runs over the same --data, --split and --num_examples"
+            "compare runs over the same `data`, `split` and `num_examples`"
         )
 
 
@@ -174,7 +174,7 @@ def write_merged(
         if taken := [name for name in OF_RUNS if (out / name).exists()]:
             raise InputError(
                 f"{out}: holds a run's {taken[0]}, beside which a report does not go; "
-                "name another directory with --out"
+                "name another directory with `out`"
             )
         written = _write(out, merged, command, runs, questions, progress)
         for name in set(MERGED_FILES) - set(written):

@@ -39,7 +39,7 @@ class Run:
 
     @property
     def margin(self) -> float | None:
-        """The run's --margin as a fraction; none in runs of older versions."""
+        """The run's `margin` as a fraction; none in runs of older versions."""
         return self.facts.get("settings", {}).get("margin")
 
 

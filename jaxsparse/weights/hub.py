@@ -43,10 +43,10 @@ def find(name_or_dir: str) -> Path:
     if name_or_dir in BUNDLED:
         return MODELS / name_or_dir
     if directory.exists():
-        raise InputError(f"--model={name_or_dir}: a file; pass its directory")
+        raise InputError(f"`model={name_or_dir}`: a file; pass its directory")
     looks_local = name_or_dir.startswith((".", "/", "~")) or name_or_dir.count("/") > 1
     if looks_local or not name_or_dir:
-        raise InputError(f"--model={name_or_dir}: no such directory")
+        raise InputError(f"`model={name_or_dir}`: no such directory")
     return _download(name_or_dir, ALIASES.get(name_or_dir, name_or_dir))
 
 
@@ -77,7 +77,7 @@ def _download(name: str, repository: str) -> Path:
         except LookupError:
             pass
     raise InputError(
-        f"--model={name}: {reason}; pass the path of a local directory that holds "
+        f"`model={name}`: {reason}; pass the path of a local directory that holds "
         f"{repository}'s config.json, tokenizer and weights"
     )
 

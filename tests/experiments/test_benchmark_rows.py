@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from experiments.benchmark_ours import Ours
-from experiments.benchmark_peers import Torch
-from experiments.benchmark_rows import naive_rows
+from experiments.benchmark.ours import Ours
+from experiments.benchmark.peers import Torch
+from experiments.benchmark.rows import naive_rows
 from jaxsparse.model import load_model
 from tests import asking, reference, tiny
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from experiments import inputs, sweep
+from experiments import facts, inputs, sweep
 from jaxsparse import stats
 from jaxsparse.cbt import WORD_CLASSES
 from jaxsparse.model import load_model
@@ -366,10 +366,10 @@ def test_questions_are_drawn_by_seed_where_asked(place, monkeypatch):
             WORD_CLASSES, 2
         )
     settings = binary.settings("--model=gpt2", *asked, "--sample=random", "--seed=1")
-    (said,) = sweep.notes(settings, inputs.read_inputs(settings))
+    (said,) = facts.notes(settings, inputs.read_inputs(settings))
     assert said == "8 of 36 questions were asked: drawn from each class by seed 1"
     settings = binary.settings("--model=gpt2", *asked)
-    (said,) = sweep.notes(settings, inputs.read_inputs(settings))
+    (said,) = facts.notes(settings, inputs.read_inputs(settings))
     assert said == (
         "8 of 36 questions were asked: the first of each class (--sample=random draws "
         "at random)"

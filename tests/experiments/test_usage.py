@@ -38,13 +38,13 @@ def test_what_the_library_knows_is_repeated_as_it_is():
     ):
         assert all(re.search(rf"\b{word}\b", flag.help) for word in words)
     scopes = {scope for method in pruning.METHODS.values() for scope in method.scopes}
-    assert set(choices("scope")) == scopes
+    assert all(scope in jobs.SHARED["scope"].help for scope in scopes)
 
 
 def test_peers_are_the_benchmarks():
-    from experiments import benchmark
+    from experiments.benchmark import table
 
-    assert benchmark.PEERS == jobs.PEERS
+    assert tuple(table.TITLES) == jobs.PEERS
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -125,6 +125,28 @@ def test_old_spellings_still_work(job, old, new):
     said = refused(job, f"--{new}=8", f"--{old}=7")
     assert said.startswith(f"--{old} is the old spelling of --{new}, and they differ")
     assert f"(also --{old})" in " ".join(usage.explained(job).split())
+
+
+@pytest.mark.parametrize(
+    ("job", "message", "expected"),
+    [
+        ("sweep", "`dtype=f8`: try `dtype`", "--dtype=f8: try --dtype"),
+        ("prune", "`sparsity=2`; (`sparsity`)", "--sparsities=2; (--sparsities)"),
+        ("prune", "m: `directory` is there", "m: --export is there"),
+        ("report", "the same `data`, `split`.", "the same --data, --split."),
+        ("sweep", "`model=a`b`: a file", "--model=a`b: a file"),
+        ("sweep", "`model=o'b`, or `data`", "--model=o'b, or --data"),
+        ("sweep", "the model's `data`, 's`", "the model's --data, 's`"),
+        # What is no flag of the job, or somebody's own text.
+        ("sweep", "no `books`, `work=w`", "no `books`, `work=w`"),
+        ("sweep", "f:3: 'one `data` two'", "f:3: 'one `data` two'"),
+        ("sweep", 'f:3: "a `data`" b', 'f:3: "a `data`" b'),
+        ("sweep", "/tmp/`out`: no such", "/tmp/`out`: no such"),
+        ("sweep", "x`out`y, `out`y", "x`out`y, `out`y"),
+    ],
+)
+def test_arguments_of_the_library_are_flags_of_a_job(job, message, expected):
+    assert usage.in_flags(job, message) == expected
 
 
 def test_versions_are_told():

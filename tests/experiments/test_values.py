@@ -2,14 +2,14 @@
 
 import pytest
 
-from experiments.values import Choice, Names, Number, Paths, Whole, YesNo, comma_hint
+from experiments.values import Choice, Integer, Names, Number, Paths, YesNo, comma_hint
 
 
 @pytest.mark.parametrize(
     ("kind", "text", "value"),
     [
-        (Whole(0), "12", 12),
-        (Whole(0, 5), " 5", 5),
+        (Integer(0), "12", 12),
+        (Integer(0, 5), " 5", 5),
         (Number(0), "1e-3", 0.001),
         (Number(0), "inf", float("inf")),  # the one who asks looks for that
         (YesNo(), "True", True),
@@ -29,11 +29,11 @@ def test_values(kind, text, value):
 @pytest.mark.parametrize(
     ("kind", "text", "said"),
     [
-        (Whole(0), "ten", "a whole number is wanted, from 0 on"),
-        (Whole(1), "0", "a whole number is wanted, from 1 on"),
-        (Whole(0, 5), "6", "a whole number is wanted, from 0 to 5"),
-        (Whole(0), "1.5", "a whole number"),
-        (Whole(0), "", "a whole number"),
+        (Integer(0), "ten", "a whole number is wanted, from 0 on"),
+        (Integer(1), "0", "a whole number is wanted, from 1 on"),
+        (Integer(0, 5), "6", "a whole number is wanted, from 0 to 5"),
+        (Integer(0), "1.5", "a whole number"),
+        (Integer(0), "", "a whole number"),
         (Number(0), "-1", "a number is wanted, from 0 on"),
         (Number(0), "nan", "a number is wanted"),
         (YesNo(), "maybe", "neither true nor false"),

@@ -44,11 +44,11 @@ def bundled(
     questions = cbt.read("bundled", "test", None).questions
     order = np.random.default_rng(seed).permutation(len(questions))
     shuffled = [questions[index] for index in order]
-    wanted = Counter(one.word_class for one in cbt.select(shuffled, number))
+    wanted = Counter(item.word_class for item in cbt.select(shuffled, number))
     found = []
     for question in shuffled if number <= len(questions) else ():
         if wanted[question.word_class]:
-            resized = with_length(question, tokenizer, tokens)
+            resized = _with_length(question, tokenizer, tokens)
             if length(resized, tokenizer) >= SHORTEST * tokens:
                 found.append(resized)
                 wanted[question.word_class] -= 1
@@ -62,11 +62,11 @@ def bundled(
 
 def length(question: cbt.Question, tokenizer: Any) -> int:
     """Tokens of story and query."""
-    text = Passage.of(question, Presentation()).whole(0)
+    text = Passage.of(question, Presentation()).text(0)
     return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 
-def with_length(question: cbt.Question, tokenizer: Any, tokens: int) -> cbt.Question:
+def _with_length(question: cbt.Question, tokenizer: Any, tokens: int) -> cbt.Question:
     """The question with the longest story, of whole sentences, that stays within."""
     sentences = _up_to(question)
 

@@ -8,31 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from experiments import measuring, random_weights
-from experiments.benchmark_harness import Harness, write_task
-from experiments.benchmark_ours import Ours
-from experiments.benchmark_peers import Torch
-from experiments.benchmark_rows import naive_rows
-from experiments.measuring import Key, Measured
+from experiments import random_weights
+from experiments.benchmark import measuring
+from experiments.benchmark.harness import Harness, write_task
+from experiments.benchmark.measuring import Key, Timing
+from experiments.benchmark.ours import Ours
+from experiments.benchmark.peers import Torch
+from experiments.benchmark.rows import naive_rows
+from experiments.flags import Benchmark
 from jaxsparse import cbt, scoring
 from jaxsparse.evaluation import Prepared
 from jaxsparse.model import Model, load_model
 
 ALL, MIX = "all", "mix"  # all questions; those that the peers are asked too
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """How all models are measured."""
-
-    dtype: str
-    seed: int
-    repeats: int
-    batch_tokens: int
-    levels_at_once: int
-    peer_batch: int
-    peers: tuple[str, ...]
-    classes: bool  # whether word classes are measured each by itself
 
 
 @dataclass(frozen=True)
@@ -55,8 +43,7 @@ def measure(
     shape: str,
     tokenizer: Path,
     questions: Sequence[cbt.Question],
-    peer_questions: int,
-    conditions: Conditions,
+    conditions: Benchmark,
     place: Path,
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -68,7 +55,7 @@ def measure(
     tell("writing random weights")
     directory = place / shape
     parameters = random_weights.write(shape, tokenizer, directory, conditions.seed)
-    sets = Sets.of(questions, peer_questions, conditions.classes)
+    sets = Sets.of(questions, conditions.peer_questions, conditions.classes)
     measuring.release()
     with measuring.peak_memory() as peak:
         before = peak.bytes
@@ -107,7 +94,7 @@ def measure(
 
 
 def _ours(
-    directory: Path, sets: Sets, conditions: Conditions
+    directory: Path, sets: Sets, conditions: Benchmark
 ) -> tuple[Ours, dict[str, Prepared], dict[str, float]]:
     """Loaded, questions read, and every shape compiled by scoring it once."""
     model = load_model(str(directory), conditions.dtype)
@@ -154,7 +141,7 @@ def _add_peers(
     place: Path,
     ours: Ours,
     prepared: dict[str, Prepared],
-    conditions: Conditions,
+    conditions: Benchmark,
 ) -> dict[str, Any]:
     """Loads who is asked for, warmed up; also what memory there was before."""
     measuring.release()
@@ -180,15 +167,15 @@ def _add_peers(
     return loaded
 
 
-def _left_out(peer: str, shape: str, conditions: Conditions) -> str | None:
+def _left_out(peer: str, shape: str, conditions: Benchmark) -> str | None:
     """Why a peer is not measured, if so."""
-    from experiments import benchmark_harness
+    from experiments.benchmark import harness
 
     if peer not in conditions.peers:
         return "not asked for"
     if not shape.startswith("gpt2"):
         return "scores causal models only"
-    return None if benchmark_harness.installed() else benchmark_harness.INSTALL
+    return None if harness.installed() else harness.INSTALL
 
 
 def _row_tokens(prepared: Prepared) -> float:
@@ -207,7 +194,7 @@ def _operations(ours: Ours, prepared: dict[str, Prepared]) -> dict[str, Any]:
     }
 
 
-def _seconds(measured: dict[Key, Measured]) -> dict[str, dict[str, list[float]]]:
+def _seconds(measured: dict[Key, Timing]) -> dict[str, dict[str, list[float]]]:
     """By questions, then by who answered them."""
     seconds: dict[str, dict[str, list[float]]] = {}
     for (who, which), one in measured.items():
@@ -216,7 +203,7 @@ def _seconds(measured: dict[Key, Measured]) -> dict[str, dict[str, list[float]]]
 
 
 def _peers_memory(
-    measured: dict[Key, Measured], loaded: dict[str, Any]
+    measured: dict[Key, Timing], loaded: dict[str, Any]
 ) -> dict[str, int]:
     return {
         who: one.peak - loaded["before"]
@@ -225,7 +212,7 @@ def _peers_memory(
     }
 
 
-def _differences(measured: dict[Key, Measured]) -> dict[str, float]:
+def _differences(measured: dict[Key, Timing]) -> dict[str, float]:
     """The largest between ours and each peer's scores, in nats; of those above 1000
     the thousandth part of the millionth of the score, as float32 has no more."""
     ours = measured["ours", MIX].result

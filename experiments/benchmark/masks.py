@@ -1,13 +1,14 @@
 """Masks of all kernels of a published shape: ours at all sparsities in one pass, and
 torch's l1_unstructured on the same weights at one sparsity after another."""
 
+import functools
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from experiments.benchmark import measuring
 from jaxsparse import pruning, trees
 from jaxsparse.models.shapes import published
 
@@ -16,21 +17,25 @@ def compare(
     shape: str, sparsities: Sequence[float], seed: int, repeats: int
 ) -> dict[str, Any]:
     """Seconds of each repetition, by who made them."""
-    kernels = random_kernels(shape, seed)
-    seconds = {
-        f"ours, {len(sparsities)} sparsities": measure(
-            lambda: masks(kernels, sparsities), repeats
-        )
+    kernels = _kernels(shape, seed)
+    works = {
+        f"ours, {len(sparsities)} sparsities": lambda: _masks(kernels, sparsities),
+        **{
+            f"torch, sparsity {sparsity:g}": functools.partial(
+                _torch_masks, kernels, sparsity
+            )
+            for sparsity in sparsities
+        },
     }
-    for sparsity in sparsities:
-        seconds[f"torch, sparsity {sparsity:g}"] = measure(
-            lambda sparsity=sparsity: torch_masks(kernels, sparsity), repeats
-        )
+    seconds = {
+        name: [measuring.seconds(work) for _ in range(repeats)]
+        for name, work in works.items()
+    }
     size = sum(kernel.size for kernel in kernels.values())
     return {"weights": size, "seconds": seconds}
 
 
-def random_kernels(shape: str, seed: int) -> dict[str, np.ndarray]:
+def _kernels(shape: str, seed: int) -> dict[str, np.ndarray]:
     """Attention and feed-forward kernels of a published shape, layers stacked."""
     family, config = published(shape)
     leaves = family.shapes(config)
@@ -41,7 +46,7 @@ def random_kernels(shape: str, seed: int) -> dict[str, np.ndarray]:
     }
 
 
-def masks(kernels: dict[str, np.ndarray], sparsities: Sequence[float]) -> None:
+def _masks(kernels: dict[str, np.ndarray], sparsities: Sequence[float]) -> None:
     for path, kernel in kernels.items():
         params = trees.unflatten({path: kernel})
         scores = pruning.scores(params, [path], "magnitude", 0)
@@ -49,7 +54,7 @@ def masks(kernels: dict[str, np.ndarray], sparsities: Sequence[float]) -> None:
         pruning.survival(scores, levels)
 
 
-def torch_masks(kernels: dict[str, np.ndarray], sparsity: float) -> None:
+def _torch_masks(kernels: dict[str, np.ndarray], sparsity: float) -> None:
     import torch
     from torch.nn.utils import prune
 
@@ -58,16 +63,6 @@ def torch_masks(kernels: dict[str, np.ndarray], sparsity: float) -> None:
             linear = torch.nn.Linear(1, 1, bias=False)
             linear.weight = torch.nn.Parameter(torch.from_numpy(matrix.copy()))
             prune.l1_unstructured(linear, "weight", amount=sparsity)
-
-
-def measure(work: Callable[[], None], repeats: int) -> list[float]:
-    """Seconds of each repetition."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return seconds
 
 
 def table(shape: str, result: dict[str, Any]) -> list[str]:

@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import gc
 import re
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,16 +21,12 @@ Key = tuple[str, str]  # who, on which questions
 
 
 @dataclass
-class Measured:
-    """What was measured of one piece of work."""
+class Timing:
+    """What was measured of a piece of work."""
 
     seconds: list[float] = field(default_factory=list)  # of each repetition
     peak: int = 0  # bytes
     result: Any = None  # of the last repetition
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.seconds)
 
 
 @dataclass
@@ -41,20 +36,27 @@ class Peak:
 
 def interleaved(
     works: dict[Key, Callable[[], Any]], repeats: int, tell: Callable[[str], None]
-) -> dict[Key, Measured]:
+) -> dict[Key, Timing]:
     """Everything once, then everything again: what slows the machine down for a while
     slows down all."""
-    measured = {key: Measured() for key in works}
+    timings = {key: Timing() for key in works}
     for repeat in range(repeats):
         for (who, which), work in works.items():
             tell(f"repeat {repeat + 1} of {repeats}: {who}, {which}")
-            one = measured[who, which]
+            timing = timings[who, which]
             with peak_memory() as peak:
                 start = time.perf_counter()
-                one.result = work()
-                one.seconds.append(time.perf_counter() - start)
-            one.peak = max(one.peak, peak.bytes)
-    return measured
+                timing.result = work()
+                timing.seconds.append(time.perf_counter() - start)
+            timing.peak = max(timing.peak, peak.bytes)
+    return timings
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """What one repetition takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 @contextlib.contextmanager
@@ -102,10 +104,10 @@ def device_peak() -> int:
 def matmul(dtype: str) -> Callable[[], None]:
     """A large product, warmed up; float32 is float32 on every device."""
     precision = "highest" if dtype == "float32" else "default"
-    dot = jax.jit(lambda one, other: jnp.dot(one, other, precision=precision))
-    one = jax.random.normal(jax.random.key(0), (SIZE, SIZE), dtype)
-    dot(one, one).block_until_ready()
-    return lambda: dot(one, one).block_until_ready()
+    square = jax.jit(lambda matrix: jnp.dot(matrix, matrix, precision=precision))
+    matrix = jax.random.normal(jax.random.key(0), (SIZE, SIZE), dtype)
+    square(matrix).block_until_ready()
+    return lambda: square(matrix).block_until_ready()
 
 
 MATMUL_OPERATIONS = 2 * SIZE**3

@@ -3,7 +3,6 @@ plain way of doing the same, at the shapes of GPT-2 small and ELECTRA-small."""
 
 import functools
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.benchmark import measuring
 from jaxsparse import trees
 from jaxsparse.device import ACCELERATOR, CPU, Form
 from jaxsparse.models.apply import in_parts
@@ -24,24 +24,22 @@ Work = Callable[[], Any]
 def compare(repeats: int, seed: int) -> dict[str, dict[str, list[float]]]:
     """Seconds of each repetition, the plain way and ours, one after the other."""
     seconds = {}
-    for name, plain, ours in parts(seed):
+    for name, plain, ours in _parts(seed):
         both = {"plain": plain, "ours": ours}
         for work in both.values():
             work()  # compiles
         seconds[name] = {who: [] for who in both}
         for _ in range(repeats):
             for who, work in both.items():
-                start = time.perf_counter()
-                work()
-                seconds[name][who].append(time.perf_counter() - start)
+                seconds[name][who].append(measuring.seconds(work))
     return seconds
 
 
-def parts(seed: int) -> Iterator[tuple[str, Work, Work]]:
+def _parts(seed: int) -> Iterator[tuple[str, Work, Work]]:
     """A name, the plain way, ours."""
     query, key, value, hidden, vocabulary = (
-        jax.random.normal(one, shape)
-        for one, shape in zip(
+        jax.random.normal(key, shape)
+        for key, shape in zip(
             jax.random.split(jax.random.key(seed), 5),
             [(3, 640, 12, 64)] * 3 + [(264, 768), (50257, 768)],
             strict=True,
@@ -105,8 +103,8 @@ def _compiled(function: Callable[..., Any], *arguments: Any) -> Work:
 def table(seconds: dict[str, dict[str, list[float]]]) -> list[str]:
     lines = [f"{'':42}{'plain':>10}{'ours':>10}{'ratio':>8}{'spread':>14}"]
     for name, both in seconds.items():
-        plain, ours = (statistics.median(one) for one in both.values())
-        ratios = [one / two for one, two in zip(*both.values(), strict=True)]
+        plain, ours = map(statistics.median, both.values())
+        ratios = [slow / fast for slow, fast in zip(*both.values(), strict=True)]
         spread = f"{min(ratios):.2f}–{max(ratios):.2f}"
         lines.append(
             f"{name:42}{1e3 * plain:7.0f} ms{1e3 * ours:7.0f} ms"

@@ -48,7 +48,7 @@ class Ours:
     def operations(self, prepared: Prepared) -> int:
         """Those of the rows themselves: what pads a batch is of no use."""
         costs = self.model.blueprint.family.operations(self.model.config)
-        return sum(costs.of_row(row) for one in prepared.encoded for row in one.rows)
+        return sum(costs.of_row(row) for each in prepared.encoded for row in each.rows)
 
     def score(self, prepared: Prepared) -> np.ndarray:
         """The scores of the dense model; float32[question, option]."""

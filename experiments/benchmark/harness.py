@@ -28,10 +28,6 @@ def installed() -> bool:
     return all(importlib.util.find_spec(name) for name in ("lm_eval", "accelerate"))
 
 
-def version() -> str:
-    return importlib.import_module("lm_eval").__version__
-
-
 @dataclass
 class Harness:
     """A loaded model, and the seconds its requests took: tokenization and scoring,
@@ -66,9 +62,11 @@ class Harness:
         """Nats; [question, option]. Evaluates the task from its definition."""
         evaluate = importlib.import_module("lm_eval").simple_evaluate
         evaluated = evaluate(self.model, tasks=[task], bootstrap_iters=0)
-        samples = sorted(evaluated["samples"][TASK], key=lambda one: one["doc_id"])
+        samples = sorted(
+            evaluated["samples"][TASK], key=lambda sample: sample["doc_id"]
+        )
         return np.array(
-            [[answer[0] for answer in one["filtered_resps"]] for one in samples]
+            [[answer[0] for answer in sample["filtered_resps"]] for sample in samples]
         )
 
 
@@ -79,7 +77,7 @@ def write_task(prepared: Prepared, directory: Path) -> dict[str, Any]:
         for question, encoded in zip(prepared.questions, prepared.encoded, strict=True)
     ]
     path = directory / f"{TASK}.jsonl"
-    path.write_text("".join(f"{json.dumps(one)}\n" for one in documents))
+    path.write_text("".join(f"{json.dumps(item)}\n" for item in documents))
     task = {
         "task": TASK,
         "dataset_path": "json",

@@ -1,7 +1,7 @@
 """Runs a command and prints its peak memory: the most RssAnon that its processes held
 together, sampled every 20 ms. Pages of mapped files do not count. Linux, no packages.
 
-    python3 experiments/peak_memory.py ./run.sh --model=DIR --data=FILE
+    python3 experiments/benchmark/peak_memory.py ./run.sh --model=DIR --data=FILE
 """
 
 import re

@@ -47,7 +47,7 @@ class NaiveRow:
 
 def naive_rows(encoded: Sequence[Encoded]) -> list[NaiveRow]:
     """ELECTRA's generator needs one for each word piece of an option, others one."""
-    return [row for number, one in enumerate(encoded) for row in _of(number, one)]
+    return [row for number, each in enumerate(encoded) for row in _of(number, each)]
 
 
 def _of(question: int, encoded: Encoded) -> Iterator[NaiveRow]:

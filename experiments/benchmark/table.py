@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.measuring import MATMUL_OPERATIONS
+from experiments.benchmark.measuring import MATMUL_OPERATIONS
 from jaxsparse.cbt import WORD_CLASSES
 
 ALL, MIX = "all", "mix"
@@ -29,12 +29,12 @@ its tokenization.
 
 
 def text(results: Sequence[dict[str, Any]], accelerator: bool) -> str:
-    blocks = ["\n".join(block(result)) for result in results]
+    blocks = ["\n".join(_block(result)) for result in results]
     device = "; for ours the device's peak of the whole process" if accelerator else ""
     return "\n\n".join([*blocks, NOTES.format(device=device)])
 
 
-def block(result: dict[str, Any]) -> list[str]:
+def _block(result: dict[str, Any]) -> list[str]:
     return [
         f"{result['shape']}, {result['dtype']}, {result['parameters']:,} parameters, "
         f"rows of {result['row_tokens']:.0f} tokens",
@@ -47,20 +47,20 @@ def block(result: dict[str, Any]) -> list[str]:
 
 def _alone(result: dict[str, Any]) -> list[str]:
     seconds, count = result["seconds"][ALL]["ours"], result["questions"][ALL]
-    rates = [count / one for one in seconds]
+    rates = [count / each for each in seconds]
     memory = result["device_memory"] or result["memory"]["ours"]
     return [
         f"{'':32}{'questions/s':>12}{'spread':>16}{'matmul':>8}{'compile':>9}"
         f"{'memory':>9}{'sweep':>7}",
         f"  {f'ours, {count} questions':30}{statistics.median(rates):12.3g}"
-        f"{_spread(rates):>16}{share_of_matmul(result):8.0%}"
+        f"{_spread(rates):>16}{_share_of_matmul(result):8.0%}"
         f"{result['compile']['seconds']:7.1f} s{memory / 1e9:6.2f} GB"
-        f"{sweep_cost(result):7.2f}",
-        _planned(result["compile"]),
+        f"{_sweep_cost(result):7.2f}",
+        _compiled(result["compile"]),
     ]
 
 
-def _planned(compiled: dict[str, Any]) -> str:
+def _compiled(compiled: dict[str, Any]) -> str:
     return (
         f"    {compiled['compilations']} shapes, batches of {compiled['batch_tokens']} "
         f"tokens, {compiled['padding']:.0%} padding, {compiled['levels_at_once']} "
@@ -68,26 +68,24 @@ def _planned(compiled: dict[str, Any]) -> str:
     )
 
 
-def share_of_matmul(result: dict[str, Any]) -> float:
+def _share_of_matmul(result: dict[str, Any]) -> float:
     rate = result["operations"][ALL]["ours"] / statistics.median(
         result["seconds"][ALL]["ours"]
     )
     products = [
-        one for which in ("before", "between") for one in _matmul(result, which)
+        seconds
+        for when in ("before", "between")
+        for seconds in result["seconds"][when]["matmul"]
     ]
     return rate / (MATMUL_OPERATIONS / statistics.median(products))
 
 
-def _matmul(result: dict[str, Any], which: str) -> list[float]:
-    return result["seconds"][which]["matmul"]
-
-
-def sweep_cost(result: dict[str, Any]) -> float:
-    """Five levels over five times one level, repeat by repeat; the median."""
+def _sweep_cost(result: dict[str, Any]) -> float:
+    """Five sparsities over five times dense, repeat by repeat; the median."""
     seconds = result["seconds"][ALL]
     return statistics.median(
-        five / (5 * one)
-        for five, one in zip(seconds["sweep"], seconds["ours"], strict=True)
+        five / (5 * dense)
+        for five, dense in zip(seconds["sweep"], seconds["ours"], strict=True)
     )
 
 
@@ -122,14 +120,14 @@ def _by_class(result: dict[str, Any]) -> list[str]:
 
 def _compared(result: dict[str, Any], name: str, which: str) -> str:
     seconds, operations = result["seconds"][which], result["operations"][which]
-    ratios = ratios_of(result, name, which)
+    ratios = _ratios_of(result, name, which)
     rate = result["questions"][which] / statistics.median(seconds[name])
     counted = operations["naive"] / operations["ours"]
     ratio = f"{statistics.median(ratios):8.2f}{_spread(ratios):>16}"
     return f"{rate:12.3g}{ratio}{counted:9.2f}"
 
 
-def ratios_of(result: dict[str, Any], name: str, which: str) -> list[float]:
+def _ratios_of(result: dict[str, Any], name: str, which: str) -> list[float]:
     """How many times faster ours is, repeat by repeat."""
     seconds = result["seconds"][which]
     return [

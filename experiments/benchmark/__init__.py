@@ -1,0 +1,19 @@
+"""Measures, side by side in one process, what ours takes and what others take.
+
+    ./run.sh benchmark --tokenizer=DIR
+    ./run.sh benchmark --model=gpt2-medium --num_examples=8 --repeats=1
+    ./run.sh benchmark --masks --model=gpt2-small
+    ./run.sh benchmark --parts
+
+Questions answered in a second, with random weights of the published shapes and stories
+of 500 tokens, the same for all: ours, torch transformers one question at a time, torch
+in sorted batches, and lm-evaluation-harness where it is installed. With --masks instead
+what magnitude masks of all sparsities take, and what torch's l1_unstructured takes;
+with --parts the parts of scoring that are written for CPUs, beside the plain ones.
+"""
+
+
+def main() -> None:
+    from experiments.benchmark import job  # it takes seconds to import
+
+    job.main()

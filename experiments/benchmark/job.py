@@ -1,0 +1,106 @@
+"""The benchmark's job: what is measured, of what, and the file that keeps it."""
+
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments import devices, facts, flags
+from experiments.benchmark import masks, model, parts, peers, questions, table
+from experiments.jobs import JOBS, flags_of
+from jaxsparse import cbt, device
+from jaxsparse.assets import MODELS
+from jaxsparse.types import InputError
+from jaxsparse.weights.tokenizer import load_tokenizer
+from jaxsparse.whole import scratch_directory, whole_file
+
+PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "transformers", "lm-eval")
+
+
+def main() -> None:
+    settings = flags.benchmark_from_flags()
+    devices.find()
+    # What compiling takes is to be seen.
+    jax.config.update("jax_enable_compilation_cache", False)
+    if settings.masks or (settings.peers and not settings.parts):
+        peers.check_torch()
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    if settings.parts:
+        results = [parts.compare(settings.repeats, settings.seed)]
+        print("\n".join(parts.table(results[0])))
+    else:
+        results = (_measure_masks if settings.masks else _measure_models)(settings)
+    everything = {"started": started, **_conditions(), "results": results}
+    with whole_file(settings.json) as partial:
+        partial.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+    print(f"Written to {settings.json}, every repeat")
+    for result in () if settings.masks or settings.parts else results:
+        if wrong := table.disagreement(result):
+            raise InputError(wrong)
+
+
+def _measure_models(settings: flags.Benchmark) -> list[dict[str, Any]]:
+    given = {shape: _questions(shape, settings) for shape in settings.models}
+    results = []
+    for shape in settings.models:
+        with scratch_directory("benchmark-") as place:
+            tokenizer = _tokenizer(shape, settings.tokenizer)
+            results.append(
+                model.measure(shape, tokenizer, given[shape], settings, place, _tell)
+            )
+    print(table.text(results, accelerator=device.current() != device.CPU))
+    return results
+
+
+def _measure_masks(settings: flags.Benchmark) -> list[dict[str, Any]]:
+    results = []
+    for shape in settings.models:
+        result = masks.compare(
+            shape, settings.sparsities, settings.seed, settings.repeats
+        )
+        print("\n".join(masks.table(shape, result)))
+        results.append({"shape": shape, **result})
+    return results
+
+
+def _questions(shape: str, settings: flags.Benchmark) -> tuple[cbt.Question, ...]:
+    number, seed = settings.num_examples, settings.seed
+    tokenizer = load_tokenizer(_tokenizer(shape, settings.tokenizer))
+    if settings.data is not None:
+        return questions.read(settings.data, number)
+    return questions.bundled(tokenizer, settings.tokens, number, seed)
+
+
+def _tokenizer(shape: str, given: Path | None) -> Path:
+    """The directory of the tokenizer that a shape goes with."""
+    family = shape.partition("-")[0]
+    if given is None:
+        return MODELS / f"tiny-{family}"
+    if not (given / family / "tokenizer_config.json").is_file():
+        raise InputError(
+            f"--tokenizer={given}: no tokenizer in {family}/; put the files of one in "
+            "Hugging Face format there"
+        )
+    return given / family
+
+
+def _conditions() -> dict[str, Any]:
+    """Flags, versions and devices."""
+    values = flags_of("benchmark")
+    return {
+        "flags": {name: values[name].value for name in sorted(JOBS["benchmark"])},
+        "versions": facts.versions(PACKAGES),
+        "python": sys.version.split()[0],
+        "devices": [str(device) for device in jax.devices()],
+        "device_kind": jax.devices()[0].device_kind,
+        "threads": peers.threads(),
+    }
+
+
+def _tell(what: str) -> None:
+    """How far it is, on stderr."""
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr, flush=True)

@@ -1,0 +1,80 @@
+"""What a run says of itself: with what it was made, what it left out."""
+
+import importlib.metadata
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments.flags import Settings
+from experiments.inputs import Inputs
+
+_PACKAGES = (
+    "jaxsparse", "jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers",
+)  # fmt: skip
+
+
+def provenance(settings: Settings) -> dict[str, Any]:
+    """Command, code and machine, as run.json and the journal have them."""
+    return {
+        "command": f"./run.sh {shlex.join(sys.argv[1:])}".strip(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "batch_tokens": settings.batch_tokens,
+        "levels_at_once": settings.levels_at_once,
+        "versions": versions(),
+        "python": sys.version.split()[0],
+        "devices": [str(device) for device in jax.devices()],
+        "processes": jax.process_count(),
+        "mesh": settings.mesh and asdict(settings.mesh),
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+    }
+
+
+def notes(settings: Settings, given: Inputs) -> list[str]:
+    """What was left out, in words."""
+    said, asked = [], len(given.questions)
+    if asked < given.usable:
+        how = "the first of each class (--sample=random draws at random)"
+        if settings.sample == "random":
+            how = f"drawn from each class by seed {settings.seed}"
+        said.append(f"{asked} of {given.usable:,} questions were asked: {how}")
+    if count := len(given.malformed):
+        first = "; ".join(str(item) for item in given.malformed[:3])
+        items = "item" if count == 1 else "items"
+        more = "; …" if count > 3 else ""
+        said.append(f"{count} malformed {items} left out: {first}{more}")
+    if given.unread:
+        said.append(f"keys that were not read: {', '.join(given.unread)}")
+    return said
+
+
+def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str | None]:
+    """By package; None for one that is not installed."""
+    found: dict[str, str | None] = {}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the code that runs; None where there is no git or checkout."""
+    try:
+        said = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return None
+    return said.stdout.strip() or None
