@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from jaxsparse import device, hosts, parallel, trees
+from jaxsparse import device, hosts, parallel
 from jaxsparse.device import Form
 from jaxsparse.model import Model
 from jaxsparse.scoring import BatchShape
@@ -22,7 +22,7 @@ TYPICAL = (("tokens", 512), ("scored", 160))  # lengths of a row of real questio
 
 def batch_tokens(model: Model, prunable: str) -> int:
     """Tokens of a batch, so many for each device that has rows of its own."""
-    leaves = trees.flatten(model.params)
+    leaves = model.params
     weights = sum(map(_bytes_of_device, leaves.values()))
     weights += sum(_bytes_of_device(leaves[path]) for path in model.prunable(prunable))
     tokens = fitting_tokens(model.form, device.memory(), weights, model.config)
@@ -49,7 +49,7 @@ def levels_at_once(
     model: Model, prunable: Sequence[str], shapes: Iterable[BatchShape], most: int
 ) -> int:
     """As many of at most `most` variants as a device takes for all of these shapes."""
-    leaves, devices = trees.flatten(model.params), parallel.rows_multiple(model.mesh)
+    leaves, devices = model.params, parallel.rows_multiple(model.mesh)
     dense = sum(map(_bytes_of_device, leaves.values()))
     pruned = [_bytes_of_device(leaves[path]) for path in prunable]
     largest = max(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from jaxsparse import capacity, device, trees
+from jaxsparse import capacity, device
 from jaxsparse.device import ACCELERATOR, CPU
 from jaxsparse.models.shapes import published
 from jaxsparse.scoring import BatchShape
@@ -54,7 +54,7 @@ def test_a_model_asks_its_device(model, monkeypatch):
     """No more variants than there are, for the largest of its shapes."""
     model = replace(model, form=ACCELERATOR)
     paths = model.prunable("blocks")
-    leaves = trees.flatten(model.params)
+    leaves = model.params
     pruned = [leaves[path].nbytes for path in paths]
     dense = sum(leaf.nbytes for leaf in leaves.values())
     each = sum(pruned) + max(pruned) + capacity.activations(model.config, LENGTHS, 4)

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 
 from jaxsparse.device import Form
 from jaxsparse.models.family import Family
-from jaxsparse.types import Params
+from jaxsparse.trees import unflatten
+from jaxsparse.types import Leaves
 
-Apply = Callable[[Params, Any], jax.Array]
+Apply = Callable[[Leaves, Any], jax.Array]
 
 
 def make_apply(
@@ -26,9 +27,10 @@ def make_apply(
     module = family.module(config, jnp.dtype(dtype), form, everywhere)
     precision = "highest" if dtype == "float32" else "default"
 
-    def apply(params: Params, inputs: Any) -> jax.Array:
+    def apply(params: Leaves, inputs: Any) -> jax.Array:
+        nested = unflatten(params)  # flax alone takes parameters nested
         with jax.default_matmul_precision(precision):
-            return module.apply({"params": params}, inputs)  # pyright: ignore[reportReturnType]
+            return module.apply({"params": nested}, inputs)  # pyright: ignore[reportReturnType]
 
     return apply
 
@@ -37,7 +39,7 @@ def in_parts(apply: Apply, tokens: int) -> Apply:
     """The same for a few rows after another, of so many tokens together: what a batch
     must hold (a question has up to dozens of rows) is more than a CPU's caches do."""
 
-    def apply_in_parts(params: Params, inputs: Any) -> jax.Array:
+    def apply_in_parts(params: Leaves, inputs: Any) -> jax.Array:
         rows, length = inputs.tokens.shape
         length += getattr(inputs, "encoder_tokens", inputs.tokens[:, :0]).shape[1]
         few = max(tokens // length, 1)
