@@ -2,7 +2,7 @@
 that its kind of value does not tell, is found here."""
 
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -287,8 +287,3 @@ SCORE_FLAGS = (
     "detokenize", "pattern", "scope", "prunable", "dtype", "seed", "skip_malformed",
     "model_type", "large", "first_and_sec",
 )  # fmt: skip
-
-
-def facts(settings: Settings) -> dict:
-    """The settings as run.json keeps them."""
-    return {**asdict(settings), "out": str(settings.out)}
