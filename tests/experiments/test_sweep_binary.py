@@ -235,8 +235,8 @@ def test_models_of_one_name_are_told_apart(predictions):
 
 def test_the_report_says_what_the_table_says(ended, table, place):
     text = (place / "first/report.md").read_text(encoding="utf-8")
-    verbose = terminal(read(place / "first").results, verbose=True)
-    assert terminal(read(place / "first").results) in ended.stdout
+    verbose = terminal(read(place / "first").points, verbose=True)
+    assert terminal(read(place / "first").points) in ended.stdout
     assert "./run.sh --model=gpt2,electra,other/gpt2/ --data=data" in text
     pooled = iter(row for row in table if row["word_class"] == "all")
     overview, costs, *sections, compared, also, original, columns = text.split("\n## ")[
