@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxsparse import hosts, parallel, trees
 from jaxsparse.model import Model
 from jaxsparse.models.apply import Apply
-from jaxsparse.scoring import Shape
+from jaxsparse.scoring import BatchShape
 from jaxsparse.types import Params
 
 # On a CPU more only leave the caches, an accelerator wants many.
@@ -40,10 +40,10 @@ def batch_tokens(model: Model, prunable: str) -> int:
     return hosts.number_from_first(tokens) * devices
 
 
-def _typical(tokens: int) -> Shape:
+def _typical(tokens: int) -> BatchShape:
     """A batch of so many tokens, in rows as real questions have them."""
     lengths = (("tokens", 512), ("scored", 160))
-    return Shape(1, max(tokens // 512, 1), lengths, 160, 10, 16)
+    return BatchShape(1, max(tokens // 512, 1), lengths, 160, 10, 16)
 
 
 def in_parts(apply: Apply) -> Apply:
@@ -71,7 +71,7 @@ def in_parts(apply: Apply) -> Apply:
 
 
 def levels_at_once(
-    model: Model, prunable: Sequence[str], shapes: Iterable[Shape], most: int
+    model: Model, prunable: Sequence[str], shapes: Iterable[BatchShape], most: int
 ) -> int:
     """As many of at most `most` levels as the memory of a device takes beside the dense
     parameters; one where the device does not say what it has."""
@@ -86,7 +86,7 @@ def levels_at_once(
     return hosts.number_from_first(min(max(fitting, 1), most) if accelerator else 1)
 
 
-def activations(model: Model, shape: Shape) -> int:
+def activations(model: Model, shape: BatchShape) -> int:
     """Bytes of a device for one level of a batch: the widest layer's, attention weights
     twice, logits twice. An estimate from above, since XLA reuses what it can."""
     config, lengths = model.config, dict(shape.lengths)

@@ -31,10 +31,10 @@ class Prepared:
     presentation: Presentation
     digests: tuple[str, ...]  # of the questions
     encoded: tuple[scoring.Encoded, ...]
-    batches: tuple[scoring.Planned, ...]
+    batches: tuple[scoring.BatchPlan, ...]
 
     @property
-    def shapes(self) -> frozenset[scoring.Shape]:
+    def shapes(self) -> frozenset[scoring.BatchShape]:
         """One compilation each."""
         return frozenset(batch.shape for batch in self.batches)
 

@@ -17,7 +17,9 @@ from tests import reference, tiny
 
 DATA = Path(__file__).parents[1].parent / "shared/data"
 FAMILIES = ("gpt2", "electra-generator", "electra-discriminator", "t5")
-WAYS = [(variant, protocol) for variant in FAMILIES for protocol in scoring.PROTOCOLS]
+COMBINATIONS = [
+    (variant, protocol) for variant in FAMILIES for protocol in scoring.PROTOCOLS
+]
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def generated(seed: int) -> Question:
     return question(query, options, story)
 
 
-def one_batch(encoded: Sequence[scoring.Encoded]) -> scoring.Planned:
+def one_batch(encoded: Sequence[scoring.Encoded]) -> scoring.BatchPlan:
     """All questions in one batch, whatever that takes of padding."""
     many = 4096  # rows: a second batch would have as many again, for nothing
     (planned,) = scoring.plan(encoded, 1 << 20, rows_multiple=many)

@@ -6,9 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from jaxsparse.models.electra import MaskedInputs
-from jaxsparse.models.gpt2 import CausalInputs
-from jaxsparse.models.t5 import Seq2SeqInputs
+from jaxsparse.models.inputs import CausalInputs, MaskedInputs, Seq2SeqInputs
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxsparse import capacity, parallel, trees
-from jaxsparse.scoring import Shape
+from jaxsparse.scoring import BatchShape
 from tests import rows
 
 GIGABYTE = 10**9
@@ -13,7 +13,7 @@ GIGABYTE = 10**9
 
 def shape(batch_rows=4, length=64, scored=8):
     lengths = (("tokens", length), ("positions", length), ("scored", scored))
-    return Shape(2, batch_rows, lengths, 16, 10, 4)
+    return BatchShape(2, batch_rows, lengths, 16, 10, 4)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
 from jaxsparse.models import attention
-from jaxsparse.models.gpt2 import CausalInputs
+from jaxsparse.models.inputs import CausalInputs
 
 IDS = jnp.zeros((2, 3), jnp.int32)
 

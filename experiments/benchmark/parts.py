@@ -12,7 +12,7 @@ import numpy as np
 from experiments.benchmark import measuring
 from jaxsparse import capacity, trees
 from jaxsparse.models import attention
-from jaxsparse.models.electra import MaskedInputs
+from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.models.shapes import published
 
 Work = Callable[[], Any]

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmark.rows import NaiveRow
-from jaxsparse.models.electra import DISCRIMINATOR
 from jaxsparse.types import InputError
 
 NEEDED = "benchmark needs torch; ./run.sh test installs it, or pip install torch"
@@ -46,18 +45,16 @@ class Torch:
         import transformers
 
         torch.set_num_threads(threads())
-        discriminates = getattr(config, "role", None) == DISCRIMINATOR
         loader = {
-            "GPT2Config": transformers.GPT2LMHeadModel,
-            "ElectraConfig": transformers.ElectraForMaskedLM,
-            "T5Config": transformers.T5ForConditionalGeneration,
-        }[type(config).__name__]
-        if discriminates:
-            loader = transformers.ElectraForPreTraining
+            "causal": transformers.AutoModelForCausalLM,
+            "masked": transformers.AutoModelForMaskedLM,
+            "replaced": transformers.AutoModelForPreTraining,
+            "seq2seq": transformers.AutoModelForSeq2SeqLM,
+        }[config.reading]
         model = loader.from_pretrained(
             directory, dtype=torch.float32, local_files_only=True
         )
-        causal = type(config).__name__ == "GPT2Config"
+        discriminates, causal = config.reading == "replaced", config.reading == "causal"
         return cls(model.eval(), discriminates, causal)
 
     def one_question_at_a_time(self, rows: Sequence[NaiveRow]) -> np.ndarray:

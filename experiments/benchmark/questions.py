@@ -62,7 +62,7 @@ def bundled(
 
 def length(question: cbt.Question, tokenizer: Any) -> int:
     """Tokens of story and query."""
-    text = Passage.of(question, Presentation()).whole(0)
+    text = Passage.of(question, Presentation()).text(0)
     return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
 

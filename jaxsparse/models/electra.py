@@ -4,16 +4,16 @@ discriminator, which tells replaced tokens from original ones."""
 import dataclasses
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import attention, merge_heads, split_heads
 from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
+from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.types import Array, InputError
 from jaxsparse.weights.rules import (
     Rename,
@@ -77,6 +77,10 @@ class ElectraConfig:
             ),
         )
 
+    @property
+    def reading(self) -> str:
+        return "replaced" if self.role == DISCRIMINATOR else "masked"
+
     def untied(self) -> "ElectraConfig":
         return dataclasses.replace(self, tied=False)
 
@@ -91,16 +95,6 @@ def _role(tensors: Tensors) -> str:
             f"{'both' if generator else 'none'}"
         )
     return GENERATOR if generator else DISCRIMINATOR
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class MaskedInputs:
-    """Whole rows, read in both directions."""
-
-    tokens: Int[Array, "row position"]
-    attention_mask: Bool[Array, "row position"]  # False at padding
-    scored: Int[Array, "row scored"]  # indices into the position axis
 
 
 class Embeddings(nn.Module):
@@ -225,12 +219,6 @@ class Electra(nn.Module):
         return GeneratorHead(config, name="generator")(hidden, word)
 
 
-def example_inputs(config: ElectraConfig) -> MaskedInputs:
-    """The smallest inputs, for shapes of parameters."""
-    one = jnp.zeros((1, 1), jnp.int32)
-    return MaskedInputs(one, jnp.ones((1, 1), bool), one)
-
-
 def operations(config: ElectraConfig) -> ops.Operations:
     hidden, embedding, before = config.hidden, config.embedding, config.layers - 1
     project = ops.dense(embedding, hidden) if embedding != hidden else 0
@@ -302,7 +290,6 @@ FAMILY = Family(
     table=TABLE,
     read_config=ElectraConfig.from_hf,
     module=Electra,
-    example_inputs=example_inputs,
     prunable=PRUNABLE,
     head=("generator/lm_head/kernel", "embeddings/word/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},

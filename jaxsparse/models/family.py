@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from jaxsparse import trees
 from jaxsparse.models.config import Reader
+from jaxsparse.models.inputs import smallest
 from jaxsparse.models.operations import Operations
 from jaxsparse.types import Array
 from jaxsparse.weights.rules import Shape, Table
@@ -23,6 +24,9 @@ class Config(Protocol):
 
     @property
     def tied(self) -> bool: ...
+
+    @property
+    def reading(self) -> str: ...  # a key of `inputs.INPUTS`
 
     def untied(self) -> "Config": ...
 
@@ -74,7 +78,6 @@ class Family:
     table: Table
     read_config: Callable[[Reader, Tensors], Any]
     module: Callable[..., nn.Module]  # (config, dtype, everywhere) -> module
-    example_inputs: Callable[[Any], Any]
     prunable: Prunable
     head: tuple[str, str]  # the leaf of an untied head, the embedding it ties to
     untied_config: Callable[[Any], dict[str, Any]]  # what config.json says of one
@@ -84,7 +87,7 @@ class Family:
         """Leaf path -> shape, without allocating anything."""
         module = self.module(config, np.dtype(np.float32))
         variables = jax.eval_shape(
-            module.init, jax.random.key(0), self.example_inputs(config)
+            module.init, jax.random.key(0), smallest(config.reading)
         )
         leaves = trees.flatten(variables["params"])
         return {path: tuple(leaf.shape) for path, leaf in leaves.items()}

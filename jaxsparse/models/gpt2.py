@@ -3,7 +3,6 @@
 import dataclasses
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Bool, Float, Int
@@ -18,6 +17,7 @@ from jaxsparse.models.attention import (
 )
 from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
+from jaxsparse.models.inputs import CausalInputs
 from jaxsparse.types import Array
 from jaxsparse.weights.rules import (
     Rename,
@@ -70,19 +70,12 @@ class GPT2Config:
             ),
         )
 
+    @property
+    def reading(self) -> str:
+        return "causal"
+
     def untied(self) -> "GPT2Config":
         return dataclasses.replace(self, tied=False)
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class CausalInputs:
-    """Rows of a prefix and its branches, as `attention.branch_mask` draws them."""
-
-    tokens: Int[Array, "row position"]
-    positions: Int[Array, "row position"]  # restart where a branch begins
-    branches: Int[Array, "row position"]  # 0 prefix, 1… branches, -1 padding
-    scored: Int[Array, "row scored"]  # indices into the position axis
 
 
 class Attention(nn.Module):
@@ -160,12 +153,6 @@ class GPT2(nn.Module):
         return layers.Head(config.vocab, name="lm_head")(hidden)
 
 
-def example_inputs(config: GPT2Config) -> CausalInputs:
-    """The smallest inputs, for shapes of parameters."""
-    one = jnp.zeros((1, 1), jnp.int32)
-    return CausalInputs(one, one, one, one)
-
-
 def operations(config: GPT2Config) -> ops.Operations:
     hidden, before = config.hidden, config.layers - 1
     keys_values = 2 * ops.dense(hidden, hidden)
@@ -209,7 +196,6 @@ FAMILY = Family(
     table=TABLE,
     read_config=GPT2Config.from_hf,
     module=GPT2,
-    example_inputs=example_inputs,
     prunable=PRUNABLE,
     head=("lm_head/kernel", "wte/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},

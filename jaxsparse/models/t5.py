@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -22,6 +21,7 @@ from jaxsparse.models.attention import (
 )
 from jaxsparse.models.config import Reader
 from jaxsparse.models.family import Family, Prunable, Tensors
+from jaxsparse.models.inputs import Seq2SeqInputs
 from jaxsparse.types import Array, InputError
 from jaxsparse.weights.rules import (
     Rule,
@@ -97,6 +97,10 @@ class T5Config:
             tied=_is_tied(tensors, flag),
         )
 
+    @property
+    def reading(self) -> str:
+        return "seq2seq"
+
     def untied(self) -> "T5Config":
         return dataclasses.replace(self, tied=False)
 
@@ -138,19 +142,6 @@ def _feed_forward(reader: Reader) -> tuple[str, bool]:
                 f"feed_forward_proj {value!r}"
             )
     return gelu, bool(gate)
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Seq2SeqInputs:
-    """Encoder rows, and for each a decoder row of a shared prefix and its branches."""
-
-    encoder_tokens: Int[Array, "row encoder_position"]
-    attention_mask: Bool[Array, "row encoder_position"]  # False at padding
-    tokens: Int[Array, "row position"]
-    positions: Int[Array, "row position"]  # restart where a branch begins
-    branches: Int[Array, "row position"]  # 0 prefix, 1… branches, -1 padding
-    scored: Int[Array, "row scored"]  # indices into the (decoder) position axis
 
 
 def bucket_table(buckets: int, max_distance: int) -> np.ndarray:
@@ -352,12 +343,6 @@ class T5(nn.Module):
         return layers.Head(config.vocab, name="lm_head")(hidden)
 
 
-def example_inputs(config: T5Config) -> Seq2SeqInputs:
-    """The smallest inputs, for shapes of parameters."""
-    one = jnp.zeros((1, 1), jnp.int32)
-    return Seq2SeqInputs(one, jnp.ones((1, 1), bool), one, one, one, one)
-
-
 def operations(config: T5Config) -> ops.Operations:
     inner = config.heads * config.head_dim
     matrix = ops.dense(config.hidden, inner)  # q, k, v or o
@@ -430,7 +415,6 @@ FAMILY = Family(
     table=TABLE,
     read_config=T5Config.from_hf,
     module=T5,
-    example_inputs=example_inputs,
     prunable=PRUNABLE,
     head=("lm_head/kernel", "shared/embedding"),
     untied_config=lambda config: {

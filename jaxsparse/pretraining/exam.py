@@ -25,7 +25,7 @@ class Exam:
     config: Any
     scorer: Scorer
     encoded: tuple[scoring.Encoded, ...]
-    batches: tuple[scoring.Planned, ...]
+    batches: tuple[scoring.BatchPlan, ...]
 
     @classmethod
     def of(

@@ -11,6 +11,7 @@ from jaxtyping import Int
 
 from jaxsparse import trees
 from jaxsparse.models import Family
+from jaxsparse.models.inputs import smallest
 from jaxsparse.pretraining import neighbours
 from jaxsparse.pretraining.word_vectors import word_vectors
 from jaxsparse.types import Params
@@ -46,7 +47,7 @@ def initial_params(
     goes into the queries, the latter out of the embedding (as in its reference code).
     """
     module = family.module(config, jnp.dtype(jnp.float32))
-    variables = module.init(jax.random.key(seed), family.example_inputs(config))
+    variables = module.init(jax.random.key(seed), smallest(config.reading))
     leaves = trees.flatten(variables["params"])
     for pattern, factor in _factors(family.name, config).items():
         paths = fnmatch.filter(leaves, pattern)

@@ -17,9 +17,7 @@ import optax
 import tokenizers
 from jaxtyping import Bool, Float, Int
 
-from jaxsparse.models.electra import MaskedInputs
-from jaxsparse.models.gpt2 import CausalInputs
-from jaxsparse.models.t5 import Seq2SeqInputs
+from jaxsparse.models.inputs import CausalInputs, MaskedInputs, Seq2SeqInputs
 from jaxsparse.types import Array, Params
 
 Window = Int[np.ndarray, " position"]

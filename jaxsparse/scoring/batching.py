@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from jaxsparse.models.operations import Operations
-from jaxsparse.scoring.encoded import Encoded, Row
+from jaxsparse.scoring.encoded import Encoded, EncodedRow
 from jaxsparse.scoring.grouping import TOKENS_ONLY, Budget, Lengths, groups, rounded
 from jaxsparse.types import Array
 
@@ -42,7 +42,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Shape:
+class BatchShape:
     """All that a compilation depends on."""
 
     questions: int
@@ -60,11 +60,11 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Planned:
+class BatchPlan:
     """A batch to come: which questions, in which shape."""
 
     questions: tuple[int, ...]
-    shape: Shape
+    shape: BatchShape
 
 
 def plan(
@@ -72,12 +72,12 @@ def plan(
     batch_tokens: int,
     operations: Operations = TOKENS_ONLY,
     rows_multiple: int = 1,
-) -> tuple[Planned, ...]:
+) -> tuple[BatchPlan, ...]:
     """Assigns every question to one batch.
 
     Args:
-        batch_tokens: what `Shape.tokens` stays within, unless one question alone has
-            more, or so many rows as there must be.
+        batch_tokens: what `BatchShape.tokens` stays within, unless one question alone
+            has more, or so many rows as there must be.
         operations: what a row costs; without, each token one.
         rows_multiple: of the rows of every batch, for the devices that share them.
     """
@@ -88,7 +88,7 @@ def plan(
     return tuple(planned)
 
 
-def padding(encoded: Sequence[Encoded], planned: Iterable[Planned]) -> float:
+def padding(encoded: Sequence[Encoded], planned: Iterable[BatchPlan]) -> float:
     """The fraction of all tokens computed that are no question's."""
     needed = sum(
         len(row.get(field, ()))
@@ -101,13 +101,13 @@ def padding(encoded: Sequence[Encoded], planned: Iterable[Planned]) -> float:
 
 def _plan_group(
     encoded: Sequence[Encoded], members: list[int], longest: Lengths, budget: Budget
-) -> list[Planned]:
+) -> list[BatchPlan]:
     questions = [encoded[number] for number in members]
     rows = [len(question.rows) for question in questions]
     capacity = int(budget.rows(sum(rows), max(rows), np.array(longest)))
     batches = _fill(members, rows, capacity)
     most = max(sum(len(encoded[n].rows) for n in batch) for batch in batches)
-    shape = Shape(
+    shape = BatchShape(
         questions=max(len(batch) for batch in batches),
         rows=-(-most // budget.rows_multiple) * budget.rows_multiple,
         lengths=tuple(_lengths(questions[0].rows[0], longest)),
@@ -115,7 +115,7 @@ def _plan_group(
         options=max(len(question.terms) for question in questions),
         terms=rounded(max(len(option) for q in questions for option in q.terms)),
     )
-    return [Planned(tuple(batch), shape) for batch in batches]
+    return [BatchPlan(tuple(batch), shape) for batch in batches]
 
 
 def _fill(members: list[int], rows: list[int], capacity: int) -> list[list[int]]:
@@ -134,7 +134,7 @@ def _fill(members: list[int], rows: list[int], capacity: int) -> list[list[int]]
     return batches
 
 
-def _lengths(row: Row, longest: Lengths) -> Iterator[tuple[str, int]]:
+def _lengths(row: EncodedRow, longest: Lengths) -> Iterator[tuple[str, int]]:
     """The length of each field of a row."""
     encoder, tokens, scored = longest
     for field in row:
@@ -147,7 +147,7 @@ def _lengths(row: Row, longest: Lengths) -> Iterator[tuple[str, int]]:
 
 
 def stack(
-    encoded: Sequence[Encoded], batch: Planned
+    encoded: Sequence[Encoded], batch: BatchPlan
 ) -> tuple[dict[str, np.ndarray], Terms]:
     """The arrays of a batch, padded to its shape."""
     shape = batch.shape
@@ -160,7 +160,7 @@ def stack(
     return fields, _terms(members, shape)
 
 
-def _terms(members: Sequence[Encoded], shape: Shape) -> Terms:
+def _terms(members: Sequence[Encoded], shape: BatchShape) -> Terms:
     slots, tokens = (np.zeros((shape.rows, shape.reads), np.int32) for _ in "st")
     places = np.zeros((shape.questions, shape.options, shape.terms), np.int32)
     valid = np.zeros(places.shape, bool)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Row = dict[str, np.ndarray]  # field of the family's inputs -> one-dimensional values
+EncodedRow = dict[
+    str, np.ndarray
+]  # field of the family's inputs -> one-dimensional values
 
 # A term of a score: the row of the question, the slot among the row's scored
 # positions, and the token whose probability is read there.
@@ -14,13 +16,13 @@ Term = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Encoded:
-    rows: tuple[Row, ...]
+    rows: tuple[EncodedRow, ...]
     terms: tuple[tuple[Term, ...], ...]  # for each option
     option_tokens: tuple[int, ...]  # the option's own tokens, for each option
     dropped: int  # sentences left out from the left
 
 
-def distinct(rows: Sequence[Row]) -> tuple[tuple[Row, ...], list[int]]:
+def distinct(rows: Sequence[EncodedRow]) -> tuple[tuple[EncodedRow, ...], list[int]]:
     """The rows without repetition, and which of them each one is.
 
     Options that are the same to the tokenizer share a row, and so tie exactly.
@@ -31,7 +33,7 @@ def distinct(rows: Sequence[Row]) -> tuple[tuple[Row, ...], list[int]]:
     return tuple(kept.values()), [numbers[key] for key in keys]
 
 
-def pack(rows: Sequence[np.ndarray], first: Sequence[int]) -> tuple[Row, list]:
+def pack(rows: Sequence[np.ndarray], first: Sequence[int]) -> tuple[EncodedRow, list]:
     """Packs rows that begin alike into one: the shared prefix, then their branches.
 
     rows     p0 p1 p2 a0 a1 a2          prefix   p0 p1 p2

@@ -1,24 +1,19 @@
-"""The ELECTRA generator: an option's word pieces, the later ones masked."""
+"""ELECTRA's generator and discriminator: an option's word pieces in whole rows."""
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from jaxsparse.scoring.encoded import Encoded, Row, Term, distinct
+from jaxsparse.scoring.encoded import Encoded, EncodedRow, Term, distinct
 from jaxsparse.scoring.passage import (
-    Options,
     Passage,
-    Tokens,
+    Placing,
     added_around,
+    option_rows,
     refuse_empty,
     shorten,
     token_ids,
-    tokenize,
 )
-
-Span = tuple[str, int, int]  # a text, and where in it the option begins and ends
 
 
 def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
@@ -70,47 +65,23 @@ def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
 def append(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
     """Options after the query, its blank left open, nothing masked; each of the
     option's tokens is read at its own position."""
-    return encode_whole_rows(
-        passage, tokenizer, config, functools.partial(_options_end_rows, passage)
-    )
+    return _encode_unmasked(passage, passage.behind_query, tokenizer, config)
 
 
-def _options_end_rows(passage: Passage, dropped: int, options: Options) -> list[Span]:
-    text = passage.whole(dropped)
-    rows = [f"{text} {option}" for option in options]
-    return [(row, len(text), len(row)) for row in rows]
+def replaced_cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
+    """Of the discriminator: options in the blank, read at their own pieces. Does the
+    option look like what the author wrote?"""
+    return _encode_unmasked(passage, passage.in_blank, tokenizer, config)
 
 
-def encode_whole_rows(
-    passage: Passage,
-    tokenizer: Any,
-    config: Any,
-    spans: Callable[[int, Options], list[Span]],
+def _encode_unmasked(
+    passage: Passage, placing: Placing, tokenizer: Any, config: Any
 ) -> Encoded:
-    """One row for each option, scored at the tokens that overlap a span of characters.
-
-    Args:
-        spans: number of sentences dropped, options -> the span of each option.
-    """
-
-    def rows_and_spans(
-        dropped: int, options: Options
-    ) -> tuple[list[Tokens], list[Span]]:
-        chosen = spans(dropped, options)
-        return tokenize(tokenizer, [text for text, *_ in chosen]), chosen
-
-    dropped, (tokens, chosen) = shorten(
-        passage,
-        config.positions,
-        rows=lambda dropped: rows_and_spans(dropped, passage.options),
-        longest=lambda candidate: max(map(len, candidate[0])),
-        probe=lambda dropped: rows_and_spans(dropped, passage.longest_option),
+    """One row for each option, read at the option's tokens."""
+    dropped, option_tokens = option_rows(passage, placing, tokenizer, config.positions)
+    rows, numbers = distinct(
+        [_row(row.tokens.ids, row.of_option()) for row in option_tokens]
     )
-    rows = [
-        _row(row.ids, row.covering(start, end))
-        for row, (_, start, end) in zip(tokens, chosen, strict=True)
-    ]
-    rows, numbers = distinct(rows)
     terms = []
     for number in numbers:
         pieces = rows[number]["tokens"][rows[number]["scored"]]
@@ -119,7 +90,7 @@ def encode_whole_rows(
     return Encoded(rows, tuple(terms), tuple(map(len, terms)), dropped)
 
 
-def _row(tokens, scored) -> Row:
+def _row(tokens, scored) -> EncodedRow:
     tokens = np.asarray(tokens, np.int32)
     return {
         "tokens": tokens,

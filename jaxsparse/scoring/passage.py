@@ -44,10 +44,38 @@ class Passage:
         before, after = self.query.split(BLANK)
         return " ".join((*self.sentences[dropped:], before)), after
 
-    def whole(self, dropped: int) -> str:
+    def text(self, dropped: int) -> str:
         """The text up to the query's end, its blank left open."""
         return " ".join((*self.sentences[dropped:], self.query))
 
+    def in_blank(self, dropped: int, options: Options) -> "list[OptionText]":
+        """The text with each option in its blank."""
+        before, after = self.around_blank(dropped)
+        start = len(before)
+        return [
+            OptionText(f"{before}{option}{after}", start, start + len(option))
+            for option in options
+        ]
+
+    def behind_query(self, dropped: int, options: Options) -> "list[OptionText]":
+        """The text and each option behind it, whose own space counts with it."""
+        text = self.text(dropped)
+        return [
+            OptionText(f"{text} {option}", len(text), len(text) + 1 + len(option))
+            for option in options
+        ]
+
+
+@dataclass(frozen=True)
+class OptionText:
+    """A text that holds an option, and which of its characters are the option's."""
+
+    text: str
+    start: int
+    end: int
+
+
+Placing = Callable[[int, Options], list[OptionText]]  # sentences dropped, options
 
 Rows = TypeVar("Rows")
 
@@ -137,6 +165,48 @@ def tokenize(
         starts, ends = np.asarray(offsets, np.int32).reshape(-1, 2).T
         rows.append(Tokens(np.asarray(ids, np.int32), starts, ends))
     return rows
+
+
+@dataclass(frozen=True)
+class OptionRow:
+    """The tokens of a text that holds an option."""
+
+    tokens: Tokens
+    place: OptionText
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def of_option(self) -> np.ndarray:
+        """The positions of the option's own tokens."""
+        return self.tokens.covering(self.place.start, self.place.end)
+
+    def from_option(self) -> np.ndarray:
+        """The positions of the option's tokens and of all behind them."""
+        return self.tokens.covering(self.place.start)
+
+
+def option_rows(
+    passage: Passage,
+    placing: Placing,
+    tokenizer: "PreTrainedTokenizerFast",
+    limit: int,
+    longest: Callable[[list[OptionRow]], int] = lambda rows: max(map(len, rows)),
+) -> tuple[int, list[OptionRow]]:
+    """A row for each option, shortened to fit; see `shorten`."""
+
+    def rows(dropped: int, options: Options) -> list[OptionRow]:
+        texts = placing(dropped, options)
+        tokens = tokenize(tokenizer, [place.text for place in texts])
+        return [OptionRow(*row) for row in zip(tokens, texts, strict=True)]
+
+    return shorten(
+        passage,
+        limit,
+        rows=lambda dropped: rows(dropped, passage.options),
+        longest=longest,
+        probe=lambda dropped: rows(dropped, passage.longest_option),
+    )
 
 
 def added_around(

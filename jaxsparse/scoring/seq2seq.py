@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxsparse.scoring.encoded import Encoded, Row, distinct, pack
+from jaxsparse.scoring.encoded import Encoded, EncodedRow, distinct, pack
 from jaxsparse.scoring.passage import (
-    Options,
     Passage,
     Tokens,
+    option_rows,
     refuse_empty,
     shorten,
     token_ids,
@@ -53,28 +53,19 @@ def append(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
     """Options after the query, its blank left open; the decoder repeats what the
     encoder reads and is scored over the option."""
 
-    def rows(dropped: int, options: Options) -> tuple[list[Tokens], int]:
-        text = passage.whole(dropped)
-        texts = [f"{text} {option}" for option in options]
-        return tokenize(tokenizer, texts), len(text)
-
-    dropped, (tokens, boundary) = shorten(
-        passage,
-        config.positions,
-        rows=lambda dropped: rows(dropped, passage.options),
-        longest=lambda candidate: max(map(len, candidate[0])),
-        probe=lambda dropped: rows(dropped, passage.longest_option),
+    dropped, rows = option_rows(
+        passage, passage.behind_query, tokenizer, config.positions
     )
-    option_positions = [row.covering(boundary).tolist() for row in tokens]
+    option_positions = [row.from_option().tolist() for row in rows]
     refuse_empty(option_positions, passage.options)
     start = tokenizer.convert_tokens_to_ids("<pad>")
     encoded, option_terms = [], []
-    for row, scored in zip(tokens, option_positions, strict=True):
+    for row, scored in zip(rows, option_positions, strict=True):
         # The decoder's input is its target, </s> included, shifted right from <pad>;
         # what comes after the option changes nothing before it.
-        target = np.concatenate([[start], row.ids[: scored[-1] + 1]])
+        target = np.concatenate([[start], row.tokens.ids[: scored[-1] + 1]])
         packed, (row_terms,) = pack([target], [scored[0] + 1])
-        encoded.append(_row(row.ids, packed))
+        encoded.append(_row(row.tokens.ids, packed))
         option_terms.append(row_terms)
     encoded, numbers = distinct(encoded)
     terms = tuple(
@@ -84,7 +75,7 @@ def append(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
     return Encoded(encoded, terms, tuple(map(len, terms)), dropped)
 
 
-def _row(encoder_tokens: np.ndarray, packed: Row) -> Row:
+def _row(encoder_tokens: np.ndarray, packed: EncodedRow) -> EncodedRow:
     return {
         "encoder_tokens": encoder_tokens,
         "attention_mask": np.ones(len(encoder_tokens), bool),

@@ -12,8 +12,8 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 from jaxsparse import trees
 from jaxsparse.models import layers
-from jaxsparse.models.gpt2 import CausalInputs
-from jaxsparse.models.t5 import Seq2SeqInputs, bucket_table
+from jaxsparse.models.inputs import CausalInputs, Seq2SeqInputs
+from jaxsparse.models.t5 import bucket_table
 from jaxsparse.weights import rules
 from tests import rows, tiny
 

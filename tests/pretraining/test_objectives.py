@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from jaxsparse.models.electra import MaskedInputs
+from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.pretraining import vocabulary
 from jaxsparse.pretraining.corpus import Corpus
 from jaxsparse.pretraining.objectives import (

@@ -10,7 +10,7 @@ import tokenizers
 
 from jaxsparse import scoring
 from tests import asking, tiny
-from tests.asking import FAMILIES, WAYS, Asked, generated, question
+from tests.asking import COMBINATIONS, FAMILIES, Asked, generated, question
 
 VARIANTS = (
     *FAMILIES,
@@ -147,7 +147,7 @@ def adding(tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize(("variant", "protocol"), WAYS)
+@pytest.mark.parametrize(("variant", "protocol"), COMBINATIONS)
 def test_what_a_tokenizer_adds_is_fed_and_never_scored(load, adding, variant, protocol):
     family = tiny.VARIANTS[variant].family
     pair = load(variant, None, adding(family))
@@ -218,7 +218,7 @@ def test_one_option_that_needs_endoftext_gives_it_to_all_ten(load):
 
 
 @pytest.mark.parametrize(
-    ("variant", "protocol"), [way for way in WAYS if "electra" in way[0]]
+    ("variant", "protocol"), [case for case in COMBINATIONS if "electra" in case[0]]
 )
 def test_a_limit_that_is_no_bucket_length(load, variant, protocol):
     """Batches are padded beyond the model's last position; its rows are not."""

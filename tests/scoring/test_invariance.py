@@ -15,7 +15,7 @@ import pytest
 from jaxsparse import scoring
 from jaxsparse.scoring.batching import Terms
 from tests import asking
-from tests.asking import WAYS, Asked, generated, question
+from tests.asking import COMBINATIONS, Asked, generated, question
 
 TWINS = (
     "fox",
@@ -35,7 +35,7 @@ CASES = (  # one bucket in every family, so that few shapes are compiled
 )
 CLOSE = {"rtol": 1e-5, "atol": 0}
 
-every_way = pytest.mark.parametrize(("variant", "protocol"), WAYS)
+every_combination = pytest.mark.parametrize(("variant", "protocol"), COMBINATIONS)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def together(load):
     return score
 
 
-@every_way
+@every_combination
 def test_neither_the_batch_nor_its_padding_matters(load, together, variant, protocol):
     """Each question alone, in a shape that is larger than it need be."""
     encoded, scores = together(variant, protocol)
@@ -74,14 +74,14 @@ def test_neither_the_batch_nor_its_padding_matters(load, together, variant, prot
         assert np.isneginf([*alone[10:], *nothing]).all()  # padding never wins
 
 
-@every_way
+@every_combination
 def test_the_order_of_questions_does_not_matter(load, together, variant, protocol):
     encoded, scores = together(variant, protocol)
     backwards = asking.option_scores(load(variant).model, encoded[::-1], protocol)
     np.testing.assert_allclose(backwards[::-1], scores, **CLOSE)
 
 
-@every_way
+@every_combination
 def test_options_in_any_number_and_order_keep_their_scores(
     load, together, variant, protocol
 ):
@@ -115,7 +115,7 @@ def test_the_other_branches_do_not_matter(load, together, variant, protocol):
     np.testing.assert_allclose(found[:, 0], scores[0], **CLOSE)
 
 
-@every_way
+@every_combination
 def test_equal_options_tie_exactly(together, variant, protocol):
     _, scores = together(variant, protocol)
     twins = dict(zip(TWINS, scores[-1], strict=True))

@@ -17,7 +17,7 @@ from jaxsparse.scoring.passage import (
 )
 from jaxsparse.types import InputError, Presentation
 from tests import asking, reference
-from tests.asking import WAYS, Asked, question
+from tests.asking import COMBINATIONS, Asked, question
 
 property_test = settings(deadline=None, max_examples=60)
 STORY = ("One day .", "`` Hush ! ''", "Ned ran .")
@@ -39,13 +39,13 @@ def test_sentences_are_stripped_and_joined_by_one_space():
     before, after = passage.around_blank(0)
     assert before == "One day . `` Hush ! '' Ned ran . Then "
     assert after == " 's hat fell ."
-    assert passage.whole(0) == f"{before}XXXXX{after}"
+    assert passage.text(0) == f"{before}XXXXX{after}"
 
 
 def test_dropped_sentences_are_the_first():
     assert PASSAGE.around_blank(2)[0] == "Ned ran . Then "
-    assert PASSAGE.whole(1) == "`` Hush ! '' Ned ran . Then XXXXX 's hat fell ."
-    assert PASSAGE.whole(3) == ASKED.query
+    assert PASSAGE.text(1) == "`` Hush ! '' Ned ran . Then XXXXX 's hat fell ."
+    assert PASSAGE.text(3) == ASKED.query
 
 
 def test_detokenized_text_has_its_blank_spaced_as_a_word():
@@ -101,7 +101,7 @@ WORDS = st.text("abx .,'-\u0301é\u00a0\u200b中🦊", max_size=12) | st.sampled
 )
 
 
-@pytest.mark.parametrize(("variant", "protocol"), WAYS)
+@pytest.mark.parametrize(("variant", "protocol"), COMBINATIONS)
 @given(data=st.data())
 @settings(deadline=None, max_examples=15)
 def test_any_text_is_shortened_as_the_reference_does(load, variant, protocol, data):

@@ -6,9 +6,9 @@ import pytest
 from jaxsparse import cbt, scoring
 from jaxsparse.types import Presentation
 from tests import asking, reference
-from tests.asking import WAYS, Asked
+from tests.asking import COMBINATIONS, Asked
 
-every_way = pytest.mark.parametrize(("variant", "protocol"), WAYS)
+every_combination = pytest.mark.parametrize(("variant", "protocol"), COMBINATIONS)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def check(pair, cases, protocol):
         assert (error <= asking.tolerance(protocol, np.array(expected.scores))).all()
 
 
-@every_way
+@every_combination
 def test_sample_questions_score_as_the_naive_way_does(
     load_real, questions, variant, protocol
 ):
@@ -43,13 +43,13 @@ def test_sample_questions_score_as_the_naive_way_does(
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [None, 300])
 @pytest.mark.parametrize("style", cbt.STYLES)
-@every_way
+@every_combination
 def test_all_of_them(load_real, questions, variant, protocol, style, limit):
     cases = [Asked(one, "full", limit, style) for one in questions]
     check(load_real(variant), cases, protocol)
 
 
-@every_way
+@every_combination
 def test_stories_are_shortened_as_the_naive_way_does(
     load_real, questions, variant, protocol
 ):
@@ -70,7 +70,7 @@ def test_stories_are_shortened_as_the_naive_way_does(
     assert len(set(dropped[1::2])) > 3
 
 
-@every_way
+@every_combination
 def test_real_questions_are_usable(load_real, questions, variant, protocol):
     model = load_real(variant).model
     for one in questions:

@@ -13,9 +13,9 @@ from jaxsparse import scoring
 from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.tokenizer import load_tokenizer
 from tests import asking, tiny
-from tests.asking import WAYS, generated, question
+from tests.asking import COMBINATIONS, generated, question
 
-every_way = pytest.mark.parametrize(("variant", "protocol"), WAYS)
+every_combination = pytest.mark.parametrize(("variant", "protocol"), COMBINATIONS)
 WORDS = st.sampled_from(
     [
         "the",
@@ -67,7 +67,7 @@ def questions(draw):
     return query, options, ["Ned ran ."] * 19 + [draw(LASTS)]
 
 
-@every_way
+@every_combination
 @given(
     asked=questions(),
     limit=st.integers(3, 150),
@@ -83,7 +83,7 @@ def test_it_is_refused_where_encode_refuses(
     assert checked == encoded
 
 
-@every_way
+@every_combination
 def test_the_limit_itself_is_usable(load, variant, protocol):
     model, asked = load(variant).model, generated(1)
     refused = [
@@ -96,7 +96,7 @@ def test_the_limit_itself_is_usable(load, variant, protocol):
     assert f"at most {3 + first}" in refused[first - 1][0]
 
 
-@every_way
+@every_combination
 @pytest.mark.parametrize("text", ["~^" * 12, "qz" * 12, "q z " * 6, "``"])
 def test_text_with_a_token_for_every_character(load, variant, protocol, text):
     model = load(variant).model
@@ -106,7 +106,7 @@ def test_text_with_a_token_for_every_character(load, variant, protocol, text):
         assert checked == encoded
 
 
-@every_way
+@every_combination
 def test_ordinary_questions_are_usable_without_a_look(load, variant, protocol):
     asked = question("Ned saw the XXXXX .", ["fox"] * 9 + ["will-o'-the-wisp"])
     scoring.check_usable(
@@ -117,7 +117,7 @@ def test_ordinary_questions_are_usable_without_a_look(load, variant, protocol):
 @pytest.mark.parametrize("style", ["none", "ptb"])
 @pytest.mark.parametrize("option", ["\u200b", "\x00"])
 @pytest.mark.parametrize(
-    ("variant", "protocol"), [way for way in WAYS if "electra" in way[0]]
+    ("variant", "protocol"), [case for case in COMBINATIONS if "electra" in case[0]]
 )
 def test_an_option_without_tokens_is_refused(load, variant, protocol, option, style):
     model = load(variant).model
@@ -162,7 +162,7 @@ def taught(tmp_path_factory):
     return make
 
 
-@every_way
+@every_combination
 @pytest.mark.parametrize("place", ["story", "query", "option"])
 def test_a_word_that_was_added_is_found_wherever_it_stands(
     load, taught, variant, protocol, place
