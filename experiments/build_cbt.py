@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments import build_cbt_summary as summary
-from experiments.build_cbt_summary import Made
+from experiments.build_cbt_summary import BuiltQuestion
 from experiments.jobs import flags_of
 from experiments.paths import new_directory, text_files
 from experiments.progress import Shown
@@ -43,28 +43,28 @@ def main() -> None:
         )
     out = new_directory("out", FLAGS.out)
     with closing(Shown()) as shown:
-        print(make(word_classes, out, shown), end="")
+        print(_make(word_classes, out, shown), end="")
     print(f"Written to {out}")
 
 
-def make(word_classes: Sequence[str], out: Path, shown: Shown) -> str:
+def _make(word_classes: Sequence[str], out: Path, shown: Shown) -> str:
     """Writes all files; says what is in them."""
-    books = read_books(text_files("books", FLAGS.books), shown)
+    books = _read_books(text_files("books", FLAGS.books), shown)
     if twice := [name for name, n in Counter(b.name for b in books).items() if n > 1]:
         raise InputError(f"--books: {twice[0]} names two books; rename one")
     skipped = build.Skipped()
-    questions = list(build_all(books, word_classes, skipped, shown))
+    questions = list(_build_all(books, word_classes, skipped, shown))
     if not questions:
         raise InputError(f"--books: no questions. {' '.join(summary.explain(skipped))}")
     classes = [name for name in WORD_CLASSES if name in word_classes]
     text = summary.text(books, questions, skipped, classes, shown)
     shown.stage("writing", patient=True)
     with whole_directory(out) as directory:
-        write(directory, questions, word_classes, text)
+        _write(directory, questions, word_classes, text)
     return text
 
 
-def read_books(paths: Sequence[Path], shown: Shown) -> list[Book]:
+def _read_books(paths: Sequence[Path], shown: Shown) -> list[Book]:
     shown.stage("reading", len(paths), unit="books", patient=True)
     books = []
     for path in paths:
@@ -73,16 +73,16 @@ def read_books(paths: Sequence[Path], shown: Shown) -> list[Book]:
     return books
 
 
-def build_all(
+def _build_all(
     books: Sequence[Book],
     word_classes: Sequence[str],
     skipped: build.Skipped,
     shown: Shown,
-) -> Iterator[Made]:
+) -> Iterator[BuiltQuestion]:
     """Class by class, as CBT's files are; within a class one of each book in turn, so
     that the first questions of a file come from all books."""
     tag = build.hanta_tagger()
-    made: dict[str, list[list[Made]]] = {name: [] for name in word_classes}
+    made: dict[str, list[list[BuiltQuestion]]] = {name: [] for name in word_classes}
     shown.stage("tagging words", len(books), unit="books", patient=True)
     for book in books:
         words = build.Words.of(book, tag)
@@ -92,16 +92,16 @@ def build_all(
             words, word_classes, FLAGS.per_book, FLAGS.seed, skipped
         ):
             text = build.text_of(built, words.sentences)
-            made[built.word_class][-1].append(Made(built, text))
+            made[built.word_class][-1].append(BuiltQuestion(built, text))
         shown.done(1)
     for by_book in made.values():
         for round_of_books in itertools.zip_longest(*by_book):
             yield from (question for question in round_of_books if question)
 
 
-def write(
+def _write(
     directory: Path,
-    questions: Sequence[Made],
+    questions: Sequence[BuiltQuestion],
     word_classes: Sequence[str],
     text: str,
 ) -> None:

@@ -117,16 +117,16 @@ def pruning_from_flags() -> Pruning:
     """Raises InputError for what `prune` cannot do."""
     values = flags_of("prune")
     return Pruning(
-        model=_one("model", _names("model", values.model)),
-        recipe=_one("method", _recipes(values)),
-        sparsity=_one("sparsities", _sparsities(values.sparsities)),
+        model=_only("model", _names("model", values.model)),
+        recipe=_only("method", _recipes(values)),
+        sparsity=_only("sparsities", _sparsities(values.sparsities)),
         dtype=values.dtype,
         mesh=parallel.parse(values.mesh),
         directory=paths.new_directory("export", values.export),
     )
 
 
-def _one(flag: str, values: tuple[Any, ...]) -> Any:
+def _only(flag: str, values: tuple[Any, ...]) -> Any:
     if len(values) == 1:
         return values[0]
     if values:
