@@ -53,9 +53,9 @@ class Shortcut:
 
 
 @dataclass(frozen=True)
-class BuiltQuestion:
-    built: build.Built
-    text: build.Text
+class BookQuestion:
+    built: build.QuestionPlace
+    text: build.QuestionText
 
     def question(self, id: str) -> Question:
         return Question(
@@ -71,7 +71,7 @@ class BuiltQuestion:
 
 def text(
     books: Sequence[Book],
-    questions: Sequence[BuiltQuestion],
+    questions: Sequence[BookQuestion],
     skipped: build.Skipped,
     classes: Sequence[str],
     progress: Progress = NOBODY,
@@ -119,7 +119,7 @@ def answered_blindly(
 
 def _made_table(
     books: Sequence[Book],
-    questions: Sequence[BuiltQuestion],
+    questions: Sequence[BookQuestion],
     skipped: build.Skipped,
     classes: Sequence[str],
 ) -> list[str]:
