@@ -47,8 +47,15 @@ def main() -> None:
                     "seconds": time.time() - start,
                     "answers": {"new": answers.recorded, "made_by": answers.sources()},
                 }
-                _write(settings, runs, run, answers, shown)
-                _show(settings, given, runs)
+                if not answers.recorded:
+                    known = f"{answers.answered:,}"
+                    shown.note(f"all {known} answers known; nothing to score")
+                shown.rest()
+                points = [point for of_model in runs for point in of_model.points]
+                found = report.statistics(points, settings.margin, shown)
+                _write(settings, found, run, answers, shown)
+                shown.close()
+                _show(settings, given, runs, found)
 
 
 def _settings() -> flags.Settings:
@@ -90,33 +97,30 @@ def _inputs(settings: flags.Settings, shown: Shown) -> inputs.Inputs:
 
 def _write(
     settings: flags.Settings,
-    runs: Sequence[ModelRun],
+    found: report.Statistics,
     run: dict[str, Any],
     answers: Journal,
     shown: Shown,
 ) -> None:
-    if not answers.recorded:
-        shown.note(f"all {answers.answered:,} answers known; nothing to score")
-    shown.rest()
-    points = [point for of_model in runs for point in of_model.points]
     try:
-        report.write(settings.out, points, run, margin=settings.margin, progress=shown)
+        report.write(settings.out, found, run, progress=shown)
     except OSError as error:
         raise InputError(
             f"{settings.out}: results could not be written ({error.strerror}); "
             f"the journal keeps all {answers.answered} answers: mend that and "
             "repeat the command"
         ) from error
-    shown.close()
 
 
 def _show(
-    settings: flags.Settings, given: inputs.Inputs, runs: Sequence[ModelRun]
+    settings: flags.Settings,
+    given: inputs.Inputs,
+    runs: Sequence[ModelRun],
+    found: report.Statistics,
 ) -> None:
     """What the terminal says in the end."""
-    points = [point for run in runs for point in run.points]
     verbose = flags.FLAGS.verbose
-    print(report.terminal(points, settings.margin, verbose))
+    print(report.terminal(found, verbose))
     for note in facts.notes(settings, given):
         print(note)
     if verbose:
