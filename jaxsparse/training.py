@@ -16,13 +16,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from jaxsparse import trees
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.types import InputError, Params
+from jaxsparse.types import InputError, Leaves
 from jaxsparse.weights.checkpoint import Checkpoints
 
 # params, batch -> the summed loss in nats, and of how many targets
-LossSums = Callable[[Params, Any], tuple[Float[Array, ""], Int[Array, ""]]]
+LossSums = Callable[[Leaves, Any], tuple[Float[Array, ""], Int[Array, ""]]]
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,9 @@ def optimizer(schedule: Schedule) -> optax.GradientTransformation:
     )
 
 
-def _decays(params: Params) -> Any:
+def _decays(params: Leaves) -> Any:
     """True for kernels and embeddings; scales and biases are left alone."""
-    flat = trees.flatten(params)
-    return trees.unflatten(
-        {path: not path.endswith(("scale", "bias")) for path in flat}
-    )
+    return {path: not path.endswith(("scale", "bias")) for path in params}
 
 
 def update_step(
@@ -77,7 +73,7 @@ def update_step(
     The old state's memory is reused.
     """
 
-    def mean_loss(params: Params, batch: Any) -> Float[Array, ""]:
+    def mean_loss(params: Leaves, batch: Any) -> Float[Array, ""]:
         total, count = loss_sums(params, batch)
         return total / jnp.maximum(count, 1)
 
@@ -93,22 +89,22 @@ def update_step(
 
 
 def first_state(
-    params: Params, transform: optax.GradientTransformation
+    params: Leaves, transform: optax.GradientTransformation
 ) -> dict[str, Any]:
     return {"params": params, "optimizer": transform.init(params)}
 
 
 def train(
     loss_sums: LossSums,
-    params: Params,
+    params: Leaves,
     schedule: Schedule,
     batch: Callable[[int], Any],
     checkpoints: Checkpoints,
     *,
     checkpoint_every: int,
-    after_step: Callable[[int, Params, Float[Array, ""] | None], Any],
+    after_step: Callable[[int, Leaves, Float[Array, ""] | None], Any],
     progress: Progress = NOBODY,
-) -> Params:
+) -> Leaves:
     """Trains to the schedule's end, from the newest checkpoint if there is one.
 
     Args:

@@ -14,7 +14,7 @@ from jaxsparse.models import Family
 from jaxsparse.models.inputs import smallest
 from jaxsparse.pretraining import neighbours
 from jaxsparse.pretraining.word_vectors import word_vectors
-from jaxsparse.types import Params
+from jaxsparse.types import Leaves
 
 WORDS = {
     "gpt2": "wte/embedding",
@@ -37,7 +37,7 @@ WAVES = {
 
 def initial_params(
     family: Family, config: Any, seed: int, tokens: Int[np.ndarray, " token"]
-) -> Params:
+) -> Leaves:
     """Float32 parameters; the same for the same seed and tokens.
 
     Words start as `word_vectors` of the corpus' `tokens`, and heads as `neighbours`
@@ -60,7 +60,7 @@ def initial_params(
     else:
         words = WORDS[family.name]
         neighbours.by_waves(leaves, words, WAVES[family.name], config)
-    return trees.unflatten(leaves)
+    return leaves
 
 
 def _factors(family: str, config: Any) -> dict[str, float]:

@@ -16,7 +16,6 @@ import numpy as np
 import tokenizers
 from jaxtyping import Float
 
-from jaxsparse import trees
 from jaxsparse.models.apply import Apply, make_apply
 from jaxsparse.pretraining import vocabulary
 from jaxsparse.pretraining.corpus import Corpus
@@ -33,7 +32,7 @@ from jaxsparse.pretraining.objectives import (
 from jaxsparse.pretraining.recipes import Recipe
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.training import train
-from jaxsparse.types import InputError, Params
+from jaxsparse.types import InputError, Leaves
 from jaxsparse.weights import rules, writing
 from jaxsparse.weights.checkpoint import Checkpoints
 from jaxsparse.whole import held, whole_file
@@ -88,14 +87,14 @@ class Run:
             yield self.objective(windows, generator)
 
     @functools.cached_property
-    def loss_sums(self) -> Callable[[Params, Examples], tuple[jax.Array, jax.Array]]:
+    def loss_sums(self) -> Callable[[Leaves, Examples], tuple[jax.Array, jax.Array]]:
         return functools.partial(loss_sums, self.apply)
 
     @functools.cached_property
-    def _evaluate(self) -> Callable[[Params, Examples], tuple[jax.Array, jax.Array]]:
+    def _evaluate(self) -> Callable[[Leaves, Examples], tuple[jax.Array, jax.Array]]:
         return jax.jit(self.loss_sums)
 
-    def validation_loss(self, params: Params, steps: int) -> float:
+    def validation_loss(self, params: Leaves, steps: int) -> float:
         """Nats per target, on the same examples each time, whose rows are as long as
         those of the last of so many steps: what lies beyond them is not trained yet."""
         _, length = self._stage(max(steps - 1, 0))
@@ -246,9 +245,9 @@ def _digest(texts: Sequence[str]) -> str:
 def pretrain(
     run: Run,
     checkpoint_every: int,
-    after_step: Callable[[int, Params, Float[jax.Array, ""] | None], Any],
+    after_step: Callable[[int, Leaves, Float[jax.Array, ""] | None], Any],
     progress: Progress = NOBODY,
-) -> Params:
+) -> Leaves:
     """Trains from where the directory's newest checkpoint stands; see `train`.
 
     Raises:
@@ -274,7 +273,7 @@ def pretrain(
 
 def export(
     run: Run,
-    params: Params,
+    params: Leaves,
     directory: Path,
     dtype: str = "float16",
     progress: Progress = NOBODY,
@@ -285,7 +284,7 @@ def export(
         InputError: the directory exists; a weight is too large for the dtype.
     """
     leaves: Mapping[str, np.ndarray] = {
-        path: np.asarray(leaf) for path, leaf in trees.flatten(params).items()
+        path: np.asarray(leaf) for path, leaf in params.items()
     }
     table = rules.active_rules(
         run.recipe.family.table, {path: leaf.shape for path, leaf in leaves.items()}
