@@ -35,22 +35,23 @@ def main() -> None:
         merged = report.merge(runs, flags.margin(FLAGS))
         notes = tuple(usage.in_flags("report", note) for note in merged.notes)
         merged = replace(merged, notes=notes)
+        found = report.statistics(merged.points, merged.margin, shown)
         try:
             written = report.write_merged(
-                out, merged, said, runs, FLAGS.explorer_questions, shown
+                out, found, merged, said, runs, FLAGS.explorer_questions, shown
             )
         except OSError as error:
             raise InputError(
                 f"{out}: the report could not be written ({error.strerror}); mend "
                 "that, or name another directory with --out"
             ) from error
-    print(report.terminal(merged.points, merged.margin, FLAGS.verbose))
+    print(report.terminal(found, FLAGS.verbose))
     for note in notes:
         print(note)
     print(f"Written to {out}: {', '.join(written)}")
 
 
-def read(directories: list[Path], shown: Shown) -> list[report.Run]:
+def read(directories: list[Path], shown: Shown) -> list[report.RunFiles]:
     shown.stage("reading", len(directories), unit="runs", patient=True)
     runs = []
     for directory in directories:

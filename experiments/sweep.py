@@ -53,9 +53,11 @@ def main() -> None:
                     "seconds": time.time() - start,
                     "answers": {"new": answers.recorded, "made_by": answers.sources()},
                 }
-                write(settings, points, run, answers, shown)
+                shown.rest()
+                found = report.statistics(points, settings.margin, shown)
+                write(settings, found, run, answers, shown)
                 shown.close()
-                show(settings, given, scored)
+                show(settings, given, scored, found)
 
 
 def checked_settings() -> flags.Settings:
@@ -148,14 +150,13 @@ def score_model(
 
 def write(
     settings: flags.Settings,
-    points: list[Point],
+    found: report.Statistics,
     run: dict[str, Any],
     answers: Journal,
     shown: Shown,
 ) -> None:
-    shown.rest()
     try:
-        report.write(settings.out, points, run, margin=settings.margin, progress=shown)
+        report.write(settings.out, found, run, progress=shown)
     except OSError as error:
         raise InputError(
             f"{settings.out}: results could not be written ({error.strerror}); "
@@ -165,12 +166,14 @@ def write(
 
 
 def show(
-    settings: flags.Settings, given: inputs.Inputs, scored: Sequence[Scored]
+    settings: flags.Settings,
+    given: inputs.Inputs,
+    scored: Sequence[Scored],
+    found: report.Statistics,
 ) -> None:
     """What the terminal says in the end."""
-    points = [point for one in scored for point in one.points]
     verbose = flags.FLAGS.verbose
-    print(report.terminal(points, settings.margin, verbose))
+    print(report.terminal(found, verbose))
     for note in facts.notes(settings, given):
         print(note)
     if verbose:
