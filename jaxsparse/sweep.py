@@ -119,6 +119,7 @@ def evaluate(
         batch_tokens=batch_tokens
         or capacity.batch_tokens(model, dense.recipe.prunable),
         rows_multiple=parallel.rows_multiple(model.mesh),
+        form=model.form,
         progress=progress,
     )
     unique: dict[str, Variant] = {}
@@ -128,7 +129,8 @@ def evaluate(
     at_once = min(levels_at_once, most) or capacity.levels_at_once(
         model, tuple(dense.shapes), plan.shapes, most
     )
-    scorer = Scorer(at_once, model.compiler_options, model.mesh, progress)
+    options = model.compiler_options
+    scorer = Scorer(at_once, options, model.mesh, progress, model.form)
     job = _Job(unique, plan, journal or Journal(), progress)
     job.score_unknown(scorer)
     points: list[Point] = []
