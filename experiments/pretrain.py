@@ -25,8 +25,7 @@ from experiments.paths import check_writable, new_directory, text_files
 from experiments.progress import Shown
 from jaxsparse import cbt, pretraining
 from jaxsparse.pretraining import RECIPES
-from jaxsparse.pretraining.exam import Exam
-from jaxsparse.pretraining.log import Log
+from jaxsparse.pretraining.log import Exam, Log
 from jaxsparse.types import InputError
 from jaxsparse.weights.tokenizer import load_tokenizer
 
@@ -89,7 +88,7 @@ def read_questions() -> tuple[cbt.Question, ...]:
     return cbt.select(reading.questions, FLAGS.num_examples)
 
 
-def recipe() -> pretraining.Recipe:
+def recipe() -> pretraining.TrainingRecipe:
     chosen = RECIPES[FLAGS.model]
     schedule = chosen.schedule
     if FLAGS.steps:

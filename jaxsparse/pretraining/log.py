@@ -2,21 +2,75 @@
 
 import json
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from jaxsparse.pretraining.exam import Exam
-from jaxsparse.pretraining.run import Run
+from jaxsparse import scoring
+from jaxsparse.cbt import Question
+from jaxsparse.evaluation import Scorer
+from jaxsparse.models.apply import Apply
+from jaxsparse.pretraining.run import PretrainingRun
 from jaxsparse.progress import Progress
+from jaxsparse.types import InputError, Params, Presentation
 from jaxsparse.whole import whole_file
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+BATCH_TOKENS = 4096
+CLOZE = Presentation()
 SECONDS_BETWEEN_LOSSES = 1  # shown: each has to be waited for
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Questions as one model reads them, asked again and again."""
+
+    questions: tuple[Question, ...]
+    config: Any
+    scorer: Scorer
+    encoded: tuple[scoring.Encoded, ...]
+    batches: tuple[scoring.BatchPlan, ...]
+
+    @classmethod
+    def of(
+        cls,
+        questions: Sequence[Question],
+        tokenizer: "PreTrainedTokenizerFast",
+        config: Any,
+        apply: Apply,
+    ) -> "Exam":
+        """Raises InputError for a question that the model cannot answer."""
+        encoded = []
+        for question in questions:
+            try:
+                encoded.append(scoring.encode(question, tokenizer, config, CLOZE))
+            except scoring.Unusable as reason:
+                raise InputError(
+                    f"{question.source}: {reason}; leave the question out"
+                ) from None
+        batches = scoring.plan(encoded, BATCH_TOKENS)
+        return cls(tuple(questions), config, Scorer(apply), tuple(encoded), batches)
+
+    def accuracy(self, params: Params) -> float:
+        """The fraction answered correctly, cloze protocol, full story."""
+        correct = 0
+        for planned in self.batches:
+            batch = scoring.batch(self.encoded, planned, self.config, "cloze")
+            (scores,), _ = self.scorer.score(params, {}, batch)
+            for number, row in zip(planned.questions, scores, strict=False):
+                question = self.questions[number]
+                correct += question.options[int(row.argmax())] == question.answer
+        return correct / len(self.questions)
 
 
 class Log:
     """Shows what training comes to, and keeps what was measured on the way."""
 
-    def __init__(self, run: Run, exam: Exam | None, every: int, progress: Progress):
+    def __init__(
+        self, run: PretrainingRun, exam: Exam | None, every: int, progress: Progress
+    ):
         """Measures after every so many steps, and at the end."""
         self._run = run
         self._exam = exam
