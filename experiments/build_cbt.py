@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments import build_cbt_summary as summary
-from experiments.build_cbt_summary import Made
+from experiments.build_cbt_summary import BookQuestion
 from experiments.jobs import flags_of
 from experiments.paths import new_directory, text_files
 from experiments.progress import Shown
@@ -78,11 +78,11 @@ def build_all(
     word_classes: Sequence[str],
     skipped: build.Skipped,
     shown: Shown,
-) -> Iterator[Made]:
+) -> Iterator[BookQuestion]:
     """Class by class, as CBT's files are; within a class one of each book in turn, so
     that the first questions of a file come from all books."""
     tag = build.hanta_tagger()
-    made: dict[str, list[list[Made]]] = {name: [] for name in word_classes}
+    made: dict[str, list[list[BookQuestion]]] = {name: [] for name in word_classes}
     shown.stage("tagging words", len(books), unit="books", patient=True)
     for book in books:
         words = build.Words.of(book, tag)
@@ -92,7 +92,7 @@ def build_all(
             words, word_classes, FLAGS.per_book, FLAGS.seed, skipped
         ):
             text = build.text_of(built, words.sentences)
-            made[built.word_class][-1].append(Made(built, text))
+            made[built.word_class][-1].append(BookQuestion(built, text))
         shown.done(1)
     for by_book in made.values():
         for round_of_books in itertools.zip_longest(*by_book):
@@ -101,7 +101,7 @@ def build_all(
 
 def write(
     directory: Path,
-    questions: Sequence[Made],
+    questions: Sequence[BookQuestion],
     word_classes: Sequence[str],
     text: str,
 ) -> None:

@@ -53,14 +53,14 @@ class Shortcut:
 
 
 @dataclass(frozen=True)
-class Made:
-    built: build.Built
-    text: build.Text
+class BookQuestion:
+    built: build.QuestionPlace
+    text: build.QuestionText
 
 
 def text(
     books: Sequence[Book],
-    questions: Sequence[Made],
+    questions: Sequence[BookQuestion],
     skipped: build.Skipped,
     classes: Sequence[str],
     progress: Progress = NOBODY,
@@ -105,7 +105,7 @@ def answered_blindly(
             yield Shortcut(rule, word_class, number, correct / number, low, blind)
 
 
-def asked(questions: Sequence[Made]) -> list[Question]:
+def asked(questions: Sequence[BookQuestion]) -> list[Question]:
     return [
         Question(
             context=one.text.sentences,
@@ -122,7 +122,7 @@ def asked(questions: Sequence[Made]) -> list[Question]:
 
 def made_table(
     books: Sequence[Book],
-    questions: Sequence[Made],
+    questions: Sequence[BookQuestion],
     skipped: build.Skipped,
     classes: Sequence[str],
 ) -> list[str]:

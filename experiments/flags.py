@@ -13,7 +13,7 @@ from experiments.jobs import PEERS, flags_of
 from experiments.shared_flags import NEWCOMERS_QUESTIONS
 from jaxsparse import cbt, parallel, pruning, scoring
 from jaxsparse.models.shapes import SHAPES
-from jaxsparse.sweep import Recipe
+from jaxsparse.pruning import Recipe
 from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.hub import BUNDLED
 
@@ -234,7 +234,7 @@ def _recipes(values: FlagValues) -> tuple[Recipe, ...]:
     return tuple(
         Recipe(
             method,
-            pruning.resolve_scope(method, values.scope),
+            values.scope or "",
             values.prunable,
             values.pattern,
             values.seed,

@@ -55,7 +55,7 @@ def main() -> None:
         exam = None
         if questions:
             tokenizer = load_tokenizer(run.tokenizer_directory)
-            exam = Exam.of(questions, tokenizer, run.config, run.apply)
+            exam = Exam.of(questions, tokenizer, run.family, run.config, run.apply)
         log = Log(run, exam, FLAGS.evaluate_every, shown)
         params = pretraining.pretrain(run, FLAGS.checkpoint_every, log, shown)
         pretraining.export(run, params, directory, progress=shown)

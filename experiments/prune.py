@@ -9,21 +9,13 @@ if __name__ == "__main__":  # what follows takes seconds to import
     main_of_file(__file__)
 
 from contextlib import closing
-from pathlib import Path
 
 from experiments import devices, flags, inputs
 from experiments.progress import Shown
-from jaxsparse import parallel, trees
-from jaxsparse.model import Model, export, load
+from jaxsparse import parallel
+from jaxsparse.model import load
 from jaxsparse.points import WORTH_SAYING
-from jaxsparse.sweep import (
-    Pruned,
-    for_recipes,
-    matrices,
-    prune,
-    pruned_leaves,
-    zeros,
-)
+from jaxsparse.variants import dense, matrix_count, one_shot, prunable_model, save
 
 
 def main() -> None:
@@ -37,29 +29,19 @@ def main() -> None:
     with closing(Shown()) as shown:
         shown.model(blueprint.name)
         model = load(blueprint, settings.dtype, mesh, shown)
-        model = for_recipes(model, [recipe])
-        before = zeros(model, recipe.prunable)
-        number = matrices(model, recipe.prunable)
+        model = prunable_model(model, recipe.prunable)
+        before = dense(model, recipe)
+        number = matrix_count(model, recipe.prunable)
         shown.stage("pruning", number, unit="matrices", patient=True)
-        pruned = prune(model, recipe, [sparsity], shown.done)
-        (achieved,) = pruned.achieved or (before,)
-        write(model, pruned, settings.directory, shown)
+        pruned, *_ = *one_shot(model, recipe, [sparsity], shown.done), before
+        save(pruned, settings.directory, shown)
     print(
         f"{settings.model}: {recipe.method}, sparsity {sparsity:g} requested, "
-        f"{achieved[0]:.6f} of the prunable weights ({recipe.prunable}) and "
-        f"{achieved[1]:.6f} of all; written to {settings.directory}"
+        f"{pruned.achieved_sparsity:.6f} of the prunable weights ({recipe.prunable}) "
+        f"and {pruned.total_sparsity:.6f} of all; written to {settings.directory}"
     )
-    if before[0] >= WORTH_SAYING:
+    if before.achieved_sparsity >= WORTH_SAYING:
         print(
-            f"{before[0]:.6f} of the prunable weights were zero already; they were "
-            "pruned first, and count"
+            f"{before.achieved_sparsity:.6f} of the prunable weights were zero "
+            "already; they were pruned first, and count"
         )
-
-
-def write(model: Model, pruned: Pruned, directory: Path, shown: Shown) -> None:
-    """Writes the pruned model."""
-    leaves = trees.flatten(model.params)
-    if pruned.survival:
-        dense = {path: leaves[path] for path in pruned.survival}
-        leaves |= pruned_leaves(dense, pruned.survival, 0)
-    export(model, trees.unflatten(leaves), directory, shown)

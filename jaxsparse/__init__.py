@@ -1,6 +1,29 @@
 """How much of a language model can be cut before it stops understanding a story?"""
 
-from jaxsparse.model import Model, load_model
-from jaxsparse.types import InputError
+import importlib
 
-__all__ = ["InputError", "Model", "load_model"]
+_HOMES = {
+    "InputError": ("jaxsparse.types", "InputError"),
+    "Model": ("jaxsparse.model", "Model"),
+    "Point": ("jaxsparse.points", "Point"),
+    "Presentation": ("jaxsparse.types", "Presentation"),
+    "Question": ("jaxsparse.cbt", "Question"),
+    "Recipe": ("jaxsparse.pruning", "Recipe"),
+    "Variant": ("jaxsparse.variants", "Variant"),
+    "load_model": ("jaxsparse.model", "load_model"),
+    "prune": ("jaxsparse.variants", "prune"),
+    "read": ("jaxsparse.cbt", "read_questions"),
+    "save": ("jaxsparse.variants", "save"),
+    "sweep": ("jaxsparse.sweep", "sweep"),
+}
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> object:
+    """Imports what is asked for when it is: most of it takes JAX, and seconds."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, own_name = _HOMES[name]
+    value = getattr(importlib.import_module(module), own_name)
+    globals()[name] = value
+    return value

@@ -12,11 +12,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxsparse import hosts, parallel, trees
+from jaxsparse import hosts, parallel
 from jaxsparse.model import Model
 from jaxsparse.models.apply import Apply
 from jaxsparse.scoring import BatchShape
-from jaxsparse.types import Params
+from jaxsparse.types import Leaves
 
 # On a CPU more only leave the caches, an accelerator wants many.
 CPU_BATCH_TOKENS, ACCELERATOR_BATCH_TOKENS = 2048, 32768
@@ -29,7 +29,7 @@ def batch_tokens(model: Model, prunable: str) -> int:
     tokens, memory = ACCELERATOR_BATCH_TOKENS, parallel.memory()
     if jax.default_backend() == "cpu":
         tokens = CPU_BATCH_TOKENS
-    leaves = trees.flatten(model.params)
+    leaves = model.params
     weights = sum(map(_bytes_of_device, leaves.values()))
     weights += sum(_bytes_of_device(leaves[path]) for path in model.prunable(prunable))
     devices = parallel.rows_multiple(model.mesh)
@@ -50,7 +50,7 @@ def in_parts(apply: Apply) -> Apply:
     """The same for a few rows after another, as many as a CPU's caches hold: what a
     batch must hold together (a question has up to dozens of rows) is more than that."""
 
-    def apply_in_parts(params: Params, inputs: Any) -> jax.Array:
+    def apply_in_parts(params: Leaves, inputs: Any) -> jax.Array:
         rows, length = inputs.tokens.shape
         length += getattr(inputs, "encoder_tokens", inputs.tokens[:, :0]).shape[1]
         few = max(CPU_BATCH_TOKENS // length, 1)
@@ -75,7 +75,7 @@ def levels_at_once(
 ) -> int:
     """As many of at most `most` levels as the memory of a device takes beside the dense
     parameters; one where the device does not say what it has."""
-    leaves = trees.flatten(model.params)
+    leaves = model.params
     dense = sum(map(_bytes_of_device, leaves.values()))
     pruned = [_bytes_of_device(leaves[path]) for path in prunable]
     level = sum(pruned) + max(activations(model, shape) for shape in shapes)

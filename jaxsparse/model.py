@@ -18,12 +18,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsparse import parallel, trees
+from jaxsparse import parallel
 from jaxsparse.models import FAMILIES, Family, Tensors
 from jaxsparse.models.apply import Apply, make_apply
 from jaxsparse.models.config import Reader
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.types import InputError, Params
+from jaxsparse.types import InputError, Leaves
 from jaxsparse.weights import hub, reading, rules, values, writing
 from jaxsparse.weights.tokenizer import load_tokenizer
 
@@ -51,7 +51,7 @@ class Model:
     positions of `inputs` only; `params` may be pruned."""
 
     blueprint: Blueprint
-    params: Params
+    params: Leaves
     apply: Apply
     dtype: str
     digest: str  # of the weights' content, the configuration and the tokenizer
@@ -86,9 +86,7 @@ class Model:
 
     def prunable(self, prunable: str) -> tuple[str, ...]:
         """The paths of the leaves that `prunable` names."""
-        return self.blueprint.family.prunable.paths(
-            trees.flatten(self.params), prunable
-        )
+        return self.blueprint.family.prunable.paths(self.params, prunable)
 
 
 def load_model(
@@ -169,7 +167,7 @@ def load(
     )
     return Model(
         blueprint=blueprint,
-        params=trees.unflatten(leaves),
+        params=leaves,
         apply=make_apply(blueprint.family, blueprint.config, dtype),
         dtype=dtype,
         digest=_digest(blueprint, inspector.digests),
@@ -217,32 +215,28 @@ def untie(model: Model) -> Model:
     if not model.config.tied:
         return model
     config = model.config.untied()
-    leaves = blueprint.family.untie(trees.flatten(model.params))
     return dataclasses.replace(
         model,
         blueprint=dataclasses.replace(blueprint, config=config),
-        params=trees.unflatten(leaves),
+        params=blueprint.family.untie(model.params),
         apply=make_apply(blueprint.family, config, model.dtype),
     )
 
 
-def export(
-    model: Model,
-    params: Params,
-    directory: Path,
-    progress: Progress = NOBODY,
+def save_leaves(
+    model: Model, leaves: Leaves, directory: Path, progress: Progress = NOBODY
 ) -> None:
     """Writes a directory that transformers loads: current names, the file's own dtypes.
 
     Args:
-        params: those of `model`, pruned or not.
+        leaves: in place of the model's; their shapes are those of its configuration.
         directory: must not exist yet.
     """
     blueprint = model.blueprint
-    leaves = {path: np.asarray(leaf) for path, leaf in trees.flatten(params).items()}
-    shapes = {path: leaf.shape for path, leaf in leaves.items()}
+    host = {path: np.asarray(leaf) for path, leaf in leaves.items()}
+    shapes = {path: leaf.shape for path, leaf in host.items()}
     active = rules.active_rules(blueprint.family.table, shapes)
-    made = rules.to_hf(active, leaves)
+    made = rules.to_hf(active, host)
     file_names = blueprint.plan.file_names
     embedding = rules.name_of(active, blueprint.family.head[1])
     tensors = {}

@@ -69,6 +69,10 @@ class Point:
         return self.curve.setup
 
     @property
+    def recipe(self) -> Recipe:
+        return self.curve.recipe
+
+    @property
     def questions(self) -> tuple[Question, ...]:
         return self.answers.questions
 

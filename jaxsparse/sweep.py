@@ -1,215 +1,37 @@
-"""The whole accuracy-versus-sparsity curve in one job: one model, every method, every
-sparsity, every protocol.
+"""The whole accuracy-versus-sparsity curve in one job: variants of one model, all
+questions, and a journal of what is known already.
 
-Scores of a method are sorted out once for all its sparsities: `pruning.survival` holds
-at how many of them a weight is kept, and a level's masks are read off it on the device.
-Dense is scored once and is the point at sparsity 0 of every method.
+Nothing here knows how a variant came to be. Dense is scored once and is the point at
+sparsity 0 of every method.
 """
 
 import itertools
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, UInt8
 
-from jaxsparse import capacity, hosts, parallel, pruning, scoring, trees
+from jaxsparse import capacity, hosts, parallel, scoring, variants
 from jaxsparse.accuracy import accuracies
-from jaxsparse.answers import Answers
+from jaxsparse.answers import Answers, padded
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import (
-    Leaves,
-    Prepared,
-    Scorer,
-    prepare,
-    recall,
-    score,
-    unknown,
-    workload,
-)
-from jaxsparse.journal import Conditions, Journal
-from jaxsparse.model import Model, untie
+from jaxsparse.evaluation import Scorer, ScoringPlan, score_batches
+from jaxsparse.journal import Answer, Journal, key_of
+from jaxsparse.model import Model
 from jaxsparse.points import Curve, Point, Setup
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.pruning import MatrixSparsity, Recipe
-from jaxsparse.types import Array, Presentation
-
-PATTERNS = ("unstructured",)
-
-
-@dataclass(frozen=True)
-class Pruned:
-    """One recipe at all its sparsities."""
-
-    recipe: Recipe
-    sparsities: tuple[float, ...]  # ascending, all above 0
-    survival: Mapping[str, np.ndarray]  # path -> how many of them each weight survives
-    achieved: tuple[tuple[float, float], ...]  # of the prunable set, of all parameters
-    matrices: tuple[tuple[MatrixSparsity, ...], ...]  # at each of the sparsities
-
-
-def prune(
-    model: Model,
-    recipe: Recipe,
-    sparsities: Sequence[float],
-    done: Callable[[int], object] = lambda matrices: None,
-) -> Pruned:
-    """Decides at which of the sparsities each weight stays.
-
-    With one group per matrix, leaf by leaf, so that the host never holds the scores of
-    the whole model. Weights that are zero already survive nowhere: they count as
-    pruned, even where there are more of them than a sparsity asks for. `done` is told
-    how many more matrices are decided.
-    """
-    sparsities = tuple(sorted(sparsity for sparsity in sparsities if sparsity > 0))
-    paths = model.prunable(recipe.prunable)
-    groups = [paths] if recipe.scope == "global" else [(path,) for path in paths]
-    survival: dict[str, np.ndarray] = {}
-    for group in groups if sparsities else ():
-        scores = _scores(model, group, recipe)
-        levels = [
-            pruning.counts(scores, sparsity, recipe.scope) for sparsity in sparsities
-        ]
-        kept = trees.flatten(pruning.survival(scores, levels, done))
-        for path, scored in trees.flatten(scores).items():
-            kept[path][scored == pruning.ZERO] = 0
-        survival |= kept
-    total = trees.size(model.params)
-    pruned = tuple(
-        tuple(_matrices(survival, level)) for level in range(len(sparsities))
-    )
-    achieved = tuple(_achieved(one, total) for one in pruned)
-    return Pruned(recipe, sparsities, survival, achieved, pruned)
-
-
-def matrices(model: Model, prunable: str) -> int:
-    """How many matrices the prunable leaves hold, layer by layer."""
-    leaves = trees.flatten(model.params)
-    paths = model.prunable(prunable)
-    return sum(math.prod(leaves[path].shape[:-2]) for path in paths)
-
-
-def _scores(model: Model, paths: Sequence[str], recipe: Recipe) -> dict[str, Any]:
-    """The scores of some leaves; one of them at a time is whole on the host."""
-    leaves, scored = trees.flatten(model.params), {}
-    for path in paths:
-        leaf = trees.unflatten({path: hosts.gathered(leaves[path])})
-        one = pruning.scores(leaf, [path], recipe.method, recipe.seed or 0)
-        scored |= trees.flatten(one)
-    return trees.unflatten(scored)
-
-
-def _matrices(survival: dict[str, np.ndarray], level: int) -> Iterator[MatrixSparsity]:
-    for path, counts in pruning.kept(trees.unflatten(survival), level).items():
-        weights = survival[path].size // len(counts)
-        for layer, kept in enumerate(counts):
-            yield MatrixSparsity(path, layer, weights, weights - kept)
-
-
-def _achieved(matrices: Sequence[MatrixSparsity], total: int) -> tuple[float, float]:
-    """Of the prunable set, and of all parameters; quotients of exact integers."""
-    pruned = sum(one.pruned for one in matrices)
-    return pruned / sum(one.weights for one in matrices), pruned / total
-
-
-def zeros(model: Model, prunable: str) -> tuple[float, float]:
-    """The sparsity that a model has before it is pruned: zeros of its prunable set,
-    as a fraction of that set, and of all parameters."""
-    leaves = trees.flatten(model.params)
-    paths = model.prunable(prunable)
-    found = sum(
-        int(hosts.gathered(_zeros_of(leaves[path])).sum(dtype=np.int64))
-        for path in paths
-    )
-    size = sum(leaves[path].size for path in paths)
-    return found / size, found / trees.size(model.params)
-
-
-@jax.jit
-def _zeros_of(leaf: Float[Array, "..."]) -> Int[Array, "..."]:
-    """By rows: a count of all of them need not fit into 32 bits."""
-    return jnp.count_nonzero(leaf == 0, axis=-1)
-
-
-def pruned_leaves(leaves: Leaves, survival: Leaves, level: int) -> Leaves:
-    """The prunable leaves at one level, the masked weights zero; leaf by leaf, so that
-    masks of the whole model are never on the device. Each stays in the shards of its
-    leaf."""
-    return {
-        path: _pruned_leaf(
-            leaves[path], parallel.place_like(leaves[path], survival[path]), level
-        )
-        for path in survival
-    }
-
-
-@jax.jit
-def _pruned_leaf(
-    leaf: Float[Array, "..."], survival: UInt8[Array, "..."], level: Int[Array, ""]
-) -> Float[Array, "..."]:
-    return pruning.apply_level({"": leaf}, {"": survival}, level)[""]
-
-
-def for_recipes(model: Model, recipes: Sequence[Recipe]) -> Model:
-    """The model to prune: a tied head is untied where heads have masks of their own."""
-    if any(recipe.prunable != "blocks" for recipe in recipes):
-        return untie(model)
-    return model
-
-
-@dataclass(frozen=True)
-class _Level:
-    """One set of masks; number None is dense."""
-
-    pruned: Pruned
-    number: int | None
-
-    @property
-    def name(self) -> str:
-        if self.number is None:
-            return "dense"
-        sparsity = self.pruned.sparsities[self.number]
-        return f"{self.pruned.recipe.method} {sparsity:g}"
-
-    def leaves(self, model: Model, paths: Sequence[str]) -> Leaves:
-        flat = trees.flatten(model.params)
-        dense = {path: flat[path] for path in paths}
-        if self.number is None:
-            return dense
-        survival = {path: self.pruned.survival[path] for path in paths}
-        return pruned_leaves(dense, survival, self.number)
-
-    def conditions(self, model: Model, presentation: Presentation) -> Conditions:
-        recipe, dense = self.pruned.recipe, self.number is None
-        return Conditions(
-            weights=model.digest,
-            method="dense" if dense else recipe.method,
-            pattern=None if dense else recipe.pattern,
-            scope=None if dense else recipe.scope,
-            prunable=None if dense else recipe.prunable,
-            sparsity=0.0
-            if self.number is None
-            else self.pruned.sparsities[self.number],
-            seed=None if dense else recipe.seed,
-            calibration=None,
-            protocol=presentation.protocol,
-            context=presentation.context,
-            detokenize=presentation.detokenize,
-            dtype=model.dtype,
-            scoring_revision=scoring.REVISION,
-            pruning_revision=None if dense else pruning.REVISION,
-        )
+from jaxsparse.pruning import Recipe
+from jaxsparse.types import InputError, Presentation
+from jaxsparse.variants import Variant
 
 
 def sweep(
     model: Model,
     questions: Sequence[Question],
-    methods: Sequence[str | Recipe],
-    sparsities: Sequence[float],
+    methods: Sequence[str | Recipe] = ("magnitude",),
+    sparsities: Sequence[float] = (0, 0.1, 0.5, 0.9, 0.99),
     presentations: Sequence[Presentation] = (Presentation(),),
     *,
     batch_tokens: int = 0,
@@ -217,7 +39,7 @@ def sweep(
     journal: Journal | None = None,
     progress: Progress = NOBODY,
 ) -> Iterator[Point]:
-    """Evaluates every point in one job, with one compilation for each shape.
+    """Prunes one model by every method at every sparsity, and evaluates all of them.
 
     Args:
         methods: by name, or recipes where there is more to say than the method; with
@@ -225,178 +47,270 @@ def sweep(
         sparsities: fractions; 0 means dense, which is scored in any case.
         presentations: how the questions are put to the model, one after another.
         batch_tokens: rows x length that a batch may have; 0: what suits the device.
-        levels_at_once: sets of masks evaluated by one call, of any method and seed;
-            memory grows with them. 0: as many as the device takes.
+        levels_at_once: variants evaluated by one call, of any method and seed; memory
+            grows with them. 0: as many as the device takes.
         journal: where answers are looked up first and kept; without one, in memory.
         progress: is told how far things are.
 
     Yields:
         the points of each presentation, recipe by recipe, sparsity ascending from
         dense; of several processes, in the first one, which alone has the old answers.
+
+    Raises:
+        InputError: what a method does not define; scores that are not finite; a journal
+            that cannot be written.
+        ValueError: no method, several prunable sets, or a negative `levels_at_once`.
     """
-    if levels_at_once < 0:
-        raise ValueError(f"levels_at_once is {levels_at_once}; at least 1, or 0")
-    journal = journal or Journal()
-    recipes = [_recipe(method) for method in methods]
-    model = for_recipes(model, recipes)
-    pruned = []
+    recipes = [
+        method if isinstance(method, Recipe) else Recipe(method) for method in methods
+    ]
+    if len({recipe.prunable for recipe in recipes}) != 1:
+        raise ValueError("a sweep takes methods of one prunable set, at least one")
+    model = variants.prunable_model(model, recipes[0].prunable)
+    dense = variants.dense(model, recipes[0])
+    curves: list[Variant] = []
     for recipe in recipes:
         if any(sparsities):
-            number = matrices(model, recipe.prunable)
+            number = variants.matrix_count(model, recipe.prunable)
             progress.stage(f"{recipe.method} · pruning", number, unit="matrices")
-        pruned.append(prune(model, recipe, sparsities, progress.done))
-    of_dense = zeros(model, recipes[0].prunable)
-    batch_tokens = batch_tokens or capacity.batch_tokens(model, recipes[0].prunable)
-    levels = [_Level(pruned[0], None)] + [
-        _Level(one, number) for one in pruned for number in range(len(one.sparsities))
-    ]
+        curves.append(replace(dense, recipe=recipe))
+        curves += variants.one_shot(model, recipe, sparsities, progress.done)
     for presentation in presentations:
-        prepared = prepare(
-            model,
+        yield from evaluate(
+            curves,
             questions,
             presentation,
             batch_tokens=batch_tokens,
-            rows_multiple=parallel.rows_multiple(model.mesh),
-            progress=progress,
-        )
-        scorer = _scorer(model, prepared, levels, levels_at_once, progress)
-        _score_unknown(scorer, prepared, model, levels, journal, progress)
-        points: list[Point] = []
-        with hosts.together():
-            if hosts.leads():
-                points += _points(
-                    pruned, prepared, model, levels, journal, scorer, of_dense
-                )
-        yield from points
-
-
-def _recipe(method: str | Recipe) -> Recipe:
-    if isinstance(method, Recipe):
-        return method
-    return Recipe(method, pruning.resolve_scope(method, None))
-
-
-def _scorer(
-    model: Model,
-    prepared: Prepared,
-    levels: Sequence[_Level],
-    levels_at_once: int,
-    progress: Progress,
-) -> Scorer:
-    """With as many levels at once as asked for, or as the device takes."""
-    prunable = model.prunable(levels[0].pruned.recipe.prunable)
-    most = len(levels)
-    at_once = min(levels_at_once, most) or capacity.levels_at_once(
-        model, prunable, prepared.shapes, most
-    )
-    return Scorer(model.apply, at_once, model.compiler_options, model.mesh, progress)
-
-
-def _score_unknown(
-    scorer: Scorer,
-    prepared: Prepared,
-    model: Model,
-    levels: Sequence[_Level],
-    journal: Journal,
-    progress: Progress,
-) -> None:
-    """Scores what the journal does not know; its leaves live no longer than a chunk."""
-    work = list(zip(levels, _unknown(prepared, model, levels, journal), strict=True))
-    total = len(prepared.questions) * len(levels)
-    left = sum(len(questions) for _, questions in work)
-    protocol = prepared.presentation.protocol
-    progress.stage(protocol, total, known=total - left, unit="answers")
-    for chunk, questions in _chunks(work, scorer.levels_at_once):
-        progress.point(" … ".join(dict.fromkeys([chunk[0].name, chunk[-1].name])))
-        # The last chunk repeats its last level: one shape, one compilation.
-        filled = chunk + chunk[-1:] * (scorer.levels_at_once - len(chunk))
-        score(
-            scorer,
-            prepared,
-            model,
-            leaves=_stack(filled, model),  # no name, so that it is gone before the next
-            levels=[level.conditions(model, prepared.presentation) for level in chunk],
-            questions=questions,
+            levels_at_once=levels_at_once,
             journal=journal,
             progress=progress,
         )
 
 
-def _unknown(
-    prepared: Prepared, model: Model, levels: Sequence[_Level], journal: Journal
-) -> list[frozenset[int]]:
-    """What the journal, process 0's, lacks at each level."""
-    lacking = np.zeros((len(levels), len(prepared.digests)), np.uint8)
-    with hosts.together():
-        for row, level in zip(lacking, levels, strict=True):
-            conditions = level.conditions(model, prepared.presentation)
-            row[list(unknown(journal, conditions, prepared))] = 1
-    lacking = hosts.from_first(lacking)
-    return [frozenset(np.flatnonzero(row).tolist()) for row in lacking]
-
-
-def _chunks(
-    work: Sequence[tuple[_Level, frozenset[int]]], size: int
-) -> Iterator[tuple[list[_Level], frozenset[int]]]:
-    """Levels that go at once: neighbours that lack the same questions."""
-    for questions, group in itertools.groupby(work, key=lambda one: one[1]):
-        members = [level for level, _ in group]
-        for begin in range(0, len(members) if questions else 0, size):
-            yield members[begin : begin + size], questions
-
-
-def _stack(levels: Sequence[_Level], model: Model) -> Leaves:
-    """The leaves of a level, or path by path those of several, on a new axis 0."""
-    paths = model.prunable(levels[0].pruned.recipe.prunable)
-    if len(levels) == 1:
-        return levels[0].leaves(model, paths)
-    return {
-        path: jnp.stack([level.leaves(model, [path])[path] for level in levels])
-        for path in paths
-    }
-
-
-def _points(
-    pruned: Sequence[Pruned],
-    prepared: Prepared,
-    model: Model,
-    levels: Sequence[_Level],
-    journal: Journal,
-    scorer: Scorer,
-    of_dense: tuple[float, float],
+def evaluate(
+    curves: Sequence[Variant],
+    questions: Sequence[Question],
+    presentation: Presentation,
+    *,
+    batch_tokens: int = 0,
+    levels_at_once: int = 0,
+    journal: Journal | None = None,
+    progress: Progress = NOBODY,
 ) -> Iterator[Point]:
-    setup = Setup(model.name, model.family, model.dtype, prepared.presentation)
-    truncated, work = prepared.truncated, workload(scorer, prepared)
-    dense, *rest = [
-        recall(journal, level.conditions(model, prepared.presentation), prepared)
-        for level in levels
-    ]
-    remaining = iter(rest)
+    """Asks variants of one model all questions; see `sweep`.
 
-    def point(
-        recipe: Recipe,
-        sparsity: float,
-        achieved: tuple[float, float],
-        answers: Answers,
-        matrices: tuple[MatrixSparsity, ...] = (),
-    ) -> Point:
-        return Point(
-            curve=Curve(setup, recipe),
-            digest=model.digest,
-            sparsity=sparsity,
-            achieved_sparsity=achieved[0],
-            total_sparsity=achieved[1],
-            answers=answers,
-            option_tokens=prepared.option_tokens,
-            truncated=truncated,
-            accuracies=tuple(accuracies(answers, dense, truncated)),
-            matrices=matrices,
-            workload=work,
+    Args:
+        curves: the first is the dense model, with which all are compared. Those of one
+            identity are scored once.
+
+    Yields:
+        the point of each variant, in their order.
+    """
+    if levels_at_once < 0:
+        raise ValueError(f"levels_at_once is {levels_at_once}; at least 1, or 0")
+    job = _Job.of(curves, questions, presentation, batch_tokens, journal, progress)
+    scorer = job.scorer(levels_at_once)
+    job.score_unknown(scorer)
+    points: list[Point] = []
+    with hosts.together():
+        if hosts.leads():
+            points += job.points(curves, scorer)
+    yield from points
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is asked of whom, and where the answers go."""
+
+    variants: dict[str, Variant]  # by the journal's key, each once; dense first
+    plan: ScoringPlan
+    journal: Journal
+    progress: Progress
+
+    @classmethod
+    def of(
+        cls,
+        curves: Sequence[Variant],
+        questions: Sequence[Question],
+        presentation: Presentation,
+        batch_tokens: int,
+        journal: Journal | None,
+        progress: Progress,
+    ) -> "_Job":
+        dense = curves[0]
+        model = dense.model
+        tokens = batch_tokens or capacity.batch_tokens(model, dense.recipe.prunable)
+        plan = ScoringPlan.of(
+            questions,
+            presentation,
+            model.blueprint.family,
+            model.config,
+            model.tokenizer,
+            batch_tokens=tokens,
+            rows_multiple=parallel.rows_multiple(model.mesh),
+            progress=progress,
+        )
+        unique: dict[str, Variant] = {}
+        for variant in curves:
+            unique.setdefault(_key(variant, presentation), variant)
+        return cls(unique, plan, journal or Journal(), progress)
+
+    @property
+    def dense(self) -> Variant:
+        return next(iter(self.variants.values()))
+
+    def scorer(self, levels_at_once: int) -> Scorer:
+        """With as many variants at once as asked for, or as the device takes."""
+        model, most = self.dense.model, len(self.variants)
+        at_once = min(levels_at_once, most) or capacity.levels_at_once(
+            model, tuple(self.dense.shapes), self.plan.shapes, most
+        )
+        return Scorer(at_once, model.compiler_options, model.mesh, self.progress)
+
+    def score_unknown(self, scorer: Scorer) -> None:
+        """Scores what the journal lacks; leaves live no longer than their portion."""
+        lacking = self._lacking()
+        total = len(self.plan.questions) * len(self.variants)
+        left = sum(map(len, lacking))
+        stage = self.plan.presentation.protocol
+        self.progress.stage(stage, total, known=total - left, unit="answers")
+        for keys, wanted in self._portions(lacking, scorer.levels_at_once):
+            portion = [self.variants[key] for key in keys]
+            names = dict.fromkeys([portion[0].name, portion[-1].name])
+            self.progress.point(" … ".join(names))
+            model = portion[0].model
+            batches = score_batches(
+                scorer,
+                self.plan,
+                model.apply,
+                model.params,
+                # No name, so that they are gone before the next.
+                variants.stacked(portion, scorer.levels_at_once),
+                wanted,
+            )
+            for members, scores, seconds in batches:
+                self._record(keys, members, scores[: len(keys)], seconds)
+
+    def _lacking(self) -> list[frozenset[int]]:
+        """The numbers of the questions that the journal, process 0's, has no answer to,
+        of each variant; of questions that are the same the first."""
+        digests = self.plan.digests
+        first = {digest: n for n, digest in reversed(list(enumerate(digests)))}
+        lacking = np.zeros((len(self.variants), len(digests)), np.uint8)
+        with hosts.together():
+            for row, key in zip(lacking, self.variants, strict=True):
+                unknown = self.journal.unknown(key, digests)
+                row[[first[digest] for digest in unknown]] = 1
+        lacking = hosts.from_first(lacking)
+        return [frozenset(np.flatnonzero(row).tolist()) for row in lacking]
+
+    def _portions(
+        self, lacking: Sequence[frozenset[int]], size: int
+    ) -> Iterator[tuple[list[str], frozenset[int]]]:
+        """Variants that go at once: neighbours that lack the same questions, and whose
+        function and leaves are alike."""
+        work = zip(self.variants.items(), lacking, strict=True)
+        for (_, wanted), group in itertools.groupby(
+            work, key=lambda item: (_alike(item[0][1]), item[1])
+        ):
+            keys = [key for (key, _), _ in group]
+            for begin in range(0, len(keys) if wanted else 0, size):
+                yield keys[begin : begin + size], wanted
+
+    def _record(
+        self,
+        keys: Sequence[str],
+        members: Sequence[int],
+        scores: np.ndarray,
+        seconds: float,
+    ) -> None:
+        """Keeps the answers of a batch, in one transaction."""
+        model, encoded = self.dense.model, self.plan.encoded
+        share = seconds / len(members) / len(keys)
+        answers = [
+            (
+                key,
+                self.plan.questions[number].digest,
+                Answer(
+                    said[: len(encoded[number].option_tokens)],
+                    np.array(encoded[number].option_tokens, np.int32),
+                    share,
+                ),
+            )
+            for key, of_variant in zip(keys, scores, strict=True)
+            for number, said in zip(members, of_variant, strict=True)
+        ]
+        if not all(np.isfinite(answer.scores).all() for _, _, answer in answers):
+            raise InputError(
+                f"`dtype={model.dtype}`: {self.plan.presentation.protocol} scores of "
+                f"{model.name} are not finite; try `dtype=float32`, or leave the model "
+                "out"
+            )
+        with hosts.together():
+            self.journal.record(answers)
+        self.progress.done(len(answers))
+
+    def points(self, curves: Sequence[Variant], scorer: Scorer) -> Iterator[Point]:
+        model, presentation = self.dense.model, self.plan.presentation
+        setup = Setup(model.name, model.family, model.dtype, presentation)
+        answers = {key: self._recall(key) for key in self.variants}
+        dense = answers[_key(self.dense, presentation)]
+        option_tokens, truncated = self.plan.option_tokens, self.plan.truncated
+        workload = scorer.workload(self.plan)
+        for variant in curves:
+            said = answers[_key(variant, presentation)]
+            yield Point(
+                curve=Curve(setup, variant.recipe, variant.finetuned),
+                digest=model.digest,
+                sparsity=variant.sparsity,
+                achieved_sparsity=variant.achieved_sparsity,
+                total_sparsity=variant.total_sparsity,
+                answers=said,
+                option_tokens=option_tokens,
+                truncated=truncated,
+                accuracies=tuple(accuracies(said, dense, truncated)),
+                matrices=variant.matrices,
+                workload=workload,
+            )
+
+    def _recall(self, key: str) -> Answers:
+        """What a variant said to every question.
+
+        Raises:
+            KeyError: one has not been scored.
+        """
+        known = self.journal.answers(key, self.plan.digests)
+        found = [known[digest] for digest in self.plan.digests]
+        return Answers(
+            self.plan.questions,
+            padded([answer.scores for answer in found]),
+            np.array([answer.seconds for answer in found]),
         )
 
-    for one in pruned:
-        yield point(one.recipe, 0.0, of_dense, dense)
-        for sparsity, achieved, matrices in zip(
-            one.sparsities, one.achieved, one.matrices, strict=True
-        ):
-            yield point(one.recipe, sparsity, achieved, next(remaining), matrices)
+
+def _key(variant: Variant, presentation: Presentation) -> str:
+    """All that decides what a variant says to a question, but for the question."""
+    return key_of(
+        {
+            **variant.identity,
+            "protocol": presentation.protocol,
+            "context": presentation.context,
+            "detokenize": presentation.detokenize,
+            "scoring_revision": scoring.REVISION,
+        }
+    )
+
+
+def _alike(variant: Variant) -> tuple:
+    """Equal for variants that one call can evaluate."""
+    return variant.model.apply, tuple(variant.shapes.items())
+
+
+class _Callable(ModuleType):
+    """`jaxsparse.sweep` names this module once it is imported, and the function where
+    it is asked for first; so the module may be called like the function."""
+
+    __call__ = staticmethod(sweep)
+
+
+sys.modules[__name__].__class__ = _Callable

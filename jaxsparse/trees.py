@@ -1,22 +1,24 @@
-"""Parameter trees addressed by name: "h/attn/c_attn/kernel" names one leaf.
+"""Parameters addressed by name: "h/attn/c_attn/kernel" names one leaf.
+
+Leaves travel flat, path -> leaf, and are nested only where flax takes them.
 
 A leaf is not a layer: layers are stacked on axis 0, and a leaf of shape (layer, in,
-out) holds one matrix per layer. Whatever is defined per matrix goes through `matrices`
-(host) or `per_matrix` (device).
+out) holds one matrix per layer. Whatever is defined per matrix goes through `matrices`.
+.
 """
 
 import fnmatch
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxsparse.types import Array, Tree
+from jaxsparse.types import Array, Leaves
 
 
-def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
-    """The leaves of `tree` by path, in sorted path order; None counts as a leaf."""
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested dicts by path, in sorted path order."""
     flat = {}
     for key in sorted(tree):
         path = f"{prefix}{key}"
@@ -25,7 +27,7 @@ def flatten(tree: Tree, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def unflatten(flat: dict[str, Any]) -> dict[str, Any]:
+def unflatten(flat: Leaves) -> dict[str, Any]:
     """The nested dicts of which `flat` is the flattening."""
     tree: dict[str, Any] = {}
     for path, leaf in flat.items():
@@ -64,13 +66,6 @@ def matrices(leaf: Array) -> Iterator[np.ndarray]:
     return iter(host if host.ndim == 3 else host[None])
 
 
-def per_matrix(function: Callable[..., Any], *leaves: Array) -> Any:
-    """Applies `function` to each matrix of leaves of equal leading shape, by vmap."""
-    if np.ndim(leaves[0]) == 3:
-        return jax.vmap(function)(*leaves)
-    return function(*leaves)
-
-
-def size(tree: Tree) -> int:
-    """The number of parameters in `tree`, an exact host integer."""
-    return sum(int(np.prod(np.shape(leaf))) for leaf in flatten(tree).values())
+def size(leaves: Leaves) -> int:
+    """The number of parameters, an exact host integer."""
+    return sum(math.prod(np.shape(leaf)) for leaf in leaves.values())

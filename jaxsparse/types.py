@@ -19,8 +19,7 @@ import jax
 import numpy as np
 
 Array = jax.Array | np.ndarray
-Tree = Mapping[str, Any]  # nested dicts with arrays (or None) at the leaves
-Params = Mapping[str, Any]  # nested dicts of arrays, layers stacked on axis 0
+Leaves = Mapping[str, Any]  # path -> array; layers are stacked on its axis 0
 
 PROTOCOLS = ("cloze", "append")
 CONTEXTS = ("full", "query", "last")

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxsparse import scoring
 from jaxsparse.cbt import Question
+from jaxsparse.evaluation import ScoringPlan
 from jaxsparse.model import Model
 from jaxsparse.types import Presentation
 from tests import reference, tiny
@@ -20,6 +21,19 @@ FAMILIES = ("gpt2", "electra-generator", "electra-discriminator", "t5")
 COMBINATIONS = [
     (variant, protocol) for variant in FAMILIES for protocol in scoring.PROTOCOLS
 ]
+
+
+def plan_of(model: Model, questions, presentation, batch_tokens, **options):
+    """The batches in which a model is asked questions."""
+    return ScoringPlan.of(
+        questions,
+        presentation,
+        model.blueprint.family,
+        model.config,
+        model.tokenizer,
+        batch_tokens=batch_tokens,
+        **options,
+    )
 
 
 @dataclass(frozen=True)

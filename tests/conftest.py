@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import os
 import shutil
 from pathlib import Path
@@ -55,7 +56,6 @@ jax.tree_util.register_dataclass = _register_unchecked
 jaxtyping.install_import_hook("jaxsparse", "beartype.beartype")
 
 from jaxsparse import load_model  # noqa: E402
-from jaxsparse import sweep as sweep_module  # noqa: E402
 from jaxsparse.evaluation import Scorer  # noqa: E402
 from tests import tiny  # noqa: E402
 
@@ -118,5 +118,6 @@ def scorers(monkeypatch):
         made.append(Scorer(*args, **kwargs))
         return made[-1]
 
+    sweep_module = importlib.import_module("jaxsparse.sweep")
     monkeypatch.setattr(sweep_module, "Scorer", make)
     return made

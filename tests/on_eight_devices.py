@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxsparse import hosts, parallel, trees
+from jaxsparse import hosts, parallel
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import prepare
 from jaxsparse.model import load, load_model, open_model, untie
 from jaxsparse.parallel import Axes
+from jaxsparse.pruning import Recipe
 from jaxsparse.scoring import PROTOCOLS
-from jaxsparse.sweep import Recipe, prune, pruned_leaves, sweep
+from jaxsparse.sweep import sweep
 from jaxsparse.types import Presentation
+from jaxsparse.variants import one_shot
 from tests import tiny
+from tests.asking import plan_of
 
 BOTH = "data:4,model:2"  # where two levels go at once, too
 TRIED = [
@@ -97,16 +99,16 @@ def test_a_mesh_says_what_one_device_says(saved, on_one, scorers, variant, text)
 
 
 def shapes_of(model, protocol):
-    prepared = prepare(
+    plan = plan_of(
         untie(model),
         QUESTIONS,
         Presentation(protocol, "query"),
-        batch_tokens=BATCH_TOKENS,
+        BATCH_TOKENS,
         rows_multiple=parallel.rows_multiple(model.mesh),
     )
-    asked = [number for batch in prepared.batches for number in batch.questions]
-    assert sorted(asked) == list(range(NO_MULTIPLE))  # none is dropped
-    return prepared.shapes
+    planned = [number for batch in plan.batches for number in batch.questions]
+    assert sorted(planned) == list(range(NO_MULTIPLE))  # none is dropped
+    return plan.shapes
 
 
 @pytest.mark.parametrize("name", ["tiny-gpt2", "tiny-electra", "tiny-t5"])
@@ -115,28 +117,24 @@ def test_a_real_models_matrices_are_divided_and_pruned_where_they_are(name):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parallel, "SMALL", 1 << 16)
         model = load(blueprint, mesh=mesh_of("data:4,model:2"))
-    leaves = trees.flatten(model.params)
-    whole = load(blueprint)
-    pruned = prune(model, MAGNITUDE, [0.5])
-    expected = prune(whole, MAGNITUDE, [0.5])
-    at_level = pruned_leaves(
-        {path: leaves[path] for path in pruned.survival}, pruned.survival, 0
-    )
-    for path, leaf in trees.flatten(whole.params).items():
-        np.testing.assert_array_equal(hosts.gathered(leaves[path]), leaf)
-        held = {shard.data.size for shard in leaves[path].addressable_shards}
+    undivided = load(blueprint)
+    (pruned,) = one_shot(model, MAGNITUDE, [0.5])
+    (expected,) = one_shot(undivided, MAGNITUDE, [0.5])
+    for path, leaf in undivided.params.items():
+        divided = model.params[path]
+        np.testing.assert_array_equal(hosts.gathered(divided), leaf)
+        sizes = {shard.data.size for shard in divided.addressable_shards}
         large = leaf.size >= 1 << 16 and path.endswith(("kernel", "embedding"))
-        assert held == {leaf.size // 2 if large else leaf.size}, path
-    for path, leaf in at_level.items():
-        np.testing.assert_array_equal(pruned.survival[path], expected.survival[path])
-        assert leaf.sharding.is_equivalent_to(leaves[path].sharding, leaf.ndim), path
+        assert sizes == {leaf.size // 2 if large else leaf.size}, path
+        if path in pruned.shapes:
+            made = pruned.leaf(path)
+            np.testing.assert_array_equal(hosts.gathered(made), expected.leaf(path))
+            assert made.sharding.is_equivalent_to(divided.sharding, leaf.ndim), path
 
 
 def test_a_head_untied_stays_divided(saved):
     model = untie(load_model(str(saved("gpt2")), mesh=mesh_of("model:8")))
-    head, embedding = (
-        trees.flatten(model.params)[path] for path in model.blueprint.family.head
-    )
+    head, embedding = (model.params[path] for path in model.blueprint.family.head)
     assert head.addressable_shards[0].data.size == head.size // 8
     np.testing.assert_array_equal(np.asarray(head), np.asarray(embedding).T)
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxsparse import capacity, parallel, trees
+from jaxsparse import capacity, parallel
 from jaxsparse.scoring import BatchShape
 from tests import rows
 
@@ -39,7 +39,7 @@ def test_a_cpu_evaluates_one_level_at_a_time(model):
 
 def needed(model, levels):
     """Bytes for so many levels, as the docstrings say."""
-    leaves = trees.flatten(model.params)
+    leaves = model.params
     pruned = [leaves[path].nbytes for path in model.prunable("blocks")]
     each = sum(pruned) + capacity.activations(model, shape()) + max(pruned)
     dense = sum(leaf.nbytes for leaf in leaves.values())

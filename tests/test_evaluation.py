@@ -1,4 +1,4 @@
-"""One loop over batches: what is scored, kept, and left out."""
+"""The loop over batches: what is scored, what is recorded, and what is refused."""
 
 import dataclasses
 
@@ -6,140 +6,140 @@ import numpy as np
 import pytest
 
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import (
-    Prepared,
-    Scorer,
-    prepare,
-    recall,
-    score,
-    unknown,
-)
-from jaxsparse.journal import Conditions, Journal
+from jaxsparse.evaluation import Scorer, score_batches
+from jaxsparse.journal import Journal
+from jaxsparse.pruning import Recipe
+from jaxsparse.sweep import evaluate
 from jaxsparse.types import InputError, Presentation
+from jaxsparse.variants import dense, one_shot
 from tests import tiny
+from tests.asking import plan_of
 from tests.told import Told
 
+QUERY = Presentation("cloze", "query")
+TWO_AT_A_TIME = {"batch_tokens": 2 * 56}
 
-def real_question(seed):
+
+def question(seed):
     story, query, options, answer = tiny.question_text(seed)
     return Question(story, query, options, answer, "CN", id=f"CN-test-{seed}")
 
 
-class Stub(Scorer):
-    """Scores a batch without a model: question n of the batch at level l gets l + n."""
+@pytest.fixture
+def stub(monkeypatch):
+    """Scores a batch without a model: question n of the batch, variant v: v + n."""
+    sizes, worst = [], [0.0]
 
-    def __init__(self, levels, worst=0.0):
-        super().__init__(lambda params, inputs: None, levels)
-        self.worst, self.sizes = worst, []
-
-    def score(self, params, levels, batch):
+    def score(scorer, apply, params, changed, batch):
         questions = len(batch.terms.places)
-        self.sizes.append(questions)
-        made = np.arange(self.levels_at_once)[:, None] + np.arange(questions)
+        sizes.append(questions)
+        made = np.arange(scorer.levels_at_once)[:, None] + np.arange(questions)
         made = np.repeat(made[..., None], 10, axis=2).astype(np.float32)
-        made[-1, 0, -1] += self.worst
-        real = np.asarray(batch.terms.valid).any(axis=-1)
-        made[:, ~real] = -np.inf
+        made[-1, 0, 0] += worst[0]
+        made[:, ~np.asarray(batch.terms.valid).any(axis=-1)] = -np.inf
         return made, 12.0
 
-
-def conditions(sparsity):
-    return Conditions(
-        weights="w", method="magnitude", pattern="unstructured", scope="matrix",
-        prunable="blocks", sparsity=sparsity, seed=0, calibration=None,
-        protocol="cloze", context="query", detokenize="ptb", dtype="float32",
-        scoring_revision=1, pruning_revision=1,
-    )  # fmt: skip
-
-
-LEVELS = [conditions(0.1), conditions(0.5), conditions(0.9)]
-EVERY = frozenset(range(3))
-
-
-def asked_again(
-    scorer, model, prepared: Prepared, journal, questions=EVERY, levels=None
-):
-    """Scores the questions and gives the scores at each level, and what was told."""
-    levels, told = levels or LEVELS[: scorer.levels_at_once], Told()
-    score(
-        scorer, prepared, model, leaves={}, levels=levels, questions=questions,
-        journal=journal, progress=told,
-    )  # fmt: skip
-    return [recall(journal, level, prepared) for level in levels], told.told
+    monkeypatch.setattr(Scorer, "score", score)
+    return sizes, worst
 
 
 @pytest.fixture(scope="module")
-def some(loaded):
-    """Three questions in batches of two: the second batch is padded, and so is what its
-    one question has of options."""
-    model = loaded("gpt2")
-    questions = [real_question(seed) for seed in (2, 8, 17)]
+def three():
+    """In batches of two: the second is padded. The third question has eight options,
+    which its shape pads."""
+    questions = [question(seed) for seed in (2, 8, 17)]
     few = questions[2].options[:8]
-    questions[2] = dataclasses.replace(questions[2], options=few, answer=few[0])
-    return model, prepare(
-        model, questions, Presentation("cloze", "query"), batch_tokens=2 * 56
-    )
+    return [
+        *questions[:2],
+        dataclasses.replace(questions[2], options=few, answer=few[0]),
+    ]
 
 
-def test_every_question_gets_its_scores_and_its_share_of_the_seconds(some):
-    assert [batch.questions for batch in some[1].batches] == [(0, 1), (2,)]
-    stub = Stub(levels=3)
-    levels, told = asked_again(stub, *some, Journal())
-    assert stub.sizes == [2, 2]
-    assert told == [6, 3]
-    for number, level in enumerate(levels):
-        assert level.scores[:, 0].tolist() == [number, number + 1, number]
-        assert np.isneginf(level.scores[2, 8:]).all()
-        # 12 seconds for three levels: of two questions first, then of one.
-        assert level.seconds.tolist() == [2, 2, 4]
+@pytest.fixture(scope="module")
+def variants(loaded):
+    """Dense and two pruned ones."""
+    model, recipe = loaded("gpt2"), Recipe("magnitude")
+    return (dense(model, recipe), *one_shot(model, recipe, (0.5, 0.9)))
 
 
-def test_levels_that_only_fill_the_shape_are_not_kept_and_cost_nothing(some):
-    stub = Stub(levels=3)
-    (level,), told = asked_again(stub, *some, Journal(), levels=LEVELS[:1])
-    assert told == [2, 1]
-    assert level.seconds.tolist() == [6, 6, 12]
-
-
-def test_of_a_batch_known_in_part_the_rest_is_scored_in_the_same_shape(some):
-    model, prepared = some
-    journal, stub = Journal(), Stub(levels=1)
-    score(
-        stub, prepared, model, leaves={}, levels=LEVELS[:1], questions=frozenset({0}),
-        journal=journal, progress=Told(),
+def ask(variants, questions, journal, at_once):
+    told = Told()
+    points = list(
+        evaluate(
+            variants, questions, QUERY, levels_at_once=at_once, journal=journal,
+            progress=told, **TWO_AT_A_TIME,
+        )
     )  # fmt: skip
-    assert stub.sizes == [2]
-    left = unknown(journal, LEVELS[0], prepared)
-    assert left == {1, 2}
-    (level,), told = asked_again(stub, model, prepared, journal, left)
-    assert stub.sizes == [2, 2, 2]
-    assert told == [1, 1]
+    return [point.answers for point in points], [n for n in told.told if n in range(9)]
+
+
+def test_every_question_gets_its_scores_and_its_share_of_the_seconds(
+    variants, three, stub
+):
+    answers, told = ask(variants, three, Journal(), 3)
+    assert stub[0] == [2, 2]
+    assert told[-2:] == [6, 3]
+    for number, of_variant in enumerate(answers):
+        assert of_variant.scores[:, 0].tolist() == [number, number + 1, number]
+        assert np.isneginf(of_variant.scores[2, 8:]).all()
+        # 12 seconds for three variants: of two questions first, then of one.
+        assert of_variant.seconds.tolist() == [2, 2, 4]
+
+
+def test_what_only_fills_the_shape_is_not_kept_and_costs_nothing(variants, three, stub):
+    journal = Journal()
+    ask(variants[:2], three, journal, 2)
+    answers, told = ask(variants, three, journal, 2)  # the last one alone
+    assert told[-2:] == [2, 1]
+    assert journal.recorded == 9
+    assert answers[2].seconds.tolist() == [6, 6, 12]
+
+
+def test_of_a_batch_known_in_part_the_rest_is_scored_in_the_same_shape(
+    variants, three, stub
+):
+    journal = Journal()
+    ask(variants[:1], three[:1], journal, 1)
+    (answers,), told = ask(variants[:1], three, journal, 1)
+    assert stub[0] == [1, 2, 2]
+    assert told[-2:] == [1, 1]
     # Each stood first in its batch.
-    assert level.scores[:, 0].tolist() == [0, 0, 0]
-    assert unknown(journal, LEVELS[0], prepared) == frozenset()
+    assert answers.scores[:, 0].tolist() == [0, 0, 0]
+
+
+def test_of_equal_questions_one_is_asked(variants, three, stub):
+    twice = [three[0], three[1], dataclasses.replace(three[0], id="CN-test-99")]
+    (answers,), _ = ask(variants[:1], twice, journal := Journal(), 1)
+    assert journal.recorded == 2
+    assert answers.scores[0].tolist() == answers.scores[2].tolist()
 
 
 @pytest.mark.parametrize("worst", [np.nan, np.inf, -np.inf])
-def test_a_score_that_is_not_finite_is_refused_with_a_remedy_and_not_kept(some, worst):
-    journal = Journal()
-    with pytest.raises(InputError, match=r"--dtype=float32: .*gpt2.* not finite;"):
-        asked_again(Stub(levels=2, worst=worst), *some, journal)
+def test_a_score_that_is_not_finite_is_refused_with_a_remedy_and_not_kept(
+    variants, three, stub, worst
+):
+    journal, stub[1][0] = Journal(), worst
+    with pytest.raises(InputError, match=r"`dtype=float32`: .*gpt2.* not finite;"):
+        ask(variants, three, journal, 3)
     assert journal.recorded == 0
 
 
-def test_scorers_time_leaves_compilation_out(some):
-    scorer = Scorer(some[0].apply)
-    (dense,), _ = asked_again(scorer, *some, Journal())
+def test_scorers_time_leaves_compilation_out(variants, three):
+    model, scorer = variants[0].model, Scorer()
+    plan = plan_of(model, three, QUERY, **TWO_AT_A_TIME)
+    leaves = variants[0].leaves()
+    batches = list(score_batches(scorer, plan, model.apply, model.params, leaves))
+    assert [members for members, *_ in batches] == [(0, 1), (2,)]
     assert scorer.compilations == 1
-    assert 0 < dense.seconds.sum() < scorer.compile_seconds
-    assert dense.scores.dtype == np.float32
+    assert 0 < sum(seconds for *_, seconds in batches) < scorer.compile_seconds
+    assert {scores.dtype for _, scores, _ in batches} == {np.dtype(np.float32)}
 
 
 def test_the_questions_that_lost_sentences_are_known(loaded):
-    short = real_question(2)
+    short = question(2)
     story = tuple(" ".join([sentence] * 4) for sentence in short.context)
     long = dataclasses.replace(short, context=story)
     model = loaded("electra-discriminator")
-    made = prepare(model, [short, long], Presentation("append"), batch_tokens=4096)
-    assert made.encoded[1].dropped > 0
-    assert made.truncated.tolist() == [False, True]
+    plan = plan_of(model, [short, long], Presentation("append"), 4096)
+    assert plan.encoded[1].dropped > 0
+    assert plan.truncated.tolist() == [False, True]

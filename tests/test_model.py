@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import T5Config, T5ForConditionalGeneration
 
 from jaxsparse import load_model, trees
-from jaxsparse.model import check_values, export, load, open_model, untie
+from jaxsparse.model import check_values, load, open_model, save_leaves, untie
 from jaxsparse.types import InputError
 from tests import rows, tiny
 from tests.told import Told
@@ -54,7 +54,7 @@ def assert_same(model, other):
     """The same model, whatever file it came from."""
     assert model.config == other.config
     assert model.digest == other.digest
-    one, two = trees.flatten(model.params), trees.flatten(other.params)
+    one, two = model.params, other.params
     assert one.keys() == two.keys()
     for path in one:
         np.testing.assert_array_equal(one[path], two[path])
@@ -87,8 +87,8 @@ def test_a_dtype_that_is_not_offered_is_refused(dtype, saved):
 @pytest.mark.parametrize("variant", FAMILIES)
 def test_bfloat16_holds_rounded_weights_and_answers_in_float32(variant, saved, loaded):
     exact, model = loaded(variant), load_model(str(saved(variant)), dtype="bfloat16")
-    for path, leaf in trees.flatten(model.params).items():
-        expected = trees.flatten(exact.params)[path].astype(jnp.bfloat16)
+    for path, leaf in model.params.items():
+        expected = exact.params[path].astype(jnp.bfloat16)
         np.testing.assert_array_equal(leaf, expected)
     made = rows.inputs(model.family, rows.random_rows(model.config.vocab, 9))
     got = jax.jit(model.apply)(model.params, made)
@@ -102,7 +102,7 @@ def test_bfloat16_holds_rounded_weights_and_answers_in_float32(variant, saved, l
 @pytest.mark.parametrize("variant", FAMILIES)
 def test_every_leaf_is_prunable_or_never_and_each_step_adds(variant, loaded):
     model = loaded(variant)
-    leaves = trees.flatten(model.params)
+    leaves = model.params
     blocks, linear, every = map(model.prunable, ("blocks", "linear", "all"))
     assert set(blocks) <= set(linear) < set(every)
     assert all(leaves[path].ndim == 3 for path in blocks)
@@ -423,7 +423,7 @@ def test_reading_and_writing_tell_bytes_until_all_are_done(variant, saved, tmp_p
     check_values(blueprint, progress=told)
     model = load(blueprint, progress=told)
     size = 4 * trees.size(model.params)
-    export(model, model.params, tmp_path / "out", told)
+    save_leaves(model, model.params, tmp_path / "out", told)
     assert told.stages == [
         (f"{blueprint.name} · checking weights", size, "bytes", True),
         ("loading", size, "bytes", True),

@@ -9,7 +9,6 @@ import pytest
 from jaxsparse import cbt, pruning, scoring
 from jaxsparse.model import load_model
 from jaxsparse.sweep import sweep
-from jaxsparse.trees import flatten
 from jaxsparse.types import Presentation
 
 # revision -> SHA-256 of the masks of made-up weights at sparsity 0.3 and 0.9
@@ -42,10 +41,9 @@ SCORES = {
 def test_what_is_pruned_is_what_the_revision_stands_for(method):
     draw = np.random.Generator(np.random.PCG64(7))
     weights = draw.integers(-50, 50, (2, 32, 48)).astype(np.float32)
-    scores = pruning.scores({"h": {"kernel": weights}}, ["h/kernel"], method, 3)
-    levels = [pruning.counts(scores, sparsity, "matrix") for sparsity in (0.3, 0.9)]
-    kept = flatten(pruning.survival(scores, levels))["h/kernel"]
-    digest = hashlib.sha256(kept.tobytes()).hexdigest()
+    scores = pruning.scores({"h/kernel": weights}, method, seed=3)
+    nested = pruning.nested_masks(scores, (0.3, 0.9), "matrix")["h/kernel"]
+    digest = hashlib.sha256(nested.tobytes()).hexdigest()
     assert digest == MASKS[pruning.REVISION][method], "raise pruning.REVISION"
 
 

@@ -9,24 +9,23 @@ import jax
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.nn.utils import prune as torch_prune
 from transformers import AutoTokenizer
-from transformers.pytorch_utils import Conv1D
 
-from jaxsparse import sweep as sweep_module
-from jaxsparse import trees
+from jaxsparse import variants
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import Scorer, prepare, score_levels
+from jaxsparse.evaluation import Scorer, score_variants
 from jaxsparse.journal import Journal
-from jaxsparse.model import load_model
+from jaxsparse.pruning import Recipe
 from jaxsparse.scoring import PROTOCOLS, batch
-from jaxsparse.sweep import Recipe, prune, sweep
+from jaxsparse.sweep import sweep
 from jaxsparse.types import InputError, Presentation
+from jaxsparse.variants import one_shot, stacked
 from tests import reference, tiny
+from tests.asking import plan_of
+from tests.pruned_by_torch import torch_model
 from tests.told import Told
 
-VARIANTS = ("gpt2", "electra-generator-projected", "electra-discriminator", "t5")
 MAGNITUDE = Recipe("magnitude", "matrix")
 RANDOM = Recipe("random", "matrix")
 QUERY = Presentation("cloze", "query", "none")  # small shapes, and text as it is
@@ -102,21 +101,17 @@ def test_levels_at_once_give_the_scores_of_one_by_one_in_one_trace(
 
 def test_a_scan_of_vmaps_with_a_remainder_gives_the_same_scores(loaded):
     model = loaded("gpt2")
-    pruned = prune(model, MAGNITUDE, (0.2, 0.4, 0.6, 0.8, 0.9))
-    flat = trees.flatten(model.params)
-    levels = {
-        path: np.stack([np.where(kept > n, flat[path], 0) for n in range(5)])
-        for path, kept in pruned.survival.items()
-    }
-    prepared = prepare(model, QUESTIONS, QUERY, batch_tokens=4096)
-    (planned,) = prepared.batches
-    made = batch(prepared.encoded, planned, model.config, "cloze")
+    pruned = one_shot(model, MAGNITUDE, (0.2, 0.4, 0.6, 0.8, 0.9))
+    plan = plan_of(model, QUESTIONS, QUERY, 4096)
+    (planned,) = plan.batches
+    made = batch(plan.encoded, planned, model.config, "cloze")
 
-    score = jax.jit(score_levels, static_argnums=(0, 4))
-    scanned = score(model.apply, model.params, levels, made, 2)
-    for number, scores in enumerate(scanned):
-        level = {path: stacked[number] for path, stacked in levels.items()}
-        (alone,) = score(model.apply, model.params, level, made, 1)
+    score = jax.jit(score_variants, static_argnums=(0, 4))
+    together = stacked(pruned, 5)
+    for variant, scores in zip(
+        pruned, score(model.apply, model.params, together, made, 2), strict=True
+    ):
+        (alone,) = score(model.apply, model.params, variant.leaves(), made, 1)
         np.testing.assert_allclose(scores, alone, rtol=1e-5)
 
 
@@ -124,7 +119,7 @@ def test_one_compilation_and_one_trace_per_shape(loaded, scorers):
     calls = Counter()
     model, questions = counting(loaded("gpt2"), calls), (*QUESTIONS, LONG)
     last = [Presentation(protocol, "last") for protocol in PROTOCOLS]
-    plans = [prepare(model, questions, put, batch_tokens=64) for put in last]
+    plans = [plan_of(model, questions, put, 64) for put in last]
     shapes = [shape for plan in plans for shape in plan.shapes]
     assert len(shapes) == 4  # two buckets under two protocols
     assert sum(len(plan.batches) for plan in plans) > len(shapes)
@@ -214,7 +209,7 @@ def test_points_say_what_was_pruned_of_each_matrix(curve, loaded):
     layers = loaded("gpt2").config.layers
     named = [(one.path, one.layer) for one in half.matrices]
     assert sorted(named) == sorted((path, n) for path in paths for n in range(layers))
-    flat = trees.flatten(loaded("gpt2").params)
+    flat = loaded("gpt2").params
     for one in half.matrices:
         assert one.weights == flat[one.path][one.layer].size
         assert one.pruned == round(0.5 * one.weights)
@@ -234,18 +229,18 @@ def test_negative_levels_at_once_are_refused(loaded):
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_pruned_leaves_are_gone_before_the_next(loaded, monkeypatch, at_once):
     """Else a sweep of a large model would hold two of its levels."""
-    made, stack = [], sweep_module._stack
+    made = []
 
-    def watched(levels, model):
+    def watched(portion, number):
         assert all(leaf() is None for leaf in made)
-        leaves = stack(levels, model)
-        dense = {id(leaf) for leaf in trees.flatten(model.params).values()}
+        leaves = stacked(portion, number)
+        dense = {id(leaf) for leaf in loaded("gpt2").params.values()}
         made.extend(
             weakref.ref(leaf) for leaf in leaves.values() if id(leaf) not in dense
         )
         return leaves
 
-    monkeypatch.setattr(sweep_module, "_stack", watched)
+    monkeypatch.setattr(variants, "stacked", watched)
     points = sweep(
         loaded("gpt2"), QUESTIONS, [MAGNITUDE], (0.3, 0.5, 0.9), **SHORT,
         levels_at_once=at_once,
@@ -264,107 +259,7 @@ def test_methods_and_seeds_share_what_is_compiled(loaded):
     assert 0 <= work.padding < 1
 
 
-# Masks
-
-
-@pytest.mark.parametrize("scope", ["matrix", "global"])
-@pytest.mark.parametrize("method", ["magnitude", "random"])
-def test_masks_of_a_sweep_are_nested_and_those_of_each_sparsity_alone(
-    loaded, method, scope
-):
-    model, recipe = loaded("gpt2"), Recipe(method, scope)
-    sparsities = (0.9, 0.1, 0.0, 0.5)
-    together = prune(model, recipe, sparsities)
-    assert together.sparsities == (0.1, 0.5, 0.9)
-    kept_before = dict.fromkeys(together.survival, True)
-    for level, sparsity in enumerate(together.sparsities):
-        alone = prune(model, recipe, [sparsity])
-        assert alone.achieved == together.achieved[level : level + 1]
-        for path, survival in together.survival.items():
-            kept = np.asarray(survival) > level
-            np.testing.assert_array_equal(kept, np.asarray(alone.survival[path]) > 0)
-            assert np.all(kept <= kept_before[path])
-            kept_before[path] = kept
-
-
-def test_global_scope_cuts_all_matrices_at_one_magnitude(loaded):
-    model = loaded("gpt2")
-    pruned = prune(model, Recipe("magnitude", "global"), [0.5])
-    flat = trees.flatten(model.params)
-    size = {path: np.abs(flat[path]) for path in pruned.survival}
-    kept = {path: np.asarray(leaf) > 0 for path, leaf in pruned.survival.items()}
-    highest_pruned = max(size[path][~kept[path]].max() for path in kept)
-    assert highest_pruned <= min(size[path][kept[path]].min() for path in kept)
-    total = sum(leaf.size for leaf in kept.values())
-    assert sum(int(leaf.sum()) for leaf in kept.values()) == total - round(0.5 * total)
-    fractions = {round(float(leaf.mean()), 3) for leaf in kept.values()}
-    assert len(fractions) > 1  # not the same in every matrix
-
-
-def test_random_masks_depend_on_the_seed_alone(loaded):
-    model = loaded("gpt2")
-    recipes = [Recipe("random", "matrix", seed=seed) for seed in (0, 0, 1)]
-    _, first, _, again, _, other = sweep(model, QUESTIONS, recipes, (0.5,), **SHORT)
-    np.testing.assert_array_equal(first.answers.scores, again.answers.scores)
-    assert not np.any(first.answers.scores == other.answers.scores)
-
-
-def test_sparsity_1_leaves_no_prunable_weight(loaded):
-    model, recipes = loaded("gpt2"), [Recipe("random", "global"), MAGNITUDE]
-    points = sweep(model, QUESTIONS, recipes, (1.0,), **SHORT)
-    pruned = [prune(model, recipe, [1.0]) for recipe in recipes]
-    for point, one in zip(list(points)[1::2], pruned, strict=True):
-        assert not any(np.any(leaf) for leaf in one.survival.values())
-        prunable = sum(leaf.size for leaf in one.survival.values())
-        assert point.achieved_sparsity == 1
-        assert point.total_sparsity == prunable / trees.size(model.params)
-
-
-def test_pruned_leaves_are_the_masked_ones_and_exactly_zero_elsewhere(loaded):
-    model = loaded("gpt2")
-    pruned = prune(model, MAGNITUDE, (0.5, 0.9))
-    flat = trees.flatten(model.params)
-    dense = {path: flat[path] for path in pruned.survival}
-    for level in range(2):
-        leaves = sweep_module.pruned_leaves(dense, pruned.survival, level)
-        for path, leaf in leaves.items():
-            expected = np.where(
-                np.asarray(pruned.survival[path]) > level, flat[path], 0
-            )
-            np.testing.assert_array_equal(leaf, expected)
-
-
 # The same model pruned by torch
-
-
-def untie_head(model):
-    """Gives a torch model a head of its own, equal to the embedding."""
-    head = model.get_output_embeddings()
-    if head is not None:
-        head.weight = nn.Parameter(head.weight.detach().clone())
-
-
-def in_blocks(name):
-    return any(part in name for part in (".h.", "encoder.layer.", ".block."))
-
-
-def torch_prunable(model, prunable):
-    """The modules that DESIGN's prunable sets name, by torch's own types."""
-    kinds = (nn.Linear, Conv1D) + (nn.Embedding,) * (prunable == "all")
-    modules = [
-        module
-        for name, module in model.named_modules()
-        if isinstance(module, kinds)
-        and (prunable != "blocks" or (in_blocks(name) and "relative" not in name))
-    ]
-    return list({id(module.weight): module for module in modules}.values())
-
-
-def torch_model(variant, prunable):
-    model = tiny.torch_model(variant)
-    if prunable != "blocks":
-        untie_head(model)
-    return model, torch_prunable(model, prunable)
 
 
 @pytest.fixture
@@ -431,95 +326,12 @@ def test_scores_are_those_of_torch_models_pruned_by_l1_unstructured(
         assert np.median(unlike) > 0.01  # dense would not do
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("prunable", ["blocks", "linear", "all"])
-def test_sparsities_stated_are_those_of_torchs_prunable_weights(
-    loaded, variant, prunable
-):
-    recipe = Recipe("magnitude", "matrix", prunable)
-    model = sweep_module.for_recipes(loaded(variant), [recipe])
-    pruned = prune(model, recipe, [0.3])
-    reference_model, modules = torch_model(variant, prunable)
-    sizes = [module.weight.numel() for module in modules]
-    total = sum(parameter.numel() for parameter in reference_model.parameters())
-    zero = sum(round(0.3 * size) for size in sizes)
-    assert sum(leaf.size for leaf in pruned.survival.values()) == sum(sizes)
-    assert trees.size(model.params) == total
-    assert pruned.achieved == ((zero / sum(sizes), zero / total),)
-
-
-@pytest.mark.parametrize("recipe", [MAGNITUDE, RANDOM])
-def test_zeros_of_the_file_count_and_go_first(loaded, recipe):
-    """Half of the weights are zero, so dense has 0.5, and less prunes nothing more."""
-    full = loaded("gpt2")
-    half = prune(full, Recipe("random", "matrix", seed=9), [0.5])
-    flat = trees.flatten(full.params)
-    sparse = flat | sweep_module.pruned_leaves(flat, half.survival, 0)
-    model = dataclasses.replace(full, params=trees.unflatten(sparse), digest="half")
-    dense, less, more = sweep(model, QUESTIONS, [recipe], (0.3, 0.75), **SHORT)
-    (expected,) = half.achieved
-    for point in dense, less:
-        assert (point.achieved_sparsity, point.total_sparsity) == expected
-    np.testing.assert_array_equal(less.answers.scores, dense.answers.scores)
-    assert more.achieved_sparsity == 0.75
-    pruned = prune(model, recipe, [0.75])
-    for path, kept in half.survival.items():
-        assert not np.any(np.asarray(pruned.survival[path])[np.asarray(kept) == 0])
-    assert sum(one.pruned for one in less.matrices) == sum(
-        one.pruned for one in half.matrices[0]
-    )
-
-
-HEADS = {
-    "gpt2": "lm_head/kernel",
-    "electra-generator-projected": "generator/lm_head/kernel",
-    "t5": "lm_head/kernel",
-}
-
-
-@pytest.mark.parametrize("variant", HEADS)
-def test_a_tied_head_is_untied_where_it_is_pruned_and_only_there(loaded, variant):
-    model, head = loaded(variant), HEADS[variant]
-    blocks = sweep_module.for_recipes(model, [MAGNITUDE])
-    assert blocks is model
-    assert head not in trees.flatten(model.params)
-    for prunable in ("linear", "all"):
-        recipe = Recipe("magnitude", "matrix", prunable)
-        untied = sweep_module.for_recipes(model, [recipe])
-        assert head in untied.prunable(prunable)
-        assert not untied.config.tied
-        embeddings = [path for path in untied.prunable(prunable) if "embedding" in path]
-        assert bool(embeddings) == (prunable == "all")
-
-
-# bfloat16
-
-
-@pytest.mark.parametrize("variant", ["gpt2", "t5"])
-def test_bfloat16_prunes_the_weights_as_loaded_and_scores_nearby(saved, curve, variant):
-    wide = curve(variant)[:2]
-    model = load_model(str(saved(variant)), "bfloat16")
-    narrow = list(sweep(model, QUESTIONS, [MAGNITUDE], (0.5,), **SHORT))
-    pruned = prune(model, MAGNITUDE, [0.5])
-    flat = trees.flatten(model.params)
-    for path, kept in pruned.survival.items():
-        assert flat[path].dtype == np.dtype("bfloat16")
-        widened = np.abs(np.asarray(flat[path], np.float32))
-        for matrix, mask in zip(widened, np.asarray(kept) > 0, strict=True):
-            assert matrix[~mask].max() <= matrix[mask].min()
-            assert int((~mask).sum()) == round(0.5 * mask.size)
-    for point, exact in zip(narrow, wide, strict=True):
-        assert point.answers.scores.dtype == np.float32
-        # Eight bits of mantissa: half a percent a weight, a few percent of a sum.
-        np.testing.assert_allclose(point.answers.scores, exact.answers.scores, rtol=0.1)
-
-
 def test_scores_that_are_not_finite_are_refused(loaded):
     model = loaded("gpt2")
     broken = dataclasses.replace(
         model, apply=lambda *args: model.apply(*args) * np.float32("nan")
     )
-    with pytest.raises(InputError, match=r"--dtype=float32: .* not finite"):
+    with pytest.raises(InputError, match=r"`dtype=float32`: .* not finite"):
         next(sweep(broken, QUESTIONS, [MAGNITUDE], (0.5,), **SHORT))
 
 

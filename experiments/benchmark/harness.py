@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from jaxsparse import cbt
-from jaxsparse.evaluation import Prepared
+from jaxsparse.evaluation import ScoringPlan
 from jaxsparse.scoring.passage import Passage
 from jaxsparse.types import Presentation
 
@@ -70,11 +70,11 @@ class Harness:
         )
 
 
-def write_task(prepared: Prepared, directory: Path) -> dict[str, Any]:
+def write_task(plan: ScoringPlan, directory: Path) -> dict[str, Any]:
     """Writes the questions and the task's definition; returns the definition."""
     documents = [
         _document(question, encoded.dropped)
-        for question, encoded in zip(prepared.questions, prepared.encoded, strict=True)
+        for question, encoded in zip(plan.questions, plan.encoded, strict=True)
     ]
     path = directory / f"{TASK}.jsonl"
     path.write_text("".join(f"{json.dumps(item)}\n" for item in documents))

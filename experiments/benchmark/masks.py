@@ -48,10 +48,8 @@ def _kernels(shape: str, seed: int) -> dict[str, np.ndarray]:
 
 def _masks(kernels: dict[str, np.ndarray], sparsities: Sequence[float]) -> None:
     for path, kernel in kernels.items():
-        params = trees.unflatten({path: kernel})
-        scores = pruning.scores(params, [path], "magnitude", 0)
-        levels = [pruning.counts(scores, sparsity, "matrix") for sparsity in sparsities]
-        pruning.survival(scores, levels)
+        scores = pruning.scores({path: kernel}, "magnitude")
+        pruning.nested_masks(scores, sparsities, "matrix")
 
 
 def _torch_masks(kernels: dict[str, np.ndarray], sparsity: float) -> None:

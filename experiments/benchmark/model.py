@@ -18,7 +18,7 @@ from experiments.benchmark.peers import Torch
 from experiments.benchmark.rows import naive_rows
 from experiments.flags import Benchmark
 from jaxsparse import cbt, scoring
-from jaxsparse.evaluation import Prepared
+from jaxsparse.evaluation import ScoringPlan
 from jaxsparse.model import load_model
 
 ALL, MIX = "all", "mix"  # all questions; those that the peers are asked too
@@ -61,12 +61,12 @@ def measure(
     with measuring.peak_memory() as peak:
         before = peak.bytes
         tell("loading and compiling")
-        ours, prepared, compiled = _ours(directory, sets, conditions)
+        ours, plans, compiled = _ours(directory, sets, conditions)
     own_memory = peak.bytes - before
 
     works: dict[Key, Callable[[], Any]] = {}
-    _add_ours(works, ours, prepared)
-    loaded = _add_peers(works, directory, place, ours, prepared, conditions)
+    _add_ours(works, ours, plans)
+    loaded = _add_peers(works, directory, place, ours, plans, conditions)
     order = list(dict.fromkeys(which for _, which in works))
     side_by_side = sorted(works.items(), key=lambda work: order.index(work[0][1]))
     measured = measuring.interleaved(dict(side_by_side), conditions.repeats, tell)
@@ -76,10 +76,10 @@ def measure(
         "shape": shape,
         "dtype": conditions.dtype,
         "parameters": parameters,
-        "questions": {which: len(one.encoded) for which, one in prepared.items()},
+        "questions": {which: len(one.encoded) for which, one in plans.items()},
         "ids": [one.id for one in questions],
-        "row_tokens": _row_tokens(prepared[ALL]),
-        "operations": _operations(ours, prepared),
+        "row_tokens": _row_tokens(plans[ALL]),
+        "operations": _operations(ours, plans),
         "seconds": _seconds(measured),
         "sweep": measured["sweep", ALL].result,
         "compile": compiled,
@@ -96,37 +96,37 @@ def measure(
 
 def _ours(
     directory: Path, sets: Sets, conditions: Benchmark
-) -> tuple[Ours, dict[str, Prepared], dict[str, float]]:
+) -> tuple[Ours, dict[str, ScoringPlan], dict[str, float]]:
     """Loaded, questions read, and every shape compiled by scoring it once."""
     model = load_model(str(directory), conditions.dtype)
     ours = Ours.of(model, conditions.batch_tokens, conditions.levels_at_once)
-    read = functools.cache(ours.prepare)  # the peers may be asked all of them
-    prepared = {which: read(some) for which, some in sets.questions.items()}
-    ours.score(prepared[ALL])
+    read = functools.cache(ours.plan)  # the peers may be asked all of them
+    plans = {which: read(some) for which, some in sets.questions.items()}
+    ours.score(plans[ALL])
     compiled = {
         "seconds": ours.scorer.compile_seconds,
         "compilations": ours.scorer.compilations,
-        "padding": scoring.padding(prepared[ALL].encoded, prepared[ALL].batches),
+        "padding": scoring.padding(plans[ALL].encoded, plans[ALL].batches),
         "batch_tokens": ours.batch_tokens,
-        "levels_at_once": ours.levels_of(prepared[ALL]),
+        "levels_at_once": ours.levels_of(plans[ALL]),
     }
-    for some in prepared.values():
-        if some is not prepared[ALL]:
+    for some in plans.values():
+        if some is not plans[ALL]:
             ours.score(some)
-    return ours, prepared, compiled
+    return ours, plans, compiled
 
 
 def _add_ours(
-    works: dict[Key, Callable[[], Any]], ours: Ours, prepared: dict[str, Prepared]
+    works: dict[Key, Callable[[], Any]], ours: Ours, plans: dict[str, ScoringPlan]
 ) -> None:
-    scorer = ours.sweep_scorer(prepared[ALL])
+    scorer = ours.sweep_scorer(plans[ALL])
     if scorer is not ours.scorer:
-        ours.sweep(prepared[ALL], scorer)  # compiles
+        ours.sweep(plans[ALL], scorer)  # compiles
     works["matmul", "before"] = measuring.matmul(_matmul_dtype(ours.model.dtype))
-    works["ours", ALL] = lambda: ours.score(prepared[ALL])
-    works["sweep", ALL] = lambda: ours.sweep(prepared[ALL], scorer)
+    works["ours", ALL] = lambda: ours.score(plans[ALL])
+    works["sweep", ALL] = lambda: ours.sweep(plans[ALL], scorer)
     works["matmul", "between"] = works["matmul", "before"]
-    for which, some in prepared.items():
+    for which, some in plans.items():
         if which != ALL:
             works["ours", which] = lambda some=some: ours.score(some)
 
@@ -141,7 +141,7 @@ def _add_peers(
     directory: Path,
     place: Path,
     ours: Ours,
-    prepared: dict[str, Prepared],
+    plans: dict[str, ScoringPlan],
     conditions: Benchmark,
 ) -> dict[str, Any]:
     """Loads who is asked for, warmed up; also what memory there was before."""
@@ -151,18 +151,18 @@ def _add_peers(
         return loaded
     size = conditions.peer_batch
     torch = Torch.load(directory, ours.model.config)
-    rows = {which: naive_rows(some.encoded) for which, some in prepared.items()}
+    rows = {which: naive_rows(some.encoded) for which, some in plans.items()}
     torch.batched(rows[MIX][:size], size)
     if "torch" in conditions.peers:
         works["torch", MIX] = lambda: torch.one_question_at_a_time(rows[MIX])
     if "batched" in conditions.peers:
-        for which in [which for which in prepared if which != ALL]:
+        for which in [which for which in plans if which != ALL]:
             works["batched", which] = lambda which=which: torch.batched(
                 rows[which], size
             )
     if _left_out("harness", directory.name, conditions) is None:
         harness = Harness.load(torch.model, ours.model.tokenizer, size)
-        task = write_task(prepared[MIX], place)
+        task = write_task(plans[MIX], place)
         works["harness", MIX] = lambda: harness.scores(task)
         loaded["harness"] = harness
     return loaded
@@ -179,19 +179,19 @@ def _left_out(peer: str, shape: str, conditions: Benchmark) -> str | None:
     return None if harness.installed() else harness.INSTALL
 
 
-def _row_tokens(prepared: Prepared) -> float:
+def _row_tokens(plan: ScoringPlan) -> float:
     """Median tokens of a naive row: story, query and option."""
-    return float(np.median([row.length for row in naive_rows(prepared.encoded)]))
+    return float(np.median([row.length for row in naive_rows(plan.encoded)]))
 
 
-def _operations(ours: Ours, prepared: dict[str, Prepared]) -> dict[str, Any]:
+def _operations(ours: Ours, plans: dict[str, ScoringPlan]) -> dict[str, Any]:
     costs = ours.model.blueprint.family.operations(ours.model.config)
     return {
         which: {
             "ours": ours.operations(some),
             "naive": sum(row.operations(costs) for row in naive_rows(some.encoded)),
         }
-        for which, some in prepared.items()
+        for which, some in plans.items()
     }
 
 

@@ -63,12 +63,11 @@ def _parts(seed: int) -> Iterator[tuple[str, Work, Work]]:
 def _electra(seed: int) -> Iterator[tuple[str, Work, Work]]:
     family, config = published("electra-small")
     generator = np.random.default_rng(seed)
-    params = trees.unflatten(
-        {
-            path: 0.02 * generator.standard_normal(shape, np.float32)
-            for path, shape in family.shapes(config).items()
-        }
-    )
+    leaves = {
+        path: 0.02 * generator.standard_normal(shape, np.float32)
+        for path, shape in family.shapes(config).items()
+    }
+    params = trees.unflatten(leaves)
     tokens = generator.integers(0, config.vocab, (12, 512)).astype(np.int32)
     inputs = MaskedInputs(tokens, np.ones((12, 512), bool), np.full((12, 1), 300))
 

@@ -27,9 +27,19 @@ Sentences = tuple[str, ...]
 
 
 def read(data: str, number: int) -> tuple[cbt.Question, ...]:
-    """Questions of any data set, as they are, even over the classes."""
+    """Questions of any data set, as they are, even over the classes.
+
+    Raises:
+        InputError: they are malformed, or not all of one number of options.
+    """
     reading = cbt.read(data, None, None)
     cbt.check(reading.malformed, skip=False)
+    counts = sorted({len(question.options) for question in reading.questions})
+    if len(counts) > 1:
+        raise InputError(
+            f"`data`: {data} has questions of {counts[0]} to {counts[-1]} options; a "
+            "benchmark takes questions of one number of options"
+        )
     return cbt.select(reading.questions, number)
 
 

@@ -13,7 +13,7 @@ from jaxsparse.cbt.questions import (
     check,
     select,
 )
-from jaxsparse.cbt.readers import may_hold_a_task, read
+from jaxsparse.cbt.readers import may_hold_a_task, read, read_questions
 
 __all__ = [
     "BLANK",
@@ -31,5 +31,6 @@ __all__ = [
     "may_hold_a_task",
     "most_frequent_option",
     "read",
+    "read_questions",
     "select",
 ]

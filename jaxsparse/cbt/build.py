@@ -58,7 +58,7 @@ NAME_SEEN = 2  # capitalised within a sentence, at least so often
 
 
 @dataclass(frozen=True)
-class Built:
+class QuestionPlace:
     """A question by where it stands: `sentence` is the query, and the twenty before it
     the story; `token` is the blank."""
 
@@ -103,7 +103,7 @@ class Words:
         return cls(
             book.name,
             sentences,
-            {name: tuple(one[name] for one in found) for name in WORD_CLASSES},
+            {name: tuple(classes[name] for classes in found) for name in WORD_CLASSES},
         )
 
     def distinct(self, word_class: str, begin: int, end: int) -> list[str]:
@@ -183,7 +183,7 @@ def build(
     per_book: int,
     seed: int,
     skipped: Skipped,
-) -> Iterator[Built]:
+) -> Iterator[QuestionPlace]:
     """The questions of one book, class by class, those of a class in random order.
 
     Args:
@@ -200,14 +200,16 @@ def build(
             if per_book and made == per_book:
                 break
             question = _question(words, word_class, sentence, seed)
-            if isinstance(question, Built):
+            if isinstance(question, QuestionPlace):
                 made += 1
                 yield question
             else:
                 skipped.sentences[words.book, word_class, question] += 1
 
 
-def _question(words: Words, word_class: str, sentence: int, seed: int) -> Built | str:
+def _question(
+    words: Words, word_class: str, sentence: int, seed: int
+) -> QuestionPlace | str:
     """The question, or why there is none: one of REASONS."""
     query = words.sentences[sentence]
     story = words.sentences[sentence - SENTENCES : sentence]
@@ -231,7 +233,7 @@ def _question(words: Words, word_class: str, sentence: int, seed: int) -> Built 
     if len(others) < OPTIONS - 1:
         return FEW
     options = tuple(sorted([answer, *others[: OPTIONS - 1]]))
-    return Built(words.book, word_class, sentence, token, answer, options)
+    return QuestionPlace(words.book, word_class, sentence, token, answer, options)
 
 
 def _draw(
@@ -256,7 +258,7 @@ def _generator(seed: int, *place: str | int) -> np.random.Generator:
 
 
 @dataclass(frozen=True)
-class Text:
+class QuestionText:
     """A built question with its words, as CBTest's files and the hub have it."""
 
     sentences: tuple[str, ...]
@@ -265,7 +267,7 @@ class Text:
     options: tuple[str, ...]
 
 
-def text_of(built: Built, sentences: Sequence[Sequence[str]]) -> Text:
+def text_of(built: QuestionPlace, sentences: Sequence[Sequence[str]]) -> QuestionText:
     """A built question in full, from the tokens of its book's sentences.
 
     Raises:
@@ -281,7 +283,7 @@ def text_of(built: Built, sentences: Sequence[Sequence[str]]) -> Text:
         )
     query[built.token] = BLANK
     story = sentences[built.sentence - SENTENCES : built.sentence]
-    return Text(
+    return QuestionText(
         tuple(" ".join(tokens) for tokens in story),
         " ".join(query),
         built.answer,

@@ -18,7 +18,9 @@ from jaxsparse.cbt.questions import (
     Question,
     Reading,
     Selection,
+    check,
     judge,
+    select,
     shown,
 )
 from jaxsparse.cbt.references import from_references
@@ -81,6 +83,28 @@ def read(data: str, split: str | None, word_classes: Sequence[str] | None) -> Re
             f"--data={data}: there is no such file or directory; {ACCEPTED}"
         )
     return _reading(judged, data, asked)
+
+
+def read_questions(
+    data: str = "bundled",
+    split: str | None = None,
+    word_classes: Sequence[str] | None = None,
+    num_examples: int = 0,
+) -> tuple[Question, ...]:
+    """Reads questions, all of which must be sound.
+
+    Args:
+        data: bundled, cbt (the hub data set), a directory, or a file.
+        split: train, validation or test; test unless the data say.
+        word_classes: of CN, NE, V and P, or groups of another cloze; all of them.
+        num_examples: so many, as even as possible over the classes; 0: all.
+
+    Raises:
+        InputError: as `read` does, and for malformed items.
+    """
+    reading = read(data, split, word_classes)
+    check(reading.malformed, skip=False)
+    return select(reading.questions, num_examples)
 
 
 def may_hold_a_task(data: str) -> bool:

@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from jaxsparse.cbt.books import read_book
-from jaxsparse.cbt.build import Built, text_of
+from jaxsparse.cbt.build import QuestionPlace, text_of
 from jaxsparse.cbt.items import from_json
 from jaxsparse.cbt.questions import Item
 from jaxsparse.types import InputError
 
 Sentences = tuple[tuple[str, ...], ...]
-FIELDS = tuple(field.name for field in dataclasses.fields(Built))
+FIELDS = tuple(field.name for field in dataclasses.fields(QuestionPlace))
 
 
-def to_lines(questions: Iterable[Built]) -> Iterator[str]:
+def to_lines(questions: Iterable[QuestionPlace]) -> Iterator[str]:
     for question in questions:
         values = dataclasses.asdict(question)
         yield json.dumps(values, ensure_ascii=False, separators=(",", ":")) + "\n"
@@ -53,7 +53,7 @@ def _in_full(item: Item, sentences_of: Callable[[str], Sentences], path: Path) -
     if missing := [name for name in FIELDS if name not in fields]:
         raise InputError(f"{path}:{item.line}: no {' and no '.join(missing)}")
     fields["options"] = tuple(fields["options"])
-    built = Built(**{name: fields[name] for name in FIELDS})
+    built = QuestionPlace(**{name: fields[name] for name in FIELDS})
     try:
         text = text_of(built, sentences_of(built.book))
     except InputError as error:

@@ -16,10 +16,14 @@ from jaxsparse.progress import NOBODY, Progress
 CHOICES: dict[str, Callable[[Question], int]] = {
     "the option most frequent in the story": most_frequent_option,
     "the option least frequent in the story": rarest_option,
-    "the first option": lambda one: 0,
-    "the last option": lambda one: len(one.options) - 1,
-    "the longest option": lambda one: int(np.argmax([*map(len, one.options)])),
-    "the shortest option": lambda one: int(np.argmin([*map(len, one.options)])),
+    "the first option": lambda question: 0,
+    "the last option": lambda question: len(question.options) - 1,
+    "the longest option": lambda question: int(
+        np.argmax([*map(len, question.options)])
+    ),
+    "the shortest option": lambda question: int(
+        np.argmin([*map(len, question.options)])
+    ),
 }
 COMMONEST = "the commonest answer to the other questions"
 
@@ -29,9 +33,9 @@ def shortcuts(
 ) -> dict[str, Bool[np.ndarray, " question"]]:
     """Rule -> whether it answers each question right; tells every question."""
     right = {rule: np.zeros(len(questions), bool) for rule in CHOICES}
-    for number, one in enumerate(questions):
+    for number, question in enumerate(questions):
         for rule, choose in CHOICES.items():
-            right[rule][number] = one.options[choose(one)] == one.answer
+            right[rule][number] = question.options[choose(question)] == question.answer
         progress.done(1)
     return {**right, COMMONEST: commonest(questions)}
 
@@ -39,13 +43,13 @@ def shortcuts(
 def commonest(questions: Sequence[Question]) -> Bool[np.ndarray, " question"]:
     """Whether the option that is most often the answer to other questions of the class
     is right; first of equals. A question's own answer does not count for it."""
-    counts = Counter((one.word_class, one.answer) for one in questions)
+    counts = Counter((question.word_class, question.answer) for question in questions)
 
-    def is_right(one: Question) -> bool:
+    def is_right(question: Question) -> bool:
         often = [
-            counts[one.word_class, option] - (option == one.answer)
-            for option in one.options
+            counts[question.word_class, option] - (option == question.answer)
+            for option in question.options
         ]
-        return one.options[int(np.argmax(often))] == one.answer
+        return question.options[int(np.argmax(often))] == question.answer
 
-    return np.array([is_right(one) for one in questions], bool)
+    return np.array([is_right(question) for question in questions], bool)

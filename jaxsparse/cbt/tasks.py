@@ -30,23 +30,23 @@ from jaxsparse.cbt.questions import (
 )
 from jaxsparse.types import InputError
 
-OPTIONS = range(2, 65)
-HUB_NAMES = {"context": "sentences", "query": "question", "group": "word_class"}
-KEYS = {
+_OPTIONS = range(2, 65)
+_HUB_NAMES = {"context": "sentences", "query": "question", "group": "word_class"}
+_KEYS = {
     *("task", "options", "answer", "id", "split", "story", "book"),
-    *HUB_NAMES,
-    *HUB_NAMES.values(),
+    *_HUB_NAMES,
+    *_HUB_NAMES.values(),
 }
-POOLED = "all"  # what a report calls all groups together
-MOST_NAMED = 30  # groups or keys, in a line
+_POOLED = "all"  # what a report calls all groups together
+_MOST_NAMED = 30  # groups or keys, in a line
 
 
 @dataclass(frozen=True)
-class Row:
+class _Row:
     """A row and where it belongs, as far as it says so."""
 
     line: int
-    fields: Mapping[str, Any]  # by the names that `HUB_NAMES` begins with
+    fields: Mapping[str, Any]  # by the names that `_HUB_NAMES` begins with
     group: str = "?"
     split: str = ""  # of one that names none
     id: str = ""
@@ -84,38 +84,38 @@ def read_task(items: Sequence[Item], file: str, asked: Selection) -> Reading:
 
 
 def _unread(items: Sequence[Item]) -> Iterator[str]:
-    rows = Counter(key for item in items for key in item.fields if key not in KEYS)
-    for key, number in rows.most_common(MOST_NAMED):
+    rows = Counter(key for item in items for key in item.fields if key not in _KEYS)
+    for key, number in rows.most_common(_MOST_NAMED):
         yield f"{key} ({number:,} row{'s' * (number > 1)})"
-    if len(rows) > MOST_NAMED:
+    if len(rows) > _MOST_NAMED:
         yield "…"
 
 
-def _groups(rows: Sequence[Row], file: str, asked: Selection) -> Iterable[str]:
+def _groups(rows: Sequence[_Row], file: str, asked: Selection) -> Iterable[str]:
     known = dict.fromkeys(row.group for row in rows if not row.fault)
     for name in asked.word_classes or ():
         if name not in known:
-            named = ", ".join([*known][:MOST_NAMED])
-            more = f", … ({len(known)} in all)" * (len(known) > MOST_NAMED)
+            named = ", ".join([*known][:_MOST_NAMED])
+            more = f", … ({len(known)} in all)" * (len(known) > _MOST_NAMED)
             raise InputError(
                 f"`word_classes`: {file} has no group {name!r}; it has {named}{more}"
             )
     return asked.word_classes or known
 
 
-def _only_split(rows: Sequence[Row]) -> str:
+def _only_split(rows: Sequence[_Row]) -> str:
     """The one split that rows name; test where they name several."""
     splits = {row.split for row in rows} - {""}
     return splits.pop() if len(splits) == 1 else "test"
 
 
-def _row(item: Item) -> Row:
+def _row(item: Item) -> _Row:
     fields = {name: value for name, value in item.fields.items() if value is not None}
-    row = Row(item.line, fields)
+    row = _Row(item.line, fields)
     try:
         if item.fault:
             raise ValueError(item.fault[1])
-        for name, hub in HUB_NAMES.items():
+        for name, hub in _HUB_NAMES.items():
             if name in fields and hub in fields:
                 raise ValueError(f"it has {name} and {hub}, which are the same")
             if hub in fields:
@@ -124,8 +124,8 @@ def _row(item: Item) -> Row:
         if not task:
             raise ValueError("it has no task, which other rows of the file have")
         group = _line_of_text(fields, "group") or task
-        if group == POOLED:
-            raise ValueError(f"its group is {POOLED!r}, which means all of them")
+        if group == _POOLED:
+            raise ValueError(f"its group is {_POOLED!r}, which means all of them")
         split = _line_of_text(fields, "split")
         if split and split not in SPLIT_NAMES:
             legal = ", ".join(SPLIT_NAMES)
@@ -146,7 +146,7 @@ def _line_of_text(fields: Mapping[str, Any], key: str) -> str:
     return value.strip()
 
 
-def _with_ids_once(rows: Iterable[Row]) -> Iterator[Row]:
+def _with_ids_once(rows: Iterable[_Row]) -> Iterator[_Row]:
     lines: dict[str, int] = {}
     for row in rows:
         if not row.fault and row.id in lines:
@@ -157,7 +157,7 @@ def _with_ids_once(rows: Iterable[Row]) -> Iterator[Row]:
         yield row
 
 
-def _judge(row: Row, file: str) -> Question | Malformed:
+def _judge(row: _Row, file: str) -> Question | Malformed:
     """The question that a row is, or why it is none."""
     fields: dict[str, Any] = dict.fromkeys(("query", "answer", "options"))
     fields |= row.fields
@@ -169,7 +169,7 @@ def _judge(row: Row, file: str) -> Question | Malformed:
     reason = (
         row.fault
         or _context_fault(context)
-        or query_fault(query, answer, options, OPTIONS, "query")
+        or query_fault(query, answer, options, _OPTIONS, "query")
         or _repeated(options)
         or story_fault(story)
     )

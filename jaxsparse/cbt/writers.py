@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from jaxsparse.cbt.build import Built, Text
+from jaxsparse.cbt.build import QuestionPlace, QuestionText
 
 
-def cbtest(text: Text) -> str:
+def cbtest(text: QuestionText) -> str:
     """An item in CBTest's own format, without the empty line between items."""
     lines = [f"{number} {line}" for number, line in enumerate(text.sentences, 1)]
     last = f"{len(lines) + 1} {text.question}"
@@ -13,7 +13,9 @@ def cbtest(text: Text) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def hub_row(built: Built, text: Text, split: str) -> Mapping[str, object]:
+def hub_row(
+    built: QuestionPlace, text: QuestionText, split: str
+) -> Mapping[str, object]:
     """A row with the hub's columns, and where it is from."""
     return {
         "sentences": list(text.sentences),

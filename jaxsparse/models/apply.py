@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxsparse.models.family import Family
-from jaxsparse.types import Params
+from jaxsparse.trees import unflatten
+from jaxsparse.types import Leaves
 
-Apply = Callable[[Params, Any], jax.Array]
+Apply = Callable[[Leaves, Any], jax.Array]
 
 
 def make_apply(
@@ -24,8 +25,9 @@ def make_apply(
     module = family.module(config, jnp.dtype(dtype), everywhere)
     precision = "highest" if dtype == "float32" else "default"
 
-    def apply(params: Params, inputs: Any) -> jax.Array:
+    def apply(params: Leaves, inputs: Any) -> jax.Array:
+        nested = unflatten(params)  # flax alone takes parameters nested
         with jax.default_matmul_precision(precision):
-            return module.apply({"params": params}, inputs)  # pyright: ignore[reportReturnType]
+            return module.apply({"params": nested}, inputs)  # pyright: ignore[reportReturnType]
 
     return apply

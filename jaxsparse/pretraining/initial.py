@@ -23,7 +23,7 @@ from jaxsparse import trees
 from jaxsparse.models.family import Biases, Family, Waves
 from jaxsparse.models.inputs import smallest
 from jaxsparse.pretraining.word_vectors import word_vectors
-from jaxsparse.types import Params
+from jaxsparse.types import Leaves
 
 OFFSETS = (-1, 1, -2, 2)  # of the heads, in turn
 PEAK = 6.0  # T5: by how much a neighbour's score exceeds the others', in nats
@@ -31,7 +31,7 @@ PEAK = 6.0  # T5: by how much a neighbour's score exceeds the others', in nats
 
 def initial_params(
     family: Family, config: Any, seed: int, tokens: Int[np.ndarray, " token"]
-) -> Params:
+) -> Leaves:
     """Float32 parameters; the same for the same seed and tokens.
 
     Words start as `word_vectors` of the corpus' `tokens`, and heads look at their
@@ -55,7 +55,7 @@ def initial_params(
         _look_by_biases(leaves, start.neighbours, config)
     elif isinstance(start.neighbours, Waves):
         _look_by_waves(leaves, words, start.neighbours, config)
-    return trees.unflatten(leaves)
+    return leaves
 
 
 def _know_words(

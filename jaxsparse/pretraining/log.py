@@ -6,20 +6,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jaxsparse import scoring
+import numpy as np
+
+from jaxsparse.answers import Answers
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import Scorer
+from jaxsparse.evaluation import Scorer, ScoringPlan, score_batches
+from jaxsparse.models import Family
 from jaxsparse.models.apply import Apply
 from jaxsparse.pretraining.run import PretrainingRun
 from jaxsparse.progress import Progress
-from jaxsparse.types import InputError, Params, Presentation
+from jaxsparse.types import Leaves, Presentation
 from jaxsparse.whole import whole_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 BATCH_TOKENS = 4096
-CLOZE = Presentation()
 SECONDS_BETWEEN_LOSSES = 1  # shown: each has to be waited for
 
 
@@ -27,42 +29,38 @@ SECONDS_BETWEEN_LOSSES = 1  # shown: each has to be waited for
 class Exam:
     """Questions as one model reads them, asked again and again."""
 
-    questions: tuple[Question, ...]
-    config: Any
+    plan: ScoringPlan
+    apply: Apply
     scorer: Scorer
-    encoded: tuple[scoring.Encoded, ...]
-    batches: tuple[scoring.BatchPlan, ...]
 
     @classmethod
     def of(
         cls,
         questions: Sequence[Question],
         tokenizer: "PreTrainedTokenizerFast",
+        family: Family,
         config: Any,
         apply: Apply,
     ) -> "Exam":
         """Raises InputError for a question that the model cannot answer."""
-        encoded = []
-        for question in questions:
-            try:
-                encoded.append(scoring.encode(question, tokenizer, config, CLOZE))
-            except scoring.Unusable as reason:
-                raise InputError(
-                    f"{question.source}: {reason}; leave the question out"
-                ) from None
-        batches = scoring.plan(encoded, BATCH_TOKENS)
-        return cls(tuple(questions), config, Scorer(apply), tuple(encoded), batches)
+        plan = ScoringPlan.of(
+            questions,
+            Presentation(),
+            family,
+            config,
+            tokenizer,
+            batch_tokens=BATCH_TOKENS,
+        )
+        return cls(plan, apply, Scorer())
 
-    def accuracy(self, params: Params) -> float:
+    def accuracy(self, params: Leaves) -> float:
         """The fraction answered correctly, cloze protocol, full story."""
-        correct = 0
-        for planned in self.batches:
-            batch = scoring.batch(self.encoded, planned, self.config, "cloze")
-            (scores,), _ = self.scorer.score(params, {}, batch)
-            for number, row in zip(planned.questions, scores, strict=False):
-                question = self.questions[number]
-                correct += question.options[int(row.argmax())] == question.answer
-        return correct / len(self.questions)
+        options = max(len(question.options) for question in self.plan.questions)
+        scores = np.zeros((len(self.plan.questions), options), np.float32)
+        batches = score_batches(self.scorer, self.plan, self.apply, params, {})
+        for members, (said,), _ in batches:
+            scores[list(members)] = said
+        return float(Answers(self.plan.questions, scores).correct.mean())
 
 
 class Log:

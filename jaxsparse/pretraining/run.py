@@ -16,7 +16,6 @@ import numpy as np
 import tokenizers
 from jaxtyping import Float
 
-from jaxsparse import trees
 from jaxsparse.models.apply import Apply, make_apply
 from jaxsparse.models.family import Family
 from jaxsparse.pretraining import vocabulary
@@ -34,7 +33,7 @@ from jaxsparse.training.objectives import (
     loss_sums,
 )
 from jaxsparse.training.step import train
-from jaxsparse.types import InputError, Params
+from jaxsparse.types import InputError, Leaves
 from jaxsparse.weights import rules, writing
 from jaxsparse.whole import held
 
@@ -96,14 +95,14 @@ class PretrainingRun:
             yield self.objective.examples(windows, self.vocabulary, generator)
 
     @functools.cached_property
-    def loss_sums(self) -> Callable[[Params, Examples], tuple[jax.Array, jax.Array]]:
+    def loss_sums(self) -> Callable[[Leaves, Examples], tuple[jax.Array, jax.Array]]:
         return functools.partial(loss_sums, self.apply)
 
     @functools.cached_property
-    def _evaluate(self) -> Callable[[Params, Examples], tuple[jax.Array, jax.Array]]:
+    def _evaluate(self) -> Callable[[Leaves, Examples], tuple[jax.Array, jax.Array]]:
         return jax.jit(self.loss_sums)
 
-    def validation_loss(self, params: Params, steps: int) -> float:
+    def validation_loss(self, params: Leaves, steps: int) -> float:
         """Nats per target, on the same examples each time, whose rows are as long as
         those of the last of so many steps: what lies beyond them is not trained yet."""
         _, length = self._stage(max(steps - 1, 0))
@@ -211,9 +210,9 @@ def _digest(texts: Sequence[str]) -> str:
 def pretrain(
     run: PretrainingRun,
     checkpoint_every: int,
-    after_step: Callable[[int, Params, Float[jax.Array, ""] | None], Any],
+    after_step: Callable[[int, Leaves, Float[jax.Array, ""] | None], Any],
     progress: Progress = NOBODY,
-) -> Params:
+) -> Leaves:
     """Trains from where the directory's newest checkpoint stands; see `train`.
 
     Raises:
@@ -239,7 +238,7 @@ def pretrain(
 
 def export(
     run: PretrainingRun,
-    params: Params,
+    params: Leaves,
     directory: Path,
     dtype: str = "float16",
     progress: Progress = NOBODY,
@@ -250,7 +249,7 @@ def export(
         InputError: the directory exists; a weight is too large for the dtype.
     """
     leaves: Mapping[str, np.ndarray] = {
-        path: np.asarray(leaf) for path, leaf in trees.flatten(params).items()
+        path: np.asarray(leaf) for path, leaf in params.items()
     }
     table = rules.active_rules(
         run.family.table, {path: leaf.shape for path, leaf in leaves.items()}

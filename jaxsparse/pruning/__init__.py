@@ -1,45 +1,27 @@
-"""Pruning in four pure functions: scores, counts, masks (or survival), apply."""
+"""Pruning in pure functions over flat leaves: scores, groups, counts, masks, apply."""
 
-from jaxsparse.pruning.allocation import Counts, counts
-from jaxsparse.pruning.masks import (
-    achieved,
-    apply_level,
-    apply_masks,
-    kept,
-    level_masks,
-    masks,
-    survival,
-)
-from jaxsparse.pruning.recipe import MatrixSparsity, Recipe
-from jaxsparse.pruning.scores import (
-    METHODS,
-    ZERO,
-    Method,
-    effective_seed,
-    resolve_scope,
-    scores,
-)
+from jaxsparse.pruning.groups import UNSTRUCTURED, counts, groups
+from jaxsparse.pruning.masks import apply_masks, mask_at, nested_masks
+from jaxsparse.pruning.recipe import PATTERNS, MatrixSparsity, Recipe
+from jaxsparse.pruning.scores import METHODS, ZERO, Method, Statistics, scores
 
 # Raised with every change of what is pruned: a journal tells old scores by it.
 REVISION = 2
 
 __all__ = [
-    "REVISION",
     "METHODS",
+    "PATTERNS",
+    "REVISION",
+    "UNSTRUCTURED",
     "ZERO",
-    "Counts",
     "MatrixSparsity",
     "Method",
     "Recipe",
-    "achieved",
-    "apply_level",
+    "Statistics",
     "apply_masks",
     "counts",
-    "effective_seed",
-    "kept",
-    "level_masks",
-    "masks",
-    "resolve_scope",
+    "groups",
+    "mask_at",
+    "nested_masks",
     "scores",
-    "survival",
 ]

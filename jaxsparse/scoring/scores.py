@@ -12,7 +12,7 @@ from jaxsparse.models.attention import log_sum_exp
 from jaxsparse.models.inputs import INPUTS
 from jaxsparse.scoring.batching import BatchPlan, Terms, stack
 from jaxsparse.scoring.encoded import Encoded
-from jaxsparse.types import Params
+from jaxsparse.types import Leaves
 
 # Raised with every change of what scores mean, beyond rounding: a journal tells old
 # ones from new ones by it.
@@ -41,7 +41,7 @@ def batch(
 
 
 def option_scores(
-    apply: Callable[[Params, Any], jax.Array], params: Params, batch: Batch
+    apply: Callable[[Leaves, Any], jax.Array], params: Leaves, batch: Batch
 ) -> Float[Array, "question option"]:
     """Scores each option by what the model says of its tokens.
 

@@ -21,7 +21,7 @@ import tokenizers
 from jaxtyping import Bool, Float, Int
 
 from jaxsparse.models.inputs import CausalInputs, MaskedInputs, Seq2SeqInputs
-from jaxsparse.types import Array, Params
+from jaxsparse.types import Array, Leaves
 
 Window = Int[np.ndarray, " position"]
 Windows = Int[np.ndarray, "row position"]
@@ -44,7 +44,7 @@ class Examples:
 
 
 def loss_sums(
-    apply: Callable[[Params, Any], jax.Array], params: Params, examples: Examples
+    apply: Callable[[Leaves, Any], jax.Array], params: Leaves, examples: Examples
 ) -> tuple[Float[jax.Array, ""], Int[jax.Array, ""]]:
     """The summed cross entropy (nats) of the targets, and how many there are."""
     logits = apply(params, examples.inputs)

@@ -5,8 +5,7 @@ from typing import Any
 
 import optax
 
-from jaxsparse import trees
-from jaxsparse.types import Params
+from jaxsparse.types import Leaves
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,6 @@ def adamw(schedule: Schedule) -> optax.GradientTransformation:
     )
 
 
-def _decays(params: Params) -> Any:
+def _decays(params: Leaves) -> Any:
     """True for kernels and embeddings; scales and biases are left alone."""
-    flat = trees.flatten(params)
-    return trees.unflatten(
-        {path: not path.endswith(("scale", "bias")) for path in flat}
-    )
+    return {path: not path.endswith(("scale", "bias")) for path in params}

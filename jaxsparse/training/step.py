@@ -17,10 +17,10 @@ from jaxtyping import Array, Float, Int
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.training.checkpoints import Checkpoints
 from jaxsparse.training.optimizer import Schedule, adamw
-from jaxsparse.types import InputError, Params
+from jaxsparse.types import InputError, Leaves
 
 # params, batch -> the summed loss in nats, and of how many targets
-LossSums = Callable[[Params, Any], tuple[Float[Array, ""], Int[Array, ""]]]
+LossSums = Callable[[Leaves, Any], tuple[Float[Array, ""], Int[Array, ""]]]
 
 
 def update_step(
@@ -31,7 +31,7 @@ def update_step(
     The old state's memory is reused.
     """
 
-    def mean_loss(params: Params, batch: Any) -> Float[Array, ""]:
+    def mean_loss(params: Leaves, batch: Any) -> Float[Array, ""]:
         total, count = loss_sums(params, batch)
         return total / jnp.maximum(count, 1)
 
@@ -47,22 +47,22 @@ def update_step(
 
 
 def first_state(
-    params: Params, transform: optax.GradientTransformation
+    params: Leaves, transform: optax.GradientTransformation
 ) -> dict[str, Any]:
     return {"params": params, "optimizer": transform.init(params)}
 
 
 def train(
     loss_sums: LossSums,
-    params: Params,
+    params: Leaves,
     schedule: Schedule,
     batch: Callable[[int], Any],
     checkpoints: Checkpoints,
     *,
     checkpoint_every: int,
-    after_step: Callable[[int, Params, Float[Array, ""] | None], Any],
+    after_step: Callable[[int, Leaves, Float[Array, ""] | None], Any],
     progress: Progress = NOBODY,
-) -> Params:
+) -> Leaves:
     """Trains to the schedule's end, from the newest checkpoint if there is one.
 
     Args:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxsparse.cbt.build import Built
+from jaxsparse.cbt.build import QuestionPlace
 from jaxsparse.cbt.questions import Question, judge
 from jaxsparse.cbt.references import from_references, to_lines
 from jaxsparse.types import InputError
 
 OPTIONS = ("bell", "coat", "door", "fork", "gate", "hen", "inn", "jug", "key", "lamp")
-BUILT = Built("mill", "CN", 21, 2, "hen", OPTIONS)
+BUILT = QuestionPlace("mill", "CN", 21, 2, "hen", OPTIONS)
 STORY = [f"Ann can't count to {number}." for number in range(21)]
 BOOK = "\n\n".join([*STORY, "So the hen went home."])
 
@@ -63,13 +63,13 @@ FIELDS = st.tuples(
 
 @given(st.lists(FIELDS, max_size=3))
 def test_a_line_holds_one_question_whole(fields):
-    questions = [Built(*values) for values in fields]
+    questions = [QuestionPlace(*values) for values in fields]
     lines = list(to_lines(questions))
     assert all(line.index("\n") == len(line) - 1 for line in lines)
     rows = [json.loads(line) for line in lines]
-    assert [Built(**row | {"options": tuple(row["options"])}) for row in rows] == (
-        questions
-    )
+    assert [
+        QuestionPlace(**row | {"options": tuple(row["options"])}) for row in rows
+    ] == (questions)
 
 
 @pytest.mark.parametrize(

@@ -83,22 +83,22 @@ def test_ours_gives_the_same_and_counts_less(variant, saved):
     model = load_model(str(saved(variant)))
     ours = Ours.of(model, 4096, 1)
     questions = [asked.question for asked in ASKED]
-    prepared = ours.prepare(questions)
-    rows = naive_rows(prepared.encoded)
+    plan = ours.plan(questions)
+    rows = naive_rows(plan.encoded)
     torch = Torch.load(saved(variant), model.config)
-    got = ours.score(prepared)
+    got = ours.score(plan)
     np.testing.assert_allclose(got, torch.batched(rows, 3), rtol=0, atol=1e-3)
     costs = model.blueprint.family.operations(model.config)
     naive = sum(row.operations(costs) for row in rows)
-    assert 0 < ours.operations(prepared) < naive
+    assert 0 < ours.operations(plan) < naive
 
 
 def test_a_sweep_takes_all_levels_one_or_several_at_a_time(saved):
     model = load_model(str(saved("gpt2")))
     for at_once in 1, 2:
         ours = Ours.of(model, 4096, at_once)
-        prepared = ours.prepare([ASKED[0].question])
-        scorer, seen = ours.sweep_scorer(prepared), []
+        plan = ours.plan([ASKED[0].question])
+        scorer, seen = ours.sweep_scorer(plan), []
         score = scorer.score
 
         def watched(*arguments, score=score, seen=seen):
@@ -107,9 +107,9 @@ def test_a_sweep_takes_all_levels_one_or_several_at_a_time(saved):
             return scores, seconds
 
         scorer.score = watched
-        took = ours.sweep(prepared, scorer)
+        took = ours.sweep(plan, scorer)
         assert set(took) == {"masks", "levels"}
         assert min(took.values()) > 0
         assert len(seen) == (5 if at_once == 1 else 6)
         assert len({scores.tobytes() for scores in seen}) == 5
-        np.testing.assert_array_equal(seen[0], Ours.of(model, 4096, 1).score(prepared))
+        np.testing.assert_array_equal(seen[0], Ours.of(model, 4096, 1).score(plan))

@@ -28,8 +28,9 @@ def sown(model, made):
     module = model.blueprint.family.module(model.config, jnp.dtype("float32"))
 
     def run(params):
+        nested = trees.unflatten(params)
         with nn.intercept_methods(sow_norm):
-            _, state = module.apply({"params": params}, made, mutable=["calibration"])
+            _, state = module.apply({"params": nested}, made, mutable=["calibration"])
         return state["calibration"]
 
     return trees.flatten(jax.jit(run)(model.params))

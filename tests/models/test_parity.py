@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from transformers.activations import ACT2FN
 from transformers.models.t5.modeling_t5 import T5Attention
 
-from jaxsparse import trees
 from jaxsparse.models import layers
 from jaxsparse.models.inputs import CausalInputs, Seq2SeqInputs
 from jaxsparse.models.t5 import bucket_table
@@ -58,7 +57,7 @@ def test_gradients_equal_torchs(variant, loaded):
         logits = model.apply(params, rows.inputs(model.family, made))
         return jnp.mean(weights * jax.nn.softplus(logits))
 
-    leaves = trees.flatten(jax.jit(jax.grad(loss))(model.params))
+    leaves = jax.jit(jax.grad(loss))(model.params)
     leaves = {path: np.asarray(leaf) for path, leaf in leaves.items()}
     got = rules.to_hf(model.blueprint.plan.rules, leaves)
     theirs = dict(oracle.named_parameters())
@@ -151,13 +150,13 @@ def test_a_position_depends_on_what_precedes_it_in_its_branch_and_nothing_else(
     """By the gradient of its logits in the embedding of every other token."""
     model = loaded(variant)
     made, _ = branched(model, 5, [3, 4], width=14)
-    name = {"gpt2": "wte", "t5": "shared"}[model.family]
+    path = {"gpt2": "wte/embedding", "t5": "shared/embedding"}[model.family]
 
     def summed(embedding):
-        params = {**model.params, name: {"embedding": embedding}}
+        params = {**model.params, path: embedding}
         return jnp.abs(model.apply(params, made)[0]).sum(-1)
 
-    gradients = jax.jit(jax.jacrev(summed))(model.params[name]["embedding"])
+    gradients = jax.jit(jax.jacrev(summed))(model.params[path])
     depends = np.abs(gradients).sum(-1)[:12, made.tokens[0]] > 0
     branch = made.branches[0]
     expected = [
@@ -172,10 +171,10 @@ def test_electra_depends_on_both_sides_and_never_on_padding(loaded):
     made = rows.inputs("electra", rows.Rows(tokens, tokens, (9,)))
 
     def outputs(word):
-        embeddings = {**model.params["embeddings"], "word": {"embedding": word}}
-        return model.apply({**model.params, "embeddings": embeddings}, made)[0]
+        return model.apply({**model.params, path: word}, made)[0]
 
-    word = model.params["embeddings"]["word"]["embedding"]
+    path = "embeddings/word/embedding"
+    word = model.params[path]
     gradients = jax.jit(jax.jacrev(outputs))(word)
     depends = np.abs(gradients).sum(-1)[:9, tokens[0]] > 0
     np.testing.assert_array_equal(depends, np.tile(np.arange(12) < 9, (9, 1)))

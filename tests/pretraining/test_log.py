@@ -14,7 +14,9 @@ PUT = {"context": "full", "detokenize": "ptb"}
 
 
 def exam_of(model, questions):
-    return Exam.of(questions, model.tokenizer, model.config, model.apply)
+    return Exam.of(
+        questions, model.tokenizer, model.blueprint.family, model.config, model.apply
+    )
 
 
 def test_accuracy_is_the_fraction_whose_answer_scores_best(loaded, monkeypatch):

@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsparse import trees
 from jaxsparse.training.optimizer import Schedule
 
 SCHEDULE = Schedule(steps=10, warmup=2, learning_rate=0.1)
@@ -20,6 +19,4 @@ def params():
         "h/bias": (2,),
     }
     leaves = {path: rng.normal(size=shape) for path, shape in shapes.items()}
-    return trees.unflatten(
-        {path: jnp.asarray(leaf, jnp.float32) for path, leaf in leaves.items()}
-    )
+    return {path: jnp.asarray(leaf, jnp.float32) for path, leaf in leaves.items()}

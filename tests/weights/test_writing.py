@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from jaxsparse import load_model, trees
-from jaxsparse.model import export, untie
+from jaxsparse import load_model
+from jaxsparse.model import untie
 from jaxsparse.types import InputError
 from jaxsparse.weights import writing
 from tests import rows, tiny
@@ -41,7 +41,7 @@ def reload(variant, directory):
 
 
 def exported(model, directory):
-    export(model, model.params, directory)
+    save_leaves(model, model.params, directory)
     return directory
 
 
@@ -78,7 +78,7 @@ def test_an_export_keeps_a_narrow_dtype(variant, dtype, tmp_path):
 def test_bfloat16_in_a_bfloat16_file_is_untouched(variant, tmp_path):
     tiny.save(variant, tmp_path / "saved", dtype=torch.bfloat16)
     model = load_model(str(tmp_path / "saved"), dtype="bfloat16")
-    leaves = trees.flatten(model.params).values()
+    leaves = model.params.values()
     assert {leaf.dtype for leaf in leaves} == {jnp.dtype("bfloat16")}
     assert bits(exported(model, tmp_path / "export")) == bits(tmp_path / "saved")
 
@@ -145,11 +145,11 @@ def test_large_exports_are_sharded(loaded, saved, tmp_path, monkeypatch):
 def test_a_head_of_its_own_is_exported_and_loaded(variant, loaded, tmp_path):
     model = untie(loaded(variant))
     kernel, embedding = model.blueprint.family.head
-    leaves = trees.flatten(model.params)
+    leaves = model.params
     np.testing.assert_array_equal(leaves[kernel], leaves[embedding].T)
     halved = leaves[kernel].at[::2].set(0)  # as pruning would
-    params = trees.unflatten({**leaves, kernel: halved})
-    export(model, params, tmp_path / "export")
+    params = {**leaves, kernel: halved}
+    save_leaves(model, params, tmp_path / "export")
 
     theirs = reload(variant, tmp_path / "export")
     head, embedded = theirs.get_output_embeddings(), theirs.get_input_embeddings()
@@ -163,7 +163,7 @@ def test_a_head_of_its_own_is_exported_and_loaded(variant, loaded, tmp_path):
 
     again = load_model(str(tmp_path / "export"))
     assert again.config == model.config
-    got = trees.flatten(again.params)
+    got = again.params
     np.testing.assert_array_equal(got[kernel], halved)
 
 

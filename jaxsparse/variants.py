@@ -1,0 +1,260 @@
+"""Variants: what a pruned, updated, fine-tuned or smaller model is to the rest of the
+house. A sweep, a report, an export and a benchmark take variants and never ask which
+kind they are.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from jaxsparse import hosts, parallel, pruning, trees
+from jaxsparse.model import Model, save_leaves, untie
+from jaxsparse.progress import NOBODY, Progress
+from jaxsparse.pruning import MatrixSparsity, Recipe
+from jaxsparse.types import Array, Leaves
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A changed model. Its leaves are made when asked for and not kept, so that no two
+    variants need be in memory at once.
+
+    `model` is the one whose `apply`, configuration and other leaves it has: the dense
+    model, or where shapes or execution differ, one of its own. Variants whose models
+    share `apply` and whose leaves share shapes share what is compiled.
+    """
+
+    model: Model
+    recipe: Recipe
+    sparsity: float  # as requested
+    achieved_sparsity: float  # of the prunable set
+    total_sparsity: float  # of all parameters
+    identity: Mapping[str, Any]  # JSON; decides its scores: the journal's key
+    shapes: Mapping[str, tuple[int, ...]]  # of the leaves that may differ, by path
+    leaf: Callable[[str], jax.Array]  # makes the leaf at one of these paths
+    matrices: tuple[MatrixSparsity, ...] = ()  # the pruned ones
+    finetuned: bool = False
+
+    @property
+    def name(self) -> str:
+        if not self.sparsity:
+            return "dense"
+        return f"{self.recipe.method} {self.sparsity:g}"
+
+    def leaves(self) -> dict[str, jax.Array]:
+        """All that may differ from the model's."""
+        return {path: self.leaf(path) for path in self.shapes}
+
+
+def dense(model: Model, recipe: Recipe) -> Variant:
+    """The unpruned model, as the point at sparsity 0 of a recipe's curve."""
+    paths = model.prunable(recipe.prunable)
+    zeros = sum(
+        int(hosts.gathered(_zeros_by_row(model.params[path])).sum(dtype=np.int64))
+        for path in paths
+    )
+    return Variant(
+        model=model,
+        recipe=recipe,
+        sparsity=0.0,
+        achieved_sparsity=zeros / sum(model.params[path].size for path in paths),
+        total_sparsity=zeros / trees.size(model.params),
+        identity=identity(model),
+        shapes={path: model.params[path].shape for path in paths},
+        leaf=model.params.__getitem__,
+    )
+
+
+def one_shot(
+    model: Model,
+    recipe: Recipe,
+    sparsities: Sequence[float],
+    done: Callable[[int], object] = lambda matrices: None,
+) -> tuple[Variant, ...]:
+    """Prunes by masks, which nest and are decided for all sparsities at once.
+
+    Unless weights of different leaves compete, leaf by leaf, so that the host never
+    holds the scores of the whole model.
+
+    Args:
+        model: with a head of its own if that is prunable; see `prunable_model`.
+        sparsities: fractions; 0 is no pruning, and left out.
+        done: is told how many more matrices are decided.
+
+    Returns:
+        a variant for each sparsity above 0, ascending.
+
+    Raises:
+        InputError: scores that are NaN; a sparsity that is no fraction.
+    """
+    ascending = sorted(sparsity for sparsity in sparsities if sparsity)
+    paths = model.prunable(recipe.prunable)
+    nested: dict[str, np.ndarray] = {}
+    together = [paths] if recipe.scope == "global" else [(path,) for path in paths]
+    for portion in together if ascending else ():
+        scores = {}
+        for path in portion:
+            leaf = {path: hosts.gathered(model.params[path])}
+            scores |= pruning.scores(leaf, recipe.method, seed=recipe.seed)
+        nested |= pruning.nested_masks(
+            scores, ascending, recipe.scope, recipe.pattern, done
+        )
+    return tuple(
+        _masked(model, recipe, sparsity, nested, index)
+        for index, sparsity in enumerate(ascending)
+    )
+
+
+def _masked(
+    model: Model,
+    recipe: Recipe,
+    sparsity: float,
+    nested: Mapping[str, UInt8[np.ndarray, "..."]],
+    index: int,
+) -> Variant:
+    matrices = tuple(
+        MatrixSparsity(
+            path,
+            layer,
+            matrix.size,
+            matrix.size - int(np.count_nonzero(pruning.mask_at(matrix, index))),
+        )
+        for path, leaf in nested.items()
+        for layer, matrix in enumerate(trees.matrices(leaf))
+    )
+    pruned = sum(matrix.pruned for matrix in matrices)
+
+    def leaf(path: str) -> jax.Array:
+        # Leaf by leaf, so that masks of the whole model are never on the device. Each
+        # stays in the shards of the dense one.
+        values = model.params[path]
+        return _masked_leaf(values, parallel.place_like(values, nested[path]), index)
+
+    return Variant(
+        model=model,
+        recipe=recipe,
+        sparsity=sparsity,
+        achieved_sparsity=pruned / sum(matrix.weights for matrix in matrices),
+        total_sparsity=pruned / trees.size(model.params),
+        identity=identity(model, recipe, sparsity),
+        shapes={path: leaf.shape for path, leaf in nested.items()},
+        leaf=leaf,
+        matrices=matrices,
+    )
+
+
+@jax.jit
+def _masked_leaf(
+    leaf: Float[Array, "..."], nested: UInt8[Array, "..."], index: Int[Array, ""]
+) -> Float[Array, "..."]:
+    masks = {"": pruning.mask_at(nested, index)}
+    return pruning.apply_masks({"": leaf}, masks)[""]
+
+
+@jax.jit
+def _zeros_by_row(leaf: Float[Array, "..."]) -> Int[Array, "..."]:
+    """By rows: a count of all of them need not fit into 32 bits."""
+    return jnp.count_nonzero(leaf == 0, axis=-1)
+
+
+def identity(
+    model: Model, recipe: Recipe | None = None, sparsity: float = 0.0
+) -> dict[str, Any]:
+    """What decides the scores of a model pruned by masks; of a dense one, which no
+    recipe made, the method is "dense" and the rest None."""
+    return {
+        "weights": model.digest,
+        "dtype": model.dtype,
+        "method": recipe.method if recipe else "dense",
+        "pattern": recipe.pattern if recipe else None,
+        "scope": recipe.scope if recipe else None,
+        "prunable": recipe.prunable if recipe else None,
+        "sparsity": sparsity,
+        "seed": recipe.seed if recipe else None,
+        "calibration": None,
+        "pruning_revision": pruning.REVISION if recipe else None,
+    }
+
+
+def stacked(variants: Sequence[Variant], number: int) -> Leaves:
+    """The leaves of one variant, or path by path those of several on a new axis 0,
+    where the last is repeated up to a number: one shape, one compilation."""
+    if number == 1:
+        (variant,) = variants
+        return variant.leaves()
+    last = [variants[-1]] * (number - len(variants))
+    return {
+        path: jnp.stack([variant.leaf(path) for variant in (*variants, *last)])
+        for path in variants[0].shapes
+    }
+
+
+def prunable_model(model: Model, prunable: str) -> Model:
+    """The model to prune: a tied head is untied where heads have masks of their own."""
+    return model if prunable == "blocks" else untie(model)
+
+
+def matrix_count(model: Model, prunable: str) -> int:
+    """How many matrices the prunable leaves hold, layer by layer."""
+    paths = model.prunable(prunable)
+    return sum(math.prod(model.params[path].shape[:-2]) for path in paths)
+
+
+def prune(
+    model: Model,
+    method: str = "magnitude",
+    sparsity: float = 0.5,
+    *,
+    scope: str = "",
+    prunable: str = "blocks",
+    pattern: str = pruning.UNSTRUCTURED,
+    seed: int = 0,
+    progress: Progress = NOBODY,
+) -> Variant:
+    """Prunes a model at one sparsity.
+
+    Args:
+        method: one of `pruning.METHODS`.
+        sparsity: the fraction of the prunable weights to zero; at 0 the dense model.
+        scope: the weights that compete: matrix, output or global; or the method's own.
+        prunable: blocks, linear or all.
+        seed: of methods that draw random numbers.
+
+    Raises:
+        InputError: what the method does not define; a sparsity that is no fraction.
+    """
+    recipe = Recipe(method, scope, prunable, pattern, seed)
+    model = prunable_model(model, prunable)
+    if not sparsity:
+        return dense(model, recipe)
+    number = matrix_count(model, prunable)
+    progress.stage("pruning", number, unit="matrices", patient=True)
+    (variant,) = one_shot(model, recipe, [sparsity], progress.done)
+    return variant
+
+
+def save(
+    variant: Variant | Model, directory: str | Path, progress: Progress = NOBODY
+) -> None:
+    """Writes a directory that transformers loads, in the file's own dtypes.
+
+    Args:
+        directory: must not exist yet.
+
+    Raises:
+        InputError: it exists, or cannot be written.
+    """
+    model, changed = (
+        (variant.model, variant.leaves())
+        if isinstance(variant, Variant)
+        else (variant, {})
+    )
+    leaves = {**model.params, **changed}
+    save_leaves(model, leaves, Path(directory), progress)
