@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from jaxsparse.cbt import Question
+from jaxsparse.cbt.questions import Question
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,10 +13,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
-from jaxsparse import capacity, hosts, parallel, scoring
+from jaxsparse import hosts, parallel, scoring
 from jaxsparse.cbt import Question
+from jaxsparse.device import CPU, Form
 from jaxsparse.models import Family
-from jaxsparse.models.apply import Apply
+from jaxsparse.models.apply import Apply, in_parts
 from jaxsparse.points import Workload
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError, Leaves, Presentation
@@ -46,6 +47,7 @@ class ScoringPlan:
         *,
         batch_tokens: int,
         rows_multiple: int = 1,
+        form: Form = CPU,
         progress: Progress = NOBODY,
     ) -> "ScoringPlan":
         """Encodes every question, then plans the batches from the full list.
@@ -53,6 +55,7 @@ class ScoringPlan:
         Args:
             batch_tokens: rows x length that a batch may have.
             rows_multiple: what divides the rows of every batch.
+            form: the model's, which says what a compilation is worth.
 
         Raises:
             InputError: a question that the model cannot read, or a token that it does
@@ -71,7 +74,7 @@ class ScoringPlan:
             encoded.append(rows)
             progress.done(1)
         costs = family.operations(config)
-        batches = scoring.plan(encoded, batch_tokens, costs, rows_multiple)
+        batches = scoring.plan(encoded, batch_tokens, costs, rows_multiple, form)
         return cls(tuple(questions), presentation, config, tuple(encoded), batches)
 
     @cached_property
@@ -108,6 +111,7 @@ class Scorer:
     compiler_options: Mapping[str, Any] = field(default_factory=dict)
     mesh: Mesh | None = None
     progress: Progress = field(default_factory=Progress)  # is told of compilations
+    form: Form = CPU
     compile_seconds: float = 0.0
     _compiled: dict[Any, Any] = field(default_factory=dict)
 
@@ -140,11 +144,11 @@ class Scorer:
         key = (apply, structure, tuple(leaf.shape for leaf in leaves))
         if key not in self._compiled:
             start = time.perf_counter()
-            if self.mesh is None and jax.default_backend() == "cpu":
-                apply = capacity.in_parts(apply)
+            if self.form.part_tokens and self.mesh is None:
+                apply = in_parts(apply, self.form.part_tokens)
             function = jax.jit(
                 lambda shared, changed, batch: score_variants(
-                    apply, shared, changed, batch, self.levels_at_once
+                    apply, shared, changed, batch, self.levels_at_once, self.form
                 ),
                 out_shardings=parallel.everywhere(self.mesh),
             )
@@ -189,6 +193,7 @@ def score_variants(
     changed: Leaves,
     batch: scoring.Batch,
     levels_at_once: int,
+    form: Form,
 ) -> Float[jax.Array, "variant question option"]:
     """The sweep axis: a scan over variants of vmaps of `levels_at_once` of them.
 
@@ -197,7 +202,7 @@ def score_variants(
     """
 
     def score(leaves: Leaves) -> Float[jax.Array, "question option"]:
-        return scoring.option_scores(apply, {**shared, **leaves}, batch)
+        return scoring.option_scores(apply, {**shared, **leaves}, batch, form)
 
     if levels_at_once == 1:
         return score(changed)[None]

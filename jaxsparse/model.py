@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsparse import parallel
+from jaxsparse import device, parallel
 from jaxsparse.models import FAMILIES, Family, Tensors
 from jaxsparse.models.apply import Apply, make_apply
 from jaxsparse.models.config import Reader
@@ -56,6 +55,7 @@ class Model:
     dtype: str
     digest: str  # of the weights' content, the configuration and the tokenizer
     mesh: Mesh | None = None  # None: all of it is on one device
+    form: device.Form = device.CPU  # how `apply` is computed
 
     @property
     def name(self) -> str:
@@ -71,14 +71,8 @@ class Model:
 
     @property
     def compiler_options(self) -> dict[str, Any]:
-        """What XLA must be told when it compiles `apply`.
-
-        On CPUs it widens bfloat16 kernels to float32 for the matrix product, and would
-        do so before the scan, for all layers at once: three times the memory.
-        """
-        if self.dtype == "bfloat16" and jax.default_backend() == "cpu":
-            return {"xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
-        return {}
+        """What XLA must be told when it compiles `apply`."""
+        return self.form.compiler_options(self.dtype)
 
     @property
     def tokenizer(self) -> "PreTrainedTokenizerFast":
@@ -150,10 +144,16 @@ def load(
     dtype: str = "float32",
     mesh: Mesh | None = None,
     progress: Progress = NOBODY,
+    form: device.Form | None = None,
 ) -> Model:
-    """Streams the weights to their devices, checking every value on the way."""
+    """Streams the weights to their devices, checking every value on the way.
+
+    Args:
+        form: how the model is computed; None: as suits the devices.
+    """
     if dtype not in DTYPES:
         raise InputError(f"`dtype={dtype}`: unknown; known: {', '.join(DTYPES)}")
+    form = form or device.current()
     checkpoint, plan = blueprint.checkpoint, blueprint.plan
     size = values.file_bytes(checkpoint, plan)
     progress.stage("loading", size, unit="bytes", patient=True)
@@ -168,10 +168,11 @@ def load(
     return Model(
         blueprint=blueprint,
         params=leaves,
-        apply=make_apply(blueprint.family, blueprint.config, dtype),
+        apply=make_apply(blueprint.family, blueprint.config, dtype, form),
         dtype=dtype,
         digest=_digest(blueprint, inspector.digests),
         mesh=mesh,
+        form=form,
     )
 
 
@@ -219,7 +220,7 @@ def untie(model: Model) -> Model:
         model,
         blueprint=dataclasses.replace(blueprint, config=config),
         params=blueprint.family.untie(model.params),
-        apply=make_apply(blueprint.family, config, model.dtype),
+        apply=make_apply(blueprint.family, config, model.dtype, model.form),
     )
 
 

@@ -17,12 +17,12 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxsparse import hosts
+from jaxsparse import device, hosts
 from jaxsparse.types import Array, InputError
 
 AXES = ("data", "model")
 SMALL = 1 << 16  # elements; smaller leaves are on every device
-SHARE = 0.7  # of a device's memory for parameters; the rest is for activations
+FOR_PARAMETERS = 0.7  # of a device's memory; the rest is for activations
 _FORM = "`mesh` is written data:4,model:2, either of them or both"
 
 
@@ -91,7 +91,7 @@ def mesh_for(axes: Axes | None, needed: int) -> Mesh | None:
 def _suiting(needed: int) -> Axes:
     """All devices on `data`, but as few on `model` as its memory asks for."""
     count = jax.device_count()
-    share = SHARE * memory()
+    share = FOR_PARAMETERS * device.memory()
     fitting = (n for n in _divisors(count) if not share or needed <= n * share)
     model = hosts.number_from_first(next(fitting, count))
     return Axes(count // model, model)
@@ -99,12 +99,6 @@ def _suiting(needed: int) -> Axes:
 
 def _divisors(count: int) -> Iterator[int]:
     return (n for n in range(1, count + 1) if count % n == 0)
-
-
-def memory() -> int:
-    """Bytes of a device; 0 where it does not say."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    return int(stats.get("bytes_limit", 0))
 
 
 def rows_multiple(mesh: Mesh | None) -> int:

@@ -22,7 +22,7 @@ COLUMNS = 3
 
 
 @dataclass(frozen=True)
-class Curve:
+class Series:
     """One line of one panel; fractions, sparsity ascending."""
 
     panel: str
@@ -44,7 +44,7 @@ class HeatMap:
 
 
 def draw_accuracy(
-    curves: Sequence[Curve], references: Mapping[str, float], title: str
+    curves: Sequence[Series], references: Mapping[str, float], title: str
 ) -> Figure:
     """A figure with one panel for each `panel` of the curves, in their order.
 
@@ -136,7 +136,7 @@ def svg(figure: Figure) -> str:
     return text.getvalue()
 
 
-def _draw_curve(axis: Axes, curve: Curve, number: int) -> None:
+def _draw_curve(axis: Axes, curve: Series, number: int) -> None:
     colour = COLOURS[number % len(COLOURS)]
     percent = [100 * value for value in curve.accuracy]
     axis.fill_between(
@@ -169,7 +169,7 @@ def _frame(axis: Axes, title: str, references: Mapping[str, float]) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def top(curves: Sequence[Curve]) -> float:
+def top(curves: Sequence[Series]) -> float:
     """Where panels end, percent: a little above the highest band, in tens."""
     highest = max(value for curve in curves for value in curve.high)
     return min(100.0, 10.0 * (int(10 * highest) + 1))

@@ -9,7 +9,7 @@ from jaxtyping import Bool
 
 from jaxsparse.accuracy import Accuracy
 from jaxsparse.answers import Answers
-from jaxsparse.cbt import Question
+from jaxsparse.cbt.questions import Question
 from jaxsparse.pruning import MatrixSparsity, Recipe
 from jaxsparse.types import Presentation
 

@@ -5,11 +5,11 @@ Nothing here knows how a variant came to be. Dense is scored once and is the poi
 sparsity 0 of every method.
 """
 
-import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -108,8 +108,30 @@ def evaluate(
     """
     if levels_at_once < 0:
         raise ValueError(f"levels_at_once is {levels_at_once}; at least 1, or 0")
-    job = _Job.of(curves, questions, presentation, batch_tokens, journal, progress)
-    scorer = job.scorer(levels_at_once)
+    dense = curves[0]
+    model = dense.model
+    plan = ScoringPlan.of(
+        questions,
+        presentation,
+        model.blueprint.family,
+        model.config,
+        model.tokenizer,
+        batch_tokens=batch_tokens
+        or capacity.batch_tokens(model, dense.recipe.prunable),
+        rows_multiple=parallel.rows_multiple(model.mesh),
+        form=model.form,
+        progress=progress,
+    )
+    unique: dict[str, Variant] = {}
+    for variant in curves:
+        unique.setdefault(_key(variant, presentation), variant)
+    most = len(unique)
+    at_once = min(levels_at_once, most) or capacity.levels_at_once(
+        model, tuple(dense.shapes), plan.shapes, most
+    )
+    options = model.compiler_options
+    scorer = Scorer(at_once, options, model.mesh, progress, model.form)
+    job = _Job(unique, plan, journal or Journal(), progress)
     job.score_unknown(scorer)
     points: list[Point] = []
     with hosts.together():
@@ -127,45 +149,9 @@ class _Job:
     journal: Journal
     progress: Progress
 
-    @classmethod
-    def of(
-        cls,
-        curves: Sequence[Variant],
-        questions: Sequence[Question],
-        presentation: Presentation,
-        batch_tokens: int,
-        journal: Journal | None,
-        progress: Progress,
-    ) -> "_Job":
-        dense = curves[0]
-        model = dense.model
-        tokens = batch_tokens or capacity.batch_tokens(model, dense.recipe.prunable)
-        plan = ScoringPlan.of(
-            questions,
-            presentation,
-            model.blueprint.family,
-            model.config,
-            model.tokenizer,
-            batch_tokens=tokens,
-            rows_multiple=parallel.rows_multiple(model.mesh),
-            progress=progress,
-        )
-        unique: dict[str, Variant] = {}
-        for variant in curves:
-            unique.setdefault(_key(variant, presentation), variant)
-        return cls(unique, plan, journal or Journal(), progress)
-
     @property
     def dense(self) -> Variant:
         return next(iter(self.variants.values()))
-
-    def scorer(self, levels_at_once: int) -> Scorer:
-        """With as many variants at once as asked for, or as the device takes."""
-        model, most = self.dense.model, len(self.variants)
-        at_once = min(levels_at_once, most) or capacity.levels_at_once(
-            model, tuple(self.dense.shapes), self.plan.shapes, most
-        )
-        return Scorer(at_once, model.compiler_options, model.mesh, self.progress)
 
     def score_unknown(self, scorer: Scorer) -> None:
         """Scores what the journal lacks; leaves live no longer than their portion."""
@@ -209,11 +195,13 @@ class _Job:
     ) -> Iterator[tuple[list[str], frozenset[int]]]:
         """Variants that go at once: neighbours that lack the same questions, and whose
         function and leaves are alike."""
-        work = zip(self.variants.items(), lacking, strict=True)
-        for (_, wanted), group in itertools.groupby(
-            work, key=lambda item: (_alike(item[0][1]), item[1])
-        ):
-            keys = [key for (key, _), _ in group]
+        groups: list[tuple[Any, list[str]]] = []
+        for (key, variant), wanted in zip(self.variants.items(), lacking, strict=True):
+            alike = (variant.model.apply, variant.shapes, wanted)
+            if not groups or groups[-1][0] != alike:
+                groups.append((alike, []))
+            groups[-1][1].append(key)
+        for (*_, wanted), keys in groups:
             for begin in range(0, len(keys) if wanted else 0, size):
                 yield keys[begin : begin + size], wanted
 
@@ -299,11 +287,6 @@ def _key(variant: Variant, presentation: Presentation) -> str:
             "scoring_revision": scoring.REVISION,
         }
     )
-
-
-def _alike(variant: Variant) -> tuple:
-    """Equal for variants that one call can evaluate."""
-    return variant.model.apply, tuple(variant.shapes.items())
 
 
 class _Callable(ModuleType):

@@ -32,6 +32,7 @@ def plan_of(model: Model, questions, presentation, batch_tokens, **options):
         model.config,
         model.tokenizer,
         batch_tokens=batch_tokens,
+        form=model.form,
         **options,
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxsparse import hosts, parallel
+from jaxsparse import device, hosts, parallel
 from jaxsparse.cbt import Question
 from jaxsparse.model import load, load_model, open_model, untie
 from jaxsparse.parallel import Axes
@@ -149,7 +149,7 @@ def test_rows_take_all_devices_unless_a_device_is_too_small(monkeypatch):
     assert (
         sizes(24) == sizes(1 << 60) == {"data": 8, "model": 1}
     )  # a CPU does not say how large
-    monkeypatch.setattr(parallel, "memory", lambda: 1000)
+    monkeypatch.setattr(device, "memory", lambda: 1000)
     for needed, model in (0, 1), (700, 1), (701, 2), (1401, 4), (2801, 8), (9999, 8):
         assert sizes(needed) == {"data": 8 // model, "model": model}, needed
 

@@ -1,19 +1,21 @@
-"""What suits a device: known by arithmetic, where it says what memory it has."""
+"""How much a device takes: known by arithmetic, where it says what memory it has."""
 
-import jax
-import numpy as np
+import math
+from dataclasses import replace
+
 import pytest
 
-from jaxsparse import capacity, parallel
+from jaxsparse import capacity, device
+from jaxsparse.device import ACCELERATOR, CPU
+from jaxsparse.models.shapes import published
 from jaxsparse.scoring import BatchShape
-from tests import rows
 
 GIGABYTE = 10**9
+LENGTHS = (("tokens", 64), ("positions", 64), ("scored", 8))
 
 
-def shape(batch_rows=4, length=64, scored=8):
-    lengths = (("tokens", length), ("positions", length), ("scored", scored))
-    return BatchShape(2, batch_rows, lengths, 16, 10, 4)
+def shape(rows=4):
+    return BatchShape(2, rows, LENGTHS, 16, 10, 4)
 
 
 @pytest.fixture
@@ -21,64 +23,74 @@ def model(loaded):
     return loaded("gpt2")
 
 
-@pytest.fixture
-def accelerator(monkeypatch):
-    """As if the device had so much memory, and were no CPU."""
-
-    def pretend(memory):
-        monkeypatch.setattr(parallel, "memory", lambda: memory)
-        monkeypatch.setattr(capacity.jax, "default_backend", lambda: "gpu")
-
-    return pretend
-
-
-def test_a_cpu_evaluates_one_level_at_a_time(model):
+def test_a_cpu_evaluates_one_variant_at_a_time(model):
     assert capacity.levels_at_once(model, model.prunable("blocks"), [shape()], 5) == 1
-    assert capacity.batch_tokens(model, "blocks") == capacity.CPU_BATCH_TOKENS
+    assert capacity.batch_tokens(model, "blocks") == CPU.batch_tokens
+    for memory in (0, GIGABYTE, 1000 * GIGABYTE):
+        assert capacity.fitting_variants(CPU, memory, 10, [10], 10) == 1
+        found = capacity.fitting_tokens(CPU, memory, 10, model.config)
+        assert found == CPU.batch_tokens
 
 
-def needed(model, levels):
-    """Bytes for so many levels, as the docstrings say."""
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_as_many_variants_as_memory_takes(count):
+    """Each costs 70 of pruned leaves, 200 of activations, and its largest leaf."""
+    needed = math.ceil((1000 + count * (70 + 200 + 40)) / capacity.USABLE)
+
+    def fitting(memory):
+        return capacity.fitting_variants(ACCELERATOR, memory, 1000, [30, 40], 200)
+
+    assert fitting(needed) == count
+    assert fitting(needed - 2) == max(count - 1, 1)
+
+
+def test_a_device_that_does_not_say_gets_one_variant_and_full_batches(model):
+    assert capacity.fitting_variants(ACCELERATOR, 0, 1000, [30, 40], 200) == 1
+    found = capacity.fitting_tokens(ACCELERATOR, 0, 10**15, model.config)
+    assert found == ACCELERATOR.batch_tokens
+
+
+def test_a_model_asks_its_device(model, monkeypatch):
+    """No more variants than there are, for the largest of its shapes."""
+    model = replace(model, form=ACCELERATOR)
+    paths = model.prunable("blocks")
     leaves = model.params
-    pruned = [leaves[path].nbytes for path in model.prunable("blocks")]
-    each = sum(pruned) + capacity.activations(model, shape()) + max(pruned)
+    pruned = [leaves[path].nbytes for path in paths]
     dense = sum(leaf.nbytes for leaf in leaves.values())
-    return (dense + levels * each) / capacity.SHARE
+    each = sum(pruned) + max(pruned) + capacity.activations(model.config, LENGTHS, 4)
+    memory = (dense + 3 * each) / capacity.USABLE + 100
+    monkeypatch.setattr(device, "memory", lambda: int(memory))
+    assert capacity.levels_at_once(model, paths, [shape()], 9) == 3
+    assert capacity.levels_at_once(model, paths, [shape()], 2) == 2
+    assert capacity.levels_at_once(model, paths, [shape(), shape(1000)], 9) == 1
+    assert capacity.batch_tokens(model, "blocks") == capacity.FEWEST_TOKENS
 
 
-@pytest.mark.parametrize("levels", [1, 2, 3, 5])
-def test_as_many_levels_as_memory_takes(model, accelerator, levels):
-    paths = model.prunable("blocks")
-    accelerator(needed(model, levels) + 100)
-    assert capacity.levels_at_once(model, paths, [shape()], 9) == levels
-    accelerator(needed(model, levels) - 100)
-    assert capacity.levels_at_once(model, paths, [shape()], 9) == max(levels - 1, 1)
+# Of a model in float32: tokens of a batch and variants in one call, where a device has
+# 16, 80 and 140 GB. t5-3b is too large for the first; a mesh divides it.
+CHOSEN = {
+    "gpt2-small": [(32768, 1), (32768, 8), (32768, 14)],
+    "gpt2-xl": [(2048, 1), (32768, 3), (32768, 5)],
+    "electra-large": [(32768, 3), (32768, 17), (32768, 30)],
+    "t5-3b": [(2048, 1), (32768, 2), (32768, 3)],
+}
 
 
-def test_no_more_than_there_are_and_for_the_largest_shape(model, accelerator):
-    paths = model.prunable("blocks")
-    accelerator(100 * GIGABYTE)
-    assert capacity.levels_at_once(model, paths, [shape()], 5) == 5
-    most = capacity.ACCELERATOR_BATCH_TOKENS
-    assert capacity.batch_tokens(model, "blocks") == most
-    accelerator(needed(model, 3))
-    large = shape(batch_rows=1000)
-    assert capacity.levels_at_once(model, paths, [shape(), large], 5) == 1
-
-
-def test_batches_are_halved_until_one_level_fits(model, accelerator):
-    found = []
-    for memory in (8 * GIGABYTE, GIGABYTE // 4, GIGABYTE // 16, 1):
-        accelerator(memory)
-        found.append(capacity.batch_tokens(model, "blocks"))
-    assert found == sorted(found, reverse=True)
-    assert found[0] == capacity.ACCELERATOR_BATCH_TOKENS > found[1] > found[-1]
-    assert found[-1] == capacity.CPU_BATCH_TOKENS
-
-
-def test_a_device_that_does_not_say_gets_one(model, accelerator):
-    accelerator(0)
-    assert capacity.levels_at_once(model, model.prunable("blocks"), [shape()], 5) == 1
+@pytest.mark.parametrize("name", CHOSEN)
+def test_what_devices_of_16_80_and_140_gigabytes_get(name):
+    family, config = published(name)
+    shapes = family.shapes(config)
+    sizes = {path: 4 * math.prod(shape) for path, shape in shapes.items()}
+    dense = sum(sizes.values())
+    pruned = [sizes[path] for path in family.prunable.paths(shapes, "blocks")]
+    for gigabytes, (tokens, variants) in zip((16, 80, 140), CHOSEN[name], strict=True):
+        memory, weights = gigabytes * GIGABYTE, dense + sum(pruned)
+        assert tokens == capacity.fitting_tokens(ACCELERATOR, memory, weights, config)
+        rows = tokens // 512
+        used = capacity.activations(config, capacity.TYPICAL, rows)
+        assert variants == capacity.fitting_variants(
+            ACCELERATOR, memory, dense, pruned, used
+        )
 
 
 def test_activations_by_hand(model):
@@ -86,18 +98,6 @@ def test_activations_by_hand(model):
     wide = 64 * (8 * config.hidden + 2 * config.ffn)
     attention, logits = 2 * config.heads * 64 * 64, 2 * 8 * config.vocab
     expected = 4 * 4 * (wide + attention + logits)
-    assert capacity.activations(model, shape()) == expected
-
-
-@pytest.mark.parametrize("variant", ["gpt2", "electra-generator", "t5"])
-@pytest.mark.parametrize("tokens", [1, 25, 60, 1000])
-def test_rows_in_parts_are_the_rows_together(variant, tokens, loaded, monkeypatch):
-    """Parts of one row, of two, of all; of four, the last of which is filled up."""
-    monkeypatch.setattr(capacity, "CPU_BATCH_TOKENS", tokens)
-    model = loaded(variant)
-    made = rows.inputs(model.family, rows.random_rows(model.config.vocab, 10))
-    made = jax.tree.map(lambda leaf: np.concatenate([leaf] * 4)[:7], made)
-    assert len(made.tokens) == 7
-    found = jax.jit(capacity.in_parts(model.apply))(model.params, made)
-    expected = jax.jit(model.apply)(model.params, made)
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert capacity.activations(config, LENGTHS, 4) == expected
+    longer = (*LENGTHS, ("encoder_tokens", 128))
+    assert capacity.activations(config, longer, 4) > expected

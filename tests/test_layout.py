@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 # From the bottom up; a room may import those before it, and itself. Rooms of one group
 # do not import one another, but for what SIDEWAYS allows.
 GROUPS = (
-    {"types", "assets", "progress"},
+    {"types", "assets", "progress", "device"},
     {"trees", "whole", "hosts"},
     {"parallel"},
     {"models", "weights", "pruning", "cbt"},

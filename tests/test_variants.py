@@ -230,7 +230,7 @@ def with_fewer_neurons(start: Variant) -> Variant:
     smaller = dataclasses.replace(
         model,
         blueprint=dataclasses.replace(blueprint, config=config, checkpoint=checkpoint),
-        apply=make_apply(blueprint.family, config, model.dtype),
+        apply=make_apply(blueprint.family, config, model.dtype, model.form),
     )
     return dataclasses.replace(
         start,

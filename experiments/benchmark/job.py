@@ -12,7 +12,7 @@ import jax
 from experiments import devices, facts, flags
 from experiments.benchmark import masks, model, parts, peers, questions, table
 from experiments.jobs import JOBS, flags_of
-from jaxsparse import cbt
+from jaxsparse import cbt, device
 from jaxsparse.assets import MODELS
 from jaxsparse.types import InputError
 from jaxsparse.weights.tokenizer import load_tokenizer
@@ -52,7 +52,7 @@ def _measure_models(settings: flags.Benchmark) -> list[dict[str, Any]]:
             results.append(
                 model.measure(shape, tokenizer, given[shape], settings, place, _tell)
             )
-    print(table.text(results, accelerator=jax.default_backend() != "cpu"))
+    print(table.text(results, accelerator=device.current() != device.CPU))
     return results
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from experiments import random_weights
@@ -19,7 +18,7 @@ from experiments.benchmark.rows import naive_rows
 from experiments.flags import Benchmark
 from jaxsparse import cbt, scoring
 from jaxsparse.evaluation import ScoringPlan
-from jaxsparse.model import load_model
+from jaxsparse.model import Model, load_model
 
 ALL, MIX = "all", "mix"  # all questions; those that the peers are asked too
 
@@ -122,7 +121,7 @@ def _add_ours(
     scorer = ours.sweep_scorer(plans[ALL])
     if scorer is not ours.scorer:
         ours.sweep(plans[ALL], scorer)  # compiles
-    works["matmul", "before"] = measuring.matmul(_matmul_dtype(ours.model.dtype))
+    works["matmul", "before"] = measuring.matmul(_matmul_dtype(ours.model))
     works["ours", ALL] = lambda: ours.score(plans[ALL])
     works["sweep", ALL] = lambda: ours.sweep(plans[ALL], scorer)
     works["matmul", "between"] = works["matmul", "before"]
@@ -131,9 +130,9 @@ def _add_ours(
             works["ours", which] = lambda some=some: ours.score(some)
 
 
-def _matmul_dtype(dtype: str) -> str:
-    """CPUs multiply bfloat16 by way of float32."""
-    return "float32" if jax.default_backend() == "cpu" else dtype
+def _matmul_dtype(model: Model) -> str:
+    """What products are computed in."""
+    return "float32" if model.form.widens_bfloat16 else model.dtype
 
 
 def _add_peers(

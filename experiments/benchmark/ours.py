@@ -26,7 +26,7 @@ class Ours:
     @classmethod
     def of(cls, model: Model, batch_tokens: int, levels_at_once: int) -> "Ours":
         """Zeros stand for what a sweep would choose."""
-        scorer = Scorer(1, model.compiler_options)
+        scorer = Scorer(1, model.compiler_options, form=model.form)
         batch_tokens = batch_tokens or capacity.batch_tokens(model, RECIPE.prunable)
         dense = variants.dense(model, RECIPE)
         return cls(dense, scorer, batch_tokens, levels_at_once)
@@ -52,6 +52,7 @@ class Ours:
             self.model.config,
             self.model.tokenizer,
             batch_tokens=self.batch_tokens,
+            form=self.model.form,
         )
 
     def operations(self, plan: ScoringPlan) -> int:
@@ -86,7 +87,8 @@ class Ours:
         levels = self.levels_of(plan)
         if levels == 1:
             return self.scorer
-        return Scorer(levels, self.model.compiler_options)
+        model = self.model
+        return Scorer(levels, model.compiler_options, form=model.form)
 
     def _score(self, scorer: Scorer, plan: ScoringPlan, changed: Leaves) -> np.ndarray:
         """float32[variant, question, option]"""

@@ -1,6 +1,7 @@
 """Where the time of scoring goes: the parts that are written for CPUs, each beside the
 plain way of doing the same, at the shapes of GPT-2 small and ELECTRA-small."""
 
+import functools
 import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmark import measuring
-from jaxsparse import capacity, trees
-from jaxsparse.models import attention
+from jaxsparse import trees
+from jaxsparse.device import ACCELERATOR, CPU, Form
+from jaxsparse.models.apply import in_parts
+from jaxsparse.models.attention import attention, log_sum_exp
 from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.models.shapes import published
 
@@ -43,19 +46,23 @@ def _parts(seed: int) -> Iterator[tuple[str, Work, Work]]:
         )
     )
     mask = jnp.tril(jnp.ones((1, 640, 640), bool))
+
+    def attend(form: Form) -> Callable[..., Any]:
+        return functools.partial(attention, scale=0.1, causal=True, form=form)
+
     yield (
         "attention of a layer, 3 rows of 640",
-        _compiled(attention.plain, query, key, value, mask, 0.1, None, True),
-        _compiled(attention.by_blocks, query, key, value, mask, 0.1, None, True),
+        _compiled(attend(ACCELERATOR), query, key, value, mask),
+        _compiled(attend(CPU), query, key, value, mask),
     )
 
-    def normaliser(how: Callable[[Any], Any]) -> Callable[..., Any]:
-        return lambda hidden, vocabulary: how(hidden @ vocabulary.T)
+    def normaliser(form: Form) -> Callable[..., Any]:
+        return lambda hidden, vocabulary: log_sum_exp(hidden @ vocabulary.T, form)
 
     yield (
         "logits and their sum, 264 positions",
-        _compiled(normaliser(lambda x: jax.nn.logsumexp(x, -1)), hidden, vocabulary),
-        _compiled(normaliser(attention.log_sum_exp), hidden, vocabulary),
+        _compiled(normaliser(ACCELERATOR), hidden, vocabulary),
+        _compiled(normaliser(CPU), hidden, vocabulary),
     )
     yield from _electra(seed)
 
@@ -72,7 +79,7 @@ def _electra(seed: int) -> Iterator[tuple[str, Work, Work]]:
     inputs = MaskedInputs(tokens, np.ones((12, 512), bool), np.full((12, 1), 300))
 
     def apply(everywhere: bool) -> Callable[..., Any]:
-        module = family.module(config, jnp.dtype("float32"), everywhere)
+        module = family.module(config, jnp.dtype("float32"), CPU, everywhere)
         return lambda params, inputs: module.apply({"params": params}, inputs)
 
     yield (
@@ -83,19 +90,13 @@ def _electra(seed: int) -> Iterator[tuple[str, Work, Work]]:
     yield (
         "ELECTRA, 12 rows of 512, four at a time",
         _compiled(apply(False), params, inputs),
-        _compiled(capacity.in_parts(apply(False)), params, inputs),
+        _compiled(in_parts(apply(False), CPU.batch_tokens), params, inputs),
     )
 
 
 def _compiled(function: Callable[..., Any], *arguments: Any) -> Work:
-    jitted = jax.jit(function, static_argnums=_static(arguments))
+    jitted = jax.jit(function)
     return lambda: jax.block_until_ready(jitted(*arguments))
-
-
-def _static(arguments: tuple[Any, ...]) -> tuple[int, ...]:
-    """Those that are no arrays."""
-    plain = (bool, float, type(None))
-    return tuple(n for n, given in enumerate(arguments) if isinstance(given, plain))
 
 
 def table(seconds: dict[str, dict[str, list[float]]]) -> list[str]:

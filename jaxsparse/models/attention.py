@@ -4,12 +4,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
+from jaxsparse.device import Form
 from jaxsparse.types import Array
 
 PADDING = -1  # the branch id of a padded position
 PREFIX = 0  # the branch id of the shared prefix; branches count from 1
-
-BLOCK = 128  # queries at a time on a CPU; 64 and 256 take a tenth longer
 
 
 def branch_mask(
@@ -35,21 +34,23 @@ def attention(
     scale: float | Array = 1.0,
     bias: Float[Array, "#b h q k"] | None = None,
     causal: bool = False,
+    *,
+    form: Form,
 ) -> Float[Array, "b q h d"]:
     """Softmax attention; a query that sees nothing is finite.
 
     Args:
         causal: query i sees no key after i, whatever else `mask` says, so that what is
             behind the diagonal need not be computed.
+        form: by blocks, where there is more than one, or all at once.
     """
-    in_blocks = query.shape[1] > BLOCK and jax.default_backend() == "cpu"
-    how = by_blocks if in_blocks else plain
-    return how(query, key, value, mask, scale, bias, causal)
+    if form.attention_block and query.shape[1] > form.attention_block:
+        return _by_blocks(query, key, value, mask, scale, bias, causal, form)
+    return _at_once(query, key, value, mask, scale, bias)
 
 
-def plain(query, key, value, mask, scale, bias, causal) -> Float[Array, "b q h d"]:
-    """All heads and queries at once, as accelerators like it; `mask` is enough."""
-    del causal
+def _at_once(query, key, value, mask, scale, bias) -> Float[Array, "b q h d"]:
+    """All heads and queries, as accelerators like it; `mask` is enough."""
     weights = jnp.einsum(
         "bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32
     )
@@ -61,16 +62,19 @@ def plain(query, key, value, mask, scale, bias, causal) -> Float[Array, "b q h d
     return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
 
 
-def by_blocks(query, key, value, mask, scale, bias, causal) -> Float[Array, "b q h d"]:
+def _by_blocks(
+    query, key, value, mask, scale, bias, causal, form
+) -> Float[Array, "b q h d"]:
     """Head by head and a block of queries at a time, so that a CPU's caches hold the
     weights, which would else go through memory at every step."""
+    block = form.attention_block
 
     def one_head(head) -> Float[Array, "b q d"]:
         query, key, value, bias = head
         mixed = []
-        for begin in range(0, query.shape[1], BLOCK):
-            rows = slice(begin, begin + BLOCK)
-            keys = slice(begin + BLOCK if causal else None)
+        for begin in range(0, query.shape[1], block):
+            rows = slice(begin, begin + block)
+            keys = slice(begin + block if causal else None)
             seen = mask[:, rows if mask.shape[1] > 1 else slice(None), keys]
             mixed.append(
                 _block(
@@ -80,6 +84,7 @@ def by_blocks(query, key, value, mask, scale, bias, causal) -> Float[Array, "b q
                     seen,
                     scale,
                     None if bias is None else bias[:, rows, keys],
+                    form,
                 )
             )
         return jnp.concatenate(mixed, axis=1)
@@ -91,7 +96,7 @@ def by_blocks(query, key, value, mask, scale, bias, causal) -> Float[Array, "b q
     return jnp.moveaxis(jax.lax.map(one_head, heads), 0, 2)
 
 
-def _block(query, key, value, mask, scale, bias) -> Float[Array, "b q d"]:
+def _block(query, key, value, mask, scale, bias, form) -> Float[Array, "b q d"]:
     """One head; normalised last, where there is less to divide (Dao et al. 2022)."""
     weights = jnp.einsum("bqd,bkd->bqk", query, key, preferred_element_type=jnp.float32)
     weights = weights * scale
@@ -99,7 +104,7 @@ def _block(query, key, value, mask, scale, bias) -> Float[Array, "b q d"]:
         weights = weights + bias
     weights = jnp.where(mask, weights, jnp.finfo(jnp.float32).min)
     weights = jnp.exp(weights - weights.max(axis=-1, keepdims=True))
-    total = _sum_of_last(weights)
+    total = _sum_of_last(weights, form)
     mixed = jnp.einsum(
         "bqk,bkd->bqd",
         weights.astype(value.dtype),
@@ -109,17 +114,20 @@ def _block(query, key, value, mask, scale, bias) -> Float[Array, "b q d"]:
     return (mixed / total[..., None]).astype(value.dtype)
 
 
-def log_sum_exp(logits: Float[Array, "*rows vocab"]) -> Float[Array, "*rows"]:
+def log_sum_exp(
+    logits: Float[Array, "*rows vocab"], form: Form
+) -> Float[Array, "*rows"]:
     """The logarithm of the sum of exponentials over the last axis."""
-    if jax.default_backend() != "cpu":
+    if not form.sums_as_products:
         return jax.nn.logsumexp(logits, axis=-1)
     largest = logits.max(axis=-1)
-    return largest + jnp.log(_sum_of_last(jnp.exp(logits - largest[..., None])))
+    return largest + jnp.log(_sum_of_last(jnp.exp(logits - largest[..., None]), form))
 
 
-def _sum_of_last(values: Float[Array, "*rows n"]) -> Float[Array, "*rows"]:
-    """As a product with ones: XLA's sums of exponentials are scalar code on CPUs."""
-    return values @ jnp.ones(values.shape[-1], values.dtype)
+def _sum_of_last(values: Float[Array, "*rows n"], form: Form) -> Float[Array, "*rows"]:
+    if form.sums_as_products:
+        return values @ jnp.ones(values.shape[-1], values.dtype)
+    return values.sum(axis=-1)
 
 
 def split_heads(hidden: Float[Array, "b q m"], heads: int) -> Float[Array, "b q h d"]:

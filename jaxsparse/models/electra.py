@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float, Int
 
+from jaxsparse.device import CPU, Form
 from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import attention, merge_heads, split_heads
@@ -130,6 +131,7 @@ class Embeddings(nn.Module):
 
 class Block(nn.Module):
     config: ElectraConfig
+    form: Form
 
     @nn.compact
     def __call__(self, hidden, layer, read, mask):
@@ -147,8 +149,8 @@ class Block(nn.Module):
             split_heads(part, config.heads) for part in (query, key, value)
         )
         scale = query.shape[-1] ** -0.5
-        mixed = merge_heads(attention(query, key, value, mask, scale))
-        mixed = dense(config.hidden, "attention_output")(mixed)
+        mixed = attention(query, key, value, mask, scale, form=self.form)
+        mixed = dense(config.hidden, "attention_output")(merge_heads(mixed))
         hidden = layers.layer_norm(config.norm_epsilon, "attention_norm", dtype)(
             hidden + mixed
         )
@@ -201,6 +203,7 @@ class DiscriminatorHead(nn.Module):
 class Electra(nn.Module):
     config: ElectraConfig
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    form: Form = CPU
     everywhere: bool = False  # see `layers.through_layers`
 
     @nn.compact

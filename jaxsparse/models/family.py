@@ -105,7 +105,7 @@ class Family:
     name: str
     table: Table
     read_config: Callable[[Reader, Tensors], Any]
-    module: Callable[..., nn.Module]  # (config, dtype, everywhere) -> module
+    module: Callable[..., nn.Module]  # (config, dtype, form, everywhere) -> module
     prunable: Prunable
     head: tuple[str, str]  # the leaf of an untied head, the embedding it ties to
     untied_config: Callable[[Any], dict[str, Any]]  # what config.json says of one

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
+from jaxsparse.device import CPU, Form
 from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import (
@@ -87,6 +88,7 @@ class GPT2Config:
 
 class Attention(nn.Module):
     config: GPT2Config
+    form: Form
 
     @nn.compact
     def __call__(
@@ -107,7 +109,9 @@ class Attention(nn.Module):
         scale = query.shape[-1] ** -0.5 if config.scale_by_head_dim else 1.0
         if config.scale_by_inverse_layer:
             scale = scale / (layer + 1)
-        mixed = attention(query, key, value, mask, scale, causal=read is None)
+        mixed = attention(
+            query, key, value, mask, scale, causal=read is None, form=self.form
+        )
         return nn.Dense(config.hidden, name="c_proj", dtype=hidden.dtype)(
             merge_heads(mixed)
         )
@@ -126,6 +130,7 @@ class FeedForward(nn.Module):
 
 class Block(nn.Module):
     config: GPT2Config
+    form: Form
 
     @nn.compact
     def __call__(self, hidden, layer, read, mask):
@@ -134,7 +139,8 @@ class Block(nn.Module):
         normed = norm_1(hidden)
         if read is not None:
             hidden, mask = (layers.at_positions(one, read) for one in (hidden, mask))
-        hidden += Attention(self.config, name="attn")(normed, layer, read, mask)
+        attend = Attention(self.config, self.form, name="attn")
+        hidden += attend(normed, layer, read, mask)
         hidden += FeedForward(self.config, name="mlp")(norm_2(hidden))
         return hidden, None
 
@@ -142,6 +148,7 @@ class Block(nn.Module):
 class GPT2(nn.Module):
     config: GPT2Config
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    form: Form = CPU
     everywhere: bool = False  # see `layers.through_layers`
 
     @nn.compact

@@ -64,20 +64,23 @@ def through_layers(
 
     Args:
         parent: holds the stacked parameters of the blocks by `name`; its config says
-            how many they are, its `everywhere` whether gradients will be taken.
+            how many they are, its `form` how they are computed, its `everywhere`
+            whether gradients will be taken.
         block: of one layer; called with hidden states, the layer's number, the
             positions to go on with (None for all) and `context`.
     """
-    config = parent.config  # pyright: ignore[reportAttributeAccessIssue]
+    config, form = parent.config, parent.form  # pyright: ignore[reportAttributeAccessIssue]
     everywhere = parent.everywhere or parent.is_mutable_collection("calibration")  # pyright: ignore[reportAttributeAccessIssue]
     if everywhere or parent.is_initializing():
         axes = (0, *[nn.broadcast] * (1 + len(context)))
-        blocks = scan_layers(block, config.layers, in_axes=axes)(config, name=name)
+        blocks = scan_layers(block, config.layers, in_axes=axes)(
+            config, form, name=name
+        )
         hidden, _ = blocks(hidden, jnp.arange(config.layers), None, *context)
         return at_positions(hidden, scored)
 
     stacked = parent.variables["params"][name]
-    one = block(config, parent=None)
+    one = block(config, form, parent=None)
 
     def layer(hidden, number, read):
         # Indexed here, since a slice of all layers but the last would be a copy.

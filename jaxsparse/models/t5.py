@@ -11,6 +11,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
+from jaxsparse.device import CPU, Form
 from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import (
@@ -207,6 +208,7 @@ class Attention(nn.Module):
     """T5's attention: no biases, no 1/sqrt(head_dim)."""
 
     config: T5Config
+    form: Form
 
     @nn.compact
     def __call__(
@@ -224,7 +226,9 @@ class Attention(nn.Module):
         query = split_heads(dense(inner, name="q")(hidden), config.heads)
         key = split_heads(dense(inner, name="k")(context), config.heads)
         value = split_heads(dense(inner, name="v")(context), config.heads)
-        mixed = attention(query, key, value, mask, bias=bias, causal=causal)
+        mixed = attention(
+            query, key, value, mask, bias=bias, causal=causal, form=self.form
+        )
         return dense(config.hidden, name="o")(merge_heads(mixed))
 
 
@@ -251,36 +255,38 @@ def _norm(config: T5Config, name: str, dtype: jnp.dtype) -> nn.RMSNorm:
 
 class EncoderBlock(nn.Module):
     config: T5Config
+    form: Form
 
     @nn.compact
     def __call__(self, hidden, mask, bias):
         config, dtype = self.config, hidden.dtype
         normed = _norm(config, "attention_norm", dtype)(hidden)
-        hidden += Attention(config, name="attention")(normed, normed, mask, bias)
+        attend = Attention(config, self.form, name="attention")
+        hidden += attend(normed, normed, mask, bias)
         normed = _norm(config, "mlp_norm", dtype)(hidden)
         return hidden + FeedForward(config, name="mlp")(normed), None
 
 
 class DecoderBlock(nn.Module):
     config: T5Config
+    form: Form
 
     @nn.compact
     def __call__(self, hidden, mask, bias, encoded, encoded_mask):
         config, dtype = self.config, hidden.dtype
         normed = _norm(config, "attention_norm", dtype)(hidden)
-        hidden += Attention(config, name="attention")(
-            normed, normed, mask, bias, causal=True
-        )
+        attend = Attention(config, self.form, name="attention")
+        hidden += attend(normed, normed, mask, bias, causal=True)
         normed = _norm(config, "cross_attention_norm", dtype)(hidden)
-        hidden += Attention(config, name="cross_attention")(
-            normed, encoded, encoded_mask, None
-        )
+        attend = Attention(config, self.form, name="cross_attention")
+        hidden += attend(normed, encoded, encoded_mask, None)
         normed = _norm(config, "mlp_norm", dtype)(hidden)
         return hidden + FeedForward(config, name="mlp")(normed), None
 
 
 class Encoder(nn.Module):
     config: T5Config
+    form: Form
 
     @nn.compact
     def __call__(
@@ -292,7 +298,7 @@ class Encoder(nn.Module):
             positions, positions
         )
         blocks = layers.scan_layers(EncoderBlock, config.encoder_layers)(
-            config, name="block"
+            config, self.form, name="block"
         )
         hidden, _ = blocks(hidden, mask, bias)
         return _norm(config, "norm", hidden.dtype)(hidden)
@@ -300,6 +306,7 @@ class Encoder(nn.Module):
 
 class Decoder(nn.Module):
     config: T5Config
+    form: Form
 
     @nn.compact
     def __call__(
@@ -315,7 +322,7 @@ class Decoder(nn.Module):
         )
         mask = branch_mask(inputs.branches)
         blocks = layers.scan_layers(DecoderBlock, config.decoder_layers)(
-            config, name="block"
+            config, self.form, name="block"
         )
         hidden, _ = blocks(hidden, mask, bias, encoded, encoded_mask)
         hidden = layers.at_positions(hidden, inputs.scored)
@@ -325,6 +332,7 @@ class Decoder(nn.Module):
 class T5(nn.Module):
     config: T5Config
     dtype: jnp.dtype = jnp.dtype(jnp.float32)
+    form: Form = CPU
     everywhere: bool = False  # it is in any case
 
     @nn.compact
@@ -333,8 +341,9 @@ class T5(nn.Module):
         config = self.config
         shared = nn.Embed(config.vocab, config.hidden, name="shared", dtype=self.dtype)
         mask = inputs.attention_mask[:, None, :]
-        encoded = Encoder(config, name="encoder")(shared(inputs.encoder_tokens), mask)
-        decoder = Decoder(config, name="decoder")
+        encoder = Encoder(config, self.form, name="encoder")
+        encoded = encoder(shared(inputs.encoder_tokens), mask)
+        decoder = Decoder(config, self.form, name="decoder")
         hidden = decoder(shared(inputs.tokens), inputs, encoded, mask)
         if config.scaled:
             hidden = hidden * jnp.asarray(config.hidden**-0.5, hidden.dtype)

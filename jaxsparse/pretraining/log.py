@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxsparse import device
 from jaxsparse.answers import Answers
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer, ScoringPlan, score_batches
@@ -43,6 +44,7 @@ class Exam:
         apply: Apply,
     ) -> "Exam":
         """Raises InputError for a question that the model cannot answer."""
+        form = device.current()
         plan = ScoringPlan.of(
             questions,
             Presentation(),
@@ -50,8 +52,9 @@ class Exam:
             config,
             tokenizer,
             batch_tokens=BATCH_TOKENS,
+            form=form,
         )
-        return cls(plan, apply, Scorer())
+        return cls(plan, apply, Scorer(form=form))
 
     def accuracy(self, params: Leaves) -> float:
         """The fraction answered correctly, cloze protocol, full story."""

@@ -16,6 +16,7 @@ import numpy as np
 import tokenizers
 from jaxtyping import Float
 
+from jaxsparse import device
 from jaxsparse.models.apply import Apply, make_apply
 from jaxsparse.models.family import Family
 from jaxsparse.pretraining import vocabulary
@@ -154,7 +155,7 @@ def prepare(
         corpus=Corpus.of(copies, tokenizer, end_of_text, progress),
         validation=Corpus.of(validation_texts, tokenizer, end_of_text, progress),
         vocabulary=Vocabulary.of(tokenizer),
-        apply=make_apply(family, config, "float32", everywhere=True),
+        apply=make_apply(family, config, "float32", device.current(), everywhere=True),
     )
     _check_lengths(run)
     _claim(run, start.tokenizer, tokenizer, made_of)

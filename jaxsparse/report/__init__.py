@@ -9,7 +9,8 @@ to disk and back; merge: several runs.
 from jaxsparse.report.explorer import MOST_QUESTIONS
 from jaxsparse.report.files import FILES, check_replaceable, write
 from jaxsparse.report.merge import MERGED_FILES, Merged, merge, write_merged
-from jaxsparse.report.reading import Run, read
+from jaxsparse.report.reading import RunFiles, read
+from jaxsparse.report.summary import Statistics, statistics
 from jaxsparse.report.text import terminal
 
 __all__ = [
@@ -17,10 +18,12 @@ __all__ = [
     "MERGED_FILES",
     "MOST_QUESTIONS",
     "Merged",
-    "Run",
+    "RunFiles",
+    "Statistics",
     "check_replaceable",
     "merge",
     "read",
+    "statistics",
     "terminal",
     "write",
     "write_merged",

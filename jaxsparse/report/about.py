@@ -85,7 +85,8 @@ def _questions(point: Point) -> str:
     if len(set(counts.values())) == 1:
         each = " each of" if len(counts) > 1 else ""
         told = f"{counts[point.classes[0]]:,}{each} {', '.join(counts)}"
-    return f"{len(point.questions):,}: {told}, split {point.split}"
+    split = f", split {point.split}" if point.split else ""
+    return f"{len(point.questions):,}: {told}{split}"
 
 
 def _chosen(facts: Facts, total: int) -> str:

@@ -32,15 +32,18 @@ EXPLAINED = {
 }
 
 
-def legend(columns: Iterable[str]) -> str:
+def legend(tables: Iterable["TextTable"]) -> str:
     """What the columns of tables hold, and the baselines in them."""
-    named = [*dict.fromkeys(columns), "most frequent"]
+    tables = list(tables)
+    named = [*dict.fromkeys(name for table in tables for name in table.header)]
+    if any(row[0] == "most frequent" for table in tables for row in table.rows):
+        named.append("most frequent")
     said = [f"{name}: {EXPLAINED[name]}" for name in named if name in EXPLAINED]
     return f"{'; '.join(said)}."
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """One table for people; the first column is text, the others mostly numbers."""
 
     title: str

@@ -25,7 +25,7 @@ DASHES = ("", "7 4", "2 3", "9 3 2 3")
 
 
 @dataclass(frozen=True)
-class Line(plots.Curve):
+class Line(plots.Series):
     """A curve whose points say what was counted, and lead to their questions."""
 
     achieved: tuple[float, ...]  # sparsity of the prunable weights

@@ -7,38 +7,34 @@ the largest loss that the intervals still allow. Only a margin turns it round.
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from jaxsparse import cbt, stats
+from jaxsparse import stats
+from jaxsparse.accuracy import POOLED
 from jaxsparse.points import WORTH_SAYING, Point
 from jaxsparse.report.cells import percent
 from jaxsparse.report.labels import Labels
-from jaxsparse.report.summary import ONE_SIDED, Comparison, Loss, Summary
+from jaxsparse.report.summary import ONE_SIDED, Comparison, Loss, Statistics, Summary
 
 MOST_NAMES = 4  # of curves in one sentence
 
 
-def findings(
-    summaries: Sequence[Summary], labels: Labels, margin: float | None = None
-) -> tuple[str, ...]:
-    """The first sentence has the answer in short; the others go curve by curve.
-
-    Args:
-        margin: a loss, as a fraction, of which it is said where more is excluded.
-    """
-    losses = [loss for summary in summaries for loss in summary.losses]
+def findings(found: Statistics) -> tuple[str, ...]:
+    """What the points show, in sentences: first the answer in short, then curve by
+    curve."""
+    losses, labels = found.losses, found.labels
     if not losses:
-        return (" ".join(_dense_alone(summaries, labels)),)
+        return (" ".join(_dense_alone(found)),)
     silent = [one for one in losses if not one.above_chance and not one.first_detected]
     return (
         _in_short(losses, labels),
         *(
-            f"{labels.curve(loss.curve)}: {of_loss(loss, margin)}"
+            f"{labels.curve(loss.curve)}: {of_loss(loss, found.margin)}"
             for loss in losses
             if loss not in silent
         ),
         *_not_above_chance(silent, labels),
         *(
             f"{labels.setup(summary.setup)}: {zeros}"
-            for summary in summaries
+            for summary in found.summaries
             if (zeros := of_zeros(summary))
         ),
     )
@@ -234,25 +230,26 @@ def _not_above_chance(losses: Sequence[Loss], labels: Labels) -> Iterator[str]:
         )
 
 
-def _dense_alone(summaries: Sequence[Summary], labels: Labels) -> Iterator[str]:
-    for summary in summaries:
+def _dense_alone(found: Statistics) -> Iterator[str]:
+    chance = found.baselines[-1].accuracy[POOLED]
+    for summary in found.summaries:
         dense = summary.rows[0].point
         questions = dense.pooled.questions
         yield (
-            f"{labels.setup(summary.setup)} answers {percent(dense.pooled.accuracy)} "
-            f"% of {questions:,} questions right ({_interval(dense)})."
+            f"{found.labels.setup(summary.setup)} answers {percent(dense.accuracy)} "
+            f"% of {questions:,} questions right ({_interval(dense, chance)})."
         )
 
 
 def _accuracy(loss: Loss) -> str:
-    return f"{percent(loss.dense.pooled.accuracy)} %, {_interval(loss.dense)}"
+    return f"{percent(loss.dense.accuracy)} %, {_interval(loss.dense, loss.chance)}"
 
 
-def _interval(dense: Point) -> str:
+def _interval(dense: Point, chance: float) -> str:
     pooled = dense.pooled
     return (
         f"95 % interval {percent(pooled.ci_low)} to {percent(pooled.ci_high)}, chance "
-        f"{percent(cbt.chance(dense.questions))}"
+        f"{percent(chance)}"
     )
 
 

@@ -74,6 +74,7 @@ QUESTIONS = {
     "options": pa.list_(TEXT),
     "answer": TEXT,
     "story": TEXT,
+    "task": TEXT,  # only of questions that are no CBT
 }
 
 FROM_TEXT = {TEXT: str, WHOLE: int, REAL: float}  # how a csv file's values are read

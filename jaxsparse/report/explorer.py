@@ -11,8 +11,8 @@ from jaxsparse import cbt
 from jaxsparse.points import Curve, Point, by_curve
 from jaxsparse.report import pictures
 from jaxsparse.report.about import about, title
-from jaxsparse.report.cells import EXPLAINED, Table, legend
-from jaxsparse.report.labels import Labels
+from jaxsparse.report.cells import EXPLAINED, TextTable, legend
+from jaxsparse.report.labels import Labels, class_names, classes_of
 from jaxsparse.report.page import (
     Page,
     PageCurve,
@@ -21,55 +21,56 @@ from jaxsparse.report.page import (
     PageText,
     render,
 )
+from jaxsparse.report.summary import Statistics
 
 MOST_QUESTIONS = 1000  # on a page, unless told: some megabytes, which a phone can open
 
 
 def page(
-    points: Sequence[Point],
-    tables: Sequence[Table],
+    found: Statistics,
+    tables: Sequence[TextTable],
     commands: Sequence[str],
     notes: Sequence[str],
     questions: int = MOST_QUESTIONS,
     *,
     facts: Sequence[Mapping[str, Any]] = (),
-    findings: Sequence[str] = (),
+    sentences: Sequence[str] = (),
 ) -> str:
     """report.html; its explorer holds so many of the questions (0: all), as evenly over
     their classes as they come.
 
     Args:
         facts: the run.json of every run.
-        findings: sentences, the answer of the page first.
+        sentences: what was found, the answer of the page first.
     """
-    asked = points[0].questions
+    points, asked = found.points, found.questions
     chosen = {id(question) for question in cbt.select(asked, questions)}
     numbers = np.array(
         [n for n, question in enumerate(asked) if id(question) in chosen]
     )
-    labels = Labels(points)
     styles = tuple(
         dict.fromkeys(point.setup.presentation.detokenize for point in points)
     )
     return render(
         Page(
             title=title(points),
-            findings=tuple(findings),
+            findings=tuple(sentences),
             about=tuple(about(points, facts)),
             commands=tuple(commands),
             notes=tuple(notes),
-            charts=tuple(pictures.charts(points)),
+            charts=tuple(pictures.charts(found)),
             maps=tuple(pictures.layers(points)),
             explained=EXPLAINED,
-            legend=legend(name for table in tables for name in table.header),
+            legend=legend(tables),
             tables=tuple(tables),
             styles=styles,
             curves=tuple(
-                _curve(curve, members, labels, numbers, styles)
+                _curve(curve, members, found.labels, numbers, styles)
                 for curve, members in by_curve(points)
             ),
             questions=tuple(_question(asked[number], styles) for number in numbers),
-            class_names=cbt.CLASS_NAMES,
+            class_names=class_names(asked),
+            class_kind=classes_of(asked)[0],
             asked=len(asked),
         )
     )
@@ -105,7 +106,7 @@ def _curve(
             one.pooled.accuracy,
             one.answers.predicted[numbers].tolist(),
             places(one.answers.scores[numbers], answers),
-            one.answers.scores[numbers].astype(float).tolist(),
+            [one.answers.of_options[number].tolist() for number in numbers],
         )
         for one in members
     )

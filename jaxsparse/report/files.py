@@ -20,6 +20,7 @@ from jaxsparse.cbt import Question
 from jaxsparse.points import Point
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.report import explorer, pictures, text
+from jaxsparse.report.claims import findings
 from jaxsparse.report.columns import (
     LAYERS,
     OF_LAYERS,
@@ -27,7 +28,9 @@ from jaxsparse.report.columns import (
     QUESTIONS,
     RESULTS,
 )
-from jaxsparse.report.tables import all_tables, findings
+from jaxsparse.report.labels import is_task
+from jaxsparse.report.summary import Statistics
+from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
 from jaxsparse.whole import whole_file
 
@@ -46,20 +49,17 @@ def check_replaceable(out: Path, names: Sequence[str] = FILES) -> None:
 
 def write(
     out: Path,
-    points: Sequence[Point],
+    found: Statistics,
     run: Mapping[str, Any],
     *,
-    margin: float | None = None,
     progress: Progress = NOBODY,
 ) -> None:
     """Writes all files of a run into the directory `out`.
 
-    Args:
-        margin: a loss, as a fraction, of which it is said where more is excluded.
-
     Raises:
         OSError: one could not be written; then the old ones are all there still.
     """
+    points = found.points
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         # Entered first, replaced last: it says what the others are.
@@ -73,22 +73,25 @@ def write(
             for point in points:
                 writer.write_table(prediction_table(point))
                 progress.done(1)
-        progress.stage("statistics of the report", patient=True)
         with to["questions.parquet"].open("wb") as file:
             pq.write_table(question_table(points[0].questions), file)
         write_csv(to["results.csv"], RESULTS, result_rows(points))
         write_csv(to["layers.csv"], LAYERS, layer_rows(points))
-        tables = all_tables(points, margin)
-        said = findings(points, margin)
-        markdown = text.markdown(tables, run, ["accuracy.png"], said)
+        tables, sentences = all_tables(found), findings(found)
+        markdown = text.markdown(tables, run, ["accuracy.png"], sentences)
         to["report.md"].write_text(markdown, encoding="utf-8")
         progress.stage("page of the report", patient=True)
         page = explorer.page(
-            points, tables, [run["command"]], run["notes"], facts=[run], findings=said
+            found,
+            tables,
+            [run["command"]],
+            run["notes"],
+            facts=[run],
+            sentences=sentences,
         )
         to["report.html"].write_text(page, encoding="utf-8")
         progress.stage("pictures of the report", patient=True)
-        plots.save(pictures.figures(points)["accuracy"], to["accuracy.png"])
+        plots.save(pictures.figures(found)["accuracy"], to["accuracy.png"])
         facts = f"{json.dumps(run, indent=2)}\n"
         to["run.json"].write_text(facts, encoding="utf-8")
 
@@ -127,6 +130,10 @@ def layer_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
 
 
 def question_table(questions: Sequence[Question]) -> pa.Table:
+    """Rows of questions.parquet; CBT's have no column `task`."""
+    schema = dict(QUESTIONS)
+    if not is_task(questions):
+        del schema["task"]
     columns = {
         "id": [one.id for one in questions],
         "word_class": [one.word_class for one in questions],
@@ -136,8 +143,10 @@ def question_table(questions: Sequence[Question]) -> pa.Table:
         "options": [list(one.options) for one in questions],
         "answer": [one.answer for one in questions],
         "story": [one.story for one in questions],
+        "task": [one.task for one in questions],
     }
-    return pa.table(columns, schema=pa.schema(QUESTIONS))
+    columns = {name: columns[name] for name in schema}
+    return pa.table(columns, schema=pa.schema(schema))
 
 
 def prediction_table(point: Point) -> pa.Table:

@@ -1,9 +1,27 @@
 """Short names of models, of how they were set up, and of curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxsparse.cbt import CLASS_NAMES, Question
 from jaxsparse.points import Curve, Point, Setup
+
+
+def is_task(questions: Sequence[Question]) -> bool:
+    """Whether the questions are no CBT: their groups are no word classes."""
+    return any(question.task for question in questions)
+
+
+def classes_of(questions: Sequence[Question]) -> tuple[str, str]:
+    """What one class of the questions is called, and several."""
+    if is_task(questions):
+        return "group", "groups"
+    return "word class", "word classes"
+
+
+def class_names(questions: Sequence[Question]) -> Mapping[str, str]:
+    """What CBT's classes stand for; a task's groups stand for themselves."""
+    return {} if is_task(questions) else CLASS_NAMES
 
 
 class Labels:

@@ -13,10 +13,12 @@ from jaxsparse.answers import Answers
 from jaxsparse.points import Curve, Point
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.report import explorer, pictures, text
+from jaxsparse.report.claims import findings
 from jaxsparse.report.columns import RESULTS
 from jaxsparse.report.files import result_rows, write_csv
-from jaxsparse.report.reading import Run
-from jaxsparse.report.tables import all_tables, findings
+from jaxsparse.report.reading import RunFiles
+from jaxsparse.report.summary import Statistics
+from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
 from jaxsparse.whole import held, made, whole_file
 
@@ -37,7 +39,7 @@ class Merged:
     margin: float | None  # a loss, as a fraction; it is said where more is excluded
 
 
-def merge(runs: Sequence[Run], margin: float | None = None) -> Merged:
+def merge(runs: Sequence[RunFiles], margin: float | None = None) -> Merged:
     """Puts the points of all runs side by side.
 
     A model is told by its content: two of one name get their run's name, and a point
@@ -86,7 +88,7 @@ def merge(runs: Sequence[Run], margin: float | None = None) -> Merged:
     return Merged(points, tuple(dict.fromkeys(notes)), margin)
 
 
-def _check_same_questions(first: Run, other: Run) -> None:
+def _check_same_questions(first: RunFiles, other: RunFiles) -> None:
     one, two = (
         Counter((question.digest, question.word_class) for question in run.questions)
         for run in (first, other)
@@ -99,7 +101,7 @@ def _check_same_questions(first: Run, other: Run) -> None:
         )
 
 
-def _names(runs: Sequence[Run]) -> dict[tuple[Path, str], str]:
+def _names(runs: Sequence[RunFiles]) -> dict[tuple[Path, str], str]:
     """What each run's models are called in the report."""
     names: dict[tuple[Path, str], str] = {}
     known: dict[tuple[str, str], str] = {}  # name in its run, digest -> name
@@ -152,9 +154,10 @@ def _with_dense_first(points) -> tuple[Point, ...]:
 
 def write_merged(
     out: Path,
+    found: Statistics,
     merged: Merged,
     command: str,
-    runs: Sequence[Run],
+    runs: Sequence[RunFiles],
     questions: int,
     progress: Progress = NOBODY,
 ) -> tuple[str, ...]:
@@ -164,6 +167,7 @@ def write_merged(
     Rows of results.csv are as their runs wrote them, each against its own run's dense.
 
     Args:
+        found: of the merged points.
         questions: how many the page's explorer holds; 0: all.
 
     Raises:
@@ -176,7 +180,7 @@ def write_merged(
                 f"{out}: holds a run's {taken[0]}, beside which a report does not go; "
                 "name another directory with `out`"
             )
-        written = _write(out, merged, command, runs, questions, progress)
+        written = _write(out, found, merged, command, runs, questions, progress)
         for name in set(MERGED_FILES) - set(written):
             (out / name).unlink(missing_ok=True)
     return written
@@ -184,17 +188,16 @@ def write_merged(
 
 def _write(
     out: Path,
+    found: Statistics,
     merged: Merged,
     command: str,
-    runs: Sequence[Run],
+    runs: Sequence[RunFiles],
     questions: int,
     progress: Progress,
 ) -> tuple[str, ...]:
     progress.stage("pictures of the report", patient=True)
-    drawn = pictures.figures(merged.points)
-    progress.stage("statistics of the report", patient=True)
-    tables = all_tables(merged.points, merged.margin)
-    said = findings(merged.points, merged.margin)
+    drawn = pictures.figures(found)
+    tables, sentences = all_tables(found), findings(found)
     commands = [command, *(str(run.facts["command"]) for run in runs)]
     names = [
         name
@@ -203,15 +206,15 @@ def _write(
     ]
     with ExitStack() as files:
         to = {name: files.enter_context(whole_file(out / name)) for name in names}
-        write_csv(to["results.csv"], RESULTS, result_rows(merged.points))
+        write_csv(to["results.csv"], RESULTS, result_rows(found.points))
         shown = [f"{name}.png" for name in drawn]
         run = {"command": command, "notes": merged.notes}
-        markdown = text.markdown(tables, run, shown, said)
+        markdown = text.markdown(tables, run, shown, sentences)
         to["report.md"].write_text(markdown, encoding="utf-8")
         progress.stage("page of the report", patient=True)
         page = explorer.page(
-            merged.points, tables, commands, merged.notes, questions,
-            facts=[run.facts for run in runs], findings=said,
+            found, tables, commands, merged.notes, questions,
+            facts=[run.facts for run in runs], sentences=sentences,
         )  # fmt: skip
         to["report.html"].write_text(page, encoding="utf-8")
         progress.stage("saving pictures", len(drawn), unit="pictures", patient=True)

@@ -15,7 +15,7 @@ from typing import Any
 from jaxsparse.assets import DIRECTORY
 from jaxsparse.plots import HeatMap
 from jaxsparse.report import sections
-from jaxsparse.report.cells import Table
+from jaxsparse.report.cells import TextTable
 from jaxsparse.report.sections import Chart
 
 MOST_OPEN = 3  # sentences that are not folded
@@ -63,9 +63,9 @@ class PageCurve:
 class PageText:
     """A question as some of the models read it."""
 
-    sentences: tuple[str, ...]  # 20
+    sentences: tuple[str, ...]  # maybe none
     query: str  # holds XXXXX once
-    options: tuple[str, ...]  # 10
+    options: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,12 @@ class Page:
     maps: tuple[HeatMap, ...]
     explained: Mapping[str, str]  # columns of the tables
     legend: str  # the same in one text
-    tables: tuple[Table, ...]
+    tables: tuple[TextTable, ...]
     styles: tuple[str, ...]  # of detokenizing
     curves: tuple[PageCurve, ...]
     questions: tuple[PageQuestion, ...]  # of the explorer
     class_names: Mapping[str, str]
+    class_kind: str  # what a class of questions is
     asked: int  # questions of the run, in the explorer or not
 
 
@@ -117,6 +118,7 @@ def render(page: Page) -> str:
         "tables": "\n".join(tables),
         "legend": html.escape(page.legend),
         "held": html.escape(_held(len(page.questions), page.asked)),
+        "kind": html.escape(page.class_kind),
         "data": _data(page),
         "script": "".join(map(_asset, ("state.js", "page.js", "points.js"))),
     }
@@ -181,7 +183,7 @@ def _contents(page: Page) -> Iterator[str]:
         yield f'<li><a href="#{name}">{html.escape(title)}</a></li>'
 
 
-def _table(number: int, table: Table, explained: Mapping[str, str]) -> str:
+def _table(number: int, table: TextTable, explained: Mapping[str, str]) -> str:
     """A table that folds; the first ones are open."""
     title = html.escape(table.title)
     header = "\n".join(_head(name, explained.get(name, "")) for name in table.header)

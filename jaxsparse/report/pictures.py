@@ -4,23 +4,28 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from jaxsparse import cbt, plots
+from jaxsparse import plots
 from jaxsparse.accuracy import POOLED
 from jaxsparse.points import Curve, Point, by_curve
 from jaxsparse.report.charts import Line, Panel, Reference
-from jaxsparse.report.labels import Labels
+from jaxsparse.report.labels import Labels, class_names, classes_of, is_task
 from jaxsparse.report.sections import Chart
+from jaxsparse.report.summary import Baseline, Statistics
 
 TITLES = {
-    "accuracy": "CBT accuracy, Wilson 95 % intervals",
-    "classes": "CBT accuracy by word class, Wilson 95 % intervals",
-    "finetuned": "CBT accuracy, one-shot and fine-tuned, Wilson 95 % intervals",
+    "accuracy": "accuracy, Wilson 95 % intervals",
+    "classes": "accuracy by {kind}, Wilson 95 % intervals",
+    "finetuned": "accuracy, one-shot and fine-tuned, Wilson 95 % intervals",
     "layers": "achieved sparsity of each layer, %",
 }
 BANDS = (
     "Bands: Wilson's 95 % intervals, which take questions as independent. Point at a "
     "mark for its values; follow it to its questions."
 )
+NAMED = {  # level lines by their baseline: in full, and beside the line
+    "most frequent": ("most frequent option of the story", "frequent"),
+    "chance": ("chance", "chance"),
+}
 # What rounding the counts of matrices makes of one sparsity, and chance of many draws.
 SAME = 0.005
 
@@ -122,30 +127,24 @@ def _line(
     )  # fmt: skip
 
 
-def references(questions: Sequence[cbt.Question]) -> dict[str, tuple[Reference, ...]]:
-    """What is right without a model, of each word class and of all."""
-    frequent = cbt.frequency_prior(questions)
-    of_class = np.array([question.word_class for question in questions])
-    found = {}
-    for word_class in (*dict.fromkeys(of_class.tolist()), POOLED):
-        chosen = np.flatnonzero((of_class == word_class) | (word_class == POOLED))
-        chance = cbt.chance([questions[number] for number in chosen.tolist()])
-        prior = float(frequent[chosen].mean())
-        found[word_class] = (
-            Reference("most frequent option of the story", "frequent", prior),
-            Reference("chance", "chance", chance),
+def references(baselines: Sequence[Baseline]) -> dict[str, tuple[Reference, ...]]:
+    """What is right without a model, of each word class and of all: level lines."""
+    return {
+        word_class: tuple(
+            Reference(*NAMED[baseline.name], baseline.accuracy[word_class])
+            for baseline in baselines
         )
-    return found
-
-
-def figures(points: Sequence[Point]) -> dict[str, plots.Figure]:
-    """Every plot by the name of its file; of what is not there, none."""
-    pooled = {
-        one.label: one.accuracy for one in references(points[0].questions)[POOLED]
+        for word_class in baselines[0].accuracy
     }
+
+
+def figures(found: Statistics) -> dict[str, plots.Figure]:
+    """Every plot by the name of its file; of what is not there, none."""
+    points = found.points
+    pooled = {one.label: one.accuracy for one in references(found.baselines)[POOLED]}
     chance = {"chance": pooled["chance"]}  # classes differ in the most frequent option
     drawn = {
-        name: plots.draw_accuracy(curves, levels, TITLES[name])
+        name: plots.draw_accuracy(curves, levels, _title(name, found))
         for name, of, levels in (
             ("accuracy", accuracy, pooled), ("classes", classes, chance),
             ("finetuned", finetuned, pooled),
@@ -157,9 +156,16 @@ def figures(points: Sequence[Point]) -> dict[str, plots.Figure]:
     return drawn
 
 
-def charts(points: Sequence[Point]) -> Iterator[Chart]:
+def _title(name: str, found: Statistics) -> str:
+    title = TITLES[name].format(kind=classes_of(found.questions)[0])
+    if is_task(found.questions):
+        return f"{title[:1].upper()}{title[1:]}"
+    return f"CBT {title}"
+
+
+def charts(found: Statistics) -> Iterator[Chart]:
     """The same for the page, whose word classes are small panels."""
-    levels = references(points[0].questions)
+    points, levels = found.points, references(found.baselines)
     pooled = levels[POOLED]
     panels = tuple(_panels(accuracy(points), pooled))
     yield Chart("curves", "Accuracy against sparsity", (BANDS,), (("", panels),))
@@ -167,7 +173,8 @@ def charts(points: Sequence[Point]) -> Iterator[Chart]:
         yield Chart("finetuned", "One-shot and fine-tuned", (), (("", compared),))
     rows = tuple(_rows(points, levels))
     if any(len(row) > 1 for _, row in rows):
-        yield Chart("classes", "Accuracy by word class, %", (), rows, small=True)
+        kind, _ = classes_of(found.questions)
+        yield Chart("classes", f"Accuracy by {kind}, %", (), rows, small=True)
 
 
 def _panels(lines: Sequence[Line], levels: tuple[Reference, ...]) -> Iterator[Panel]:
@@ -180,14 +187,12 @@ def _rows(
 ) -> Iterator[tuple[str, tuple[Panel, ...]]]:
     """A row for each model, a panel for each class, a line for each curve."""
     labels = Labels(points)
-    curves = list(by_curve(points))
+    curves, known = list(by_curve(points)), class_names(points[0].questions)
     for model in dict.fromkeys(curve.setup.model for curve, _ in curves):
         panels = []
         for at, row in enumerate(points[0].accuracies[:-1]):
             name = row.word_class
-            title = (
-                f"{cbt.CLASS_NAMES[name]} ({name})" if name in cbt.CLASS_NAMES else name
-            )
+            title = f"{known[name]} ({name})" if name in known else name
             lines = tuple(
                 _line(f"{model} · {title}", labels.line(curve), labels, members, at)
                 for curve, members in curves

@@ -26,7 +26,7 @@ _FAULTS = (
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFiles:
     """What the files of a run say."""
 
     directory: Path
@@ -43,7 +43,7 @@ class Run:
         return self.facts.get("settings", {}).get("margin")
 
 
-def read(directory: Path) -> Run:
+def read(directory: Path) -> RunFiles:
     """The results of a run, from its files.
 
     Raises:
@@ -69,7 +69,7 @@ def read(directory: Path) -> Run:
         ) from error
     if not points:
         raise InputError(f"{directory}: results.csv is empty; repeat its command")
-    return Run(directory, facts, points)
+    return RunFiles(directory, facts, points)
 
 
 def _check_facts(facts: Any) -> None:
@@ -95,6 +95,7 @@ def _questions(path: Path) -> Iterator[Question]:
             id=row["id"],
             split=row["split"],
             story=row.get("story", ""),  # earlier runs have no such column
+            task=row.get("task", ""),  # nor has CBT
         )
 
 

@@ -11,6 +11,8 @@ from jaxsparse import cbt, stats
 from jaxsparse.accuracy import POOLED
 from jaxsparse.cbt import Question
 from jaxsparse.points import Curve, Point, Setup, by_curve, by_setup, dense_of
+from jaxsparse.progress import NOBODY, Progress
+from jaxsparse.report.labels import Labels
 from jaxsparse.types import Presentation
 
 ALPHA = 0.05
@@ -47,7 +49,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Row:
+class Standing:
     """One point of a table."""
 
     point: Point
@@ -71,6 +73,7 @@ class Loss:
     could_be_significant: bool  # whether any loss could, with so many answers right
     undetected: float  # the largest sparsity up to which no loss is significant, or 0
     half: float | None  # where half of the dense accuracy above chance is gone
+    chance: float  # a fraction
 
     @property
     def says_something(self) -> bool:
@@ -114,7 +117,7 @@ class Summary:
     """One table: a model, asked one way, at every point."""
 
     setup: Setup
-    rows: tuple[Row, ...]  # dense once
+    rows: tuple[Standing, ...]  # dense once
     losses: tuple[Loss, ...]
     fewest: float  # the smallest loss that can be significant, a fraction
     changed: float  # the largest share of changed answers at a point
@@ -123,18 +126,66 @@ class Summary:
     detectable: float | None
 
 
-def summarise(setup: Setup, points: Sequence[Point]) -> Summary:
+@dataclass(frozen=True)
+class Statistics:
+    """All that a report says of its points; computed once for all its files."""
+
+    points: tuple[Point, ...]
+    margin: float | None  # a loss, as a fraction; it is said where more is excluded
+    labels: Labels
+    baselines: tuple[Baseline, ...]
+    summaries: tuple[Summary, ...]  # one for each table
+    contests: tuple[tuple["Contest", ...], ...]
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        return self.points[0].questions
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        return tuple(loss for summary in self.summaries for loss in summary.losses)
+
+
+def statistics(
+    points: Sequence[Point], margin: float | None = None, progress: Progress = NOBODY
+) -> Statistics:
+    """What the points show.
+
+    Args:
+        points: of the same questions in the same order.
+        margin: a loss, as a fraction, of which it is said where more is excluded.
+        progress: is told of each point.
+    """
+    progress.stage("statistics of the report", len(points), unit="points", patient=True)
+    chosen_blindly = baselines(points[0].questions)
+    chance = chosen_blindly[-1].accuracy[POOLED]
+    summaries = []
+    for setup, members in by_setup(points):
+        summaries.append(summarise(setup, members, chance))
+        progress.done(len(members))
+    return Statistics(
+        tuple(points),
+        margin,
+        Labels(points),
+        chosen_blindly,
+        tuple(summaries),
+        contests(points),
+    )
+
+
+def summarise(setup: Setup, points: Sequence[Point], chance: float) -> Summary:
     """The statistics of one table; Holm's correction is over all its points.
 
     Args:
         points: those of the table, dense among them under every method.
+        chance: what is right by chance, a fraction.
     """
     dense = dense_of(points, setup)
     pruned = [one for one in points if one.sparsity or one.curve.finetuned]
     compared = compare([(one, dense) for one in pruned]) if dense else ()
     by_point = dict(zip(pruned, compared, strict=bool(dense)))
     rows = tuple(
-        Row(
+        Standing(
             one,
             *stats.class_mean_interval(one.answers.correct, one.classes),
             by_point.get(one),
@@ -148,7 +199,7 @@ def summarise(setup: Setup, points: Sequence[Point]) -> Summary:
     return Summary(
         setup=setup,
         rows=rows,
-        losses=tuple(_losses(by_point, dense, strictest)) if dense else (),
+        losses=tuple(_losses(by_point, dense, strictest, chance)) if dense else (),
         fewest=stats.fewest_significant(ALPHA) / questions,
         changed=changed,
         detectable=stats.detectable_difference(questions, changed, strictest),
@@ -185,10 +236,12 @@ def _comparison(one: Point, other: Point, p: float, adjusted: float) -> Comparis
 
 
 def _losses(
-    compared: Mapping[Point, Comparison], dense: Point, strictest: float
+    compared: Mapping[Point, Comparison],
+    dense: Point,
+    strictest: float,
+    chance: float,
 ) -> Iterator[Loss]:
     """For every curve, from dense on."""
-    chance = cbt.chance(dense.questions)
     fewest = stats.fewest_significant(strictest)
     for curve, members in by_curve(list(compared)):
         pruned = [one for one in members if one.sparsity]
@@ -207,6 +260,7 @@ def _losses(
                 sparsities, [not one.below for _, one in points]
             ),
             half=stats.half_life([0.0, *sparsities], accuracies, chance),
+            chance=chance,
         )
 
 
@@ -214,9 +268,9 @@ def _losses(
 class Contest:
     """Two models at the same point, asked the same questions in the same way."""
 
-    one: Point
-    other: Point
-    comparison: Comparison  # of `one` against `other`
+    first: Point
+    second: Point
+    comparison: Comparison  # of the first against the second
 
 
 def contests(points: Sequence[Point]) -> tuple[tuple[Contest, ...], ...]:
@@ -259,7 +313,7 @@ def _place(one: Point) -> tuple:
 
 
 def baselines(questions: Sequence[Question]) -> tuple[Baseline, ...]:
-    """The most frequent option of the story, and chance."""
+    """The most frequent option of the story, where there are stories; and chance."""
     frequent = cbt.frequency_prior(questions)
     classes = np.array([question.word_class for question in questions])
     prior, chance = {}, {}
@@ -267,8 +321,9 @@ def baselines(questions: Sequence[Question]) -> tuple[Baseline, ...]:
         chosen = np.flatnonzero((classes == word_class) | (word_class == POOLED))
         prior[word_class] = float(frequent[chosen].mean())
         chance[word_class] = cbt.chance([questions[n] for n in chosen.tolist()])
+    by_chance = Baseline("chance", chance, None)
+    if not any(question.context for question in questions):
+        return (by_chance,)
     low, high = stats.wilson(int(frequent.sum()), len(questions))
-    return (
-        Baseline("most frequent", prior, Interval(prior[POOLED], low, high)),
-        Baseline("chance", chance, None),
-    )
+    interval = Interval(prior[POOLED], low, high)
+    return Baseline("most frequent", prior, interval), by_chance

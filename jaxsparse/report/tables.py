@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from jaxsparse.accuracy import POOLED
-from jaxsparse.points import Point, by_curve, by_setup
+from jaxsparse.points import Point, by_curve
 from jaxsparse.report import claims
 from jaxsparse.report.cells import (
-    Table,
+    EXPLAINED,
+    TextTable,
     holm,
     interval_of,
     method,
@@ -15,89 +16,64 @@ from jaxsparse.report.cells import (
     signed_interval,
     span,
 )
-from jaxsparse.report.labels import Labels
+from jaxsparse.report.labels import Labels, classes_of, is_task
 from jaxsparse.report.summary import (
     Baseline,
     Comparison,
-    Row,
+    Standing,
+    Statistics,
     Summary,
-    baselines,
-    contests,
-    summarise,
 )
 from jaxsparse.report.verdicts import costs, of_models
 
 
-def overview(points: Sequence[Point]) -> Table:
+def all_tables(found: Statistics) -> tuple[TextTable, ...]:
+    """Those of report.md and of the page, in order."""
+    return (
+        overview(found),
+        *([costs(found)] if found.losses else []),
+        *tables(found),
+        *(of_models(group, found.labels) for group in found.contests),
+        original(found.points),
+    )
+
+
+def overview(found: Statistics) -> TextTable:
     """Every line of the plot as a row: pooled accuracy at each sparsity."""
-    sparsities = sorted({point.sparsity for point in points})
-    labels = Labels(points)
+    sparsities = sorted({point.sparsity for point in found.points})
     rows = []
-    for curve, members in by_curve(points):
-        at = {one.sparsity: percent(one.pooled.accuracy) for one in members}
-        rows.append(
-            (labels.curve(curve), *(at.get(sparsity, "") for sparsity in sparsities))
-        )
-    for baseline in baselines(points[0].questions):
-        said = percent(baseline.accuracy[POOLED])
-        rows.append((baseline.name, *([said] * len(sparsities))))
-    return Table(
-        title="Accuracy at each sparsity, all word classes pooled",
+    for curve, members in by_curve(found.points):
+        at = {point.sparsity: percent(point.accuracy) for point in members}
+        cells = (at.get(sparsity, "") for sparsity in sparsities)
+        rows.append((found.labels.curve(curve), *cells))
+    for baseline in found.baselines:
+        cell = percent(baseline.accuracy[POOLED])
+        rows.append((baseline.name, *([cell] * len(sparsities))))
+    return TextTable(
+        title=f"Accuracy at each sparsity, all {classes_of(found.questions)[1]} pooled",
         header=("", *(f"{sparsity:g}" for sparsity in sparsities)),
         rows=tuple(rows),
         notes=(),
     )
 
 
-def tables(
-    summaries: Sequence[Summary], labels: Labels, margin: float | None = None
-) -> Iterator[Table]:
-    """One for each model and way of asking, in the order of the run."""
-    for summary in summaries:
+def tables(found: Statistics) -> Iterator[TextTable]:
+    """One for each model and presentation, in the order of the run."""
+    for summary in found.summaries:
         first = summary.rows[0].point
-        classes = tuple(row.word_class for row in first.accuracies[:-1])
-        columns = _columns(classes, labels, margin)
-        yield Table(
-            title=labels.setup(summary.setup),
+        columns = _columns(first, found.labels, found.margin)
+        yield TextTable(
+            title=found.labels.setup(summary.setup),
             header=tuple(name for name, _ in columns),
             rows=(
                 *(tuple(cell(row) for _, cell in columns) for row in summary.rows),
-                *(_baseline_row(one, columns) for one in baselines(first.questions)),
+                *(_baseline_row(one, columns, first) for one in found.baselines),
             ),
-            notes=tuple(_notes(first, summary, labels, margin)),
+            notes=tuple(_notes(first, summary, found.labels, found.margin)),
         )
 
 
-def all_tables(
-    points: Sequence[Point], margin: float | None = None
-) -> tuple[Table, ...]:
-    """Those of report.md and of the page, in order.
-
-    Args:
-        margin: a loss, as a fraction, of which it is said where more is excluded.
-    """
-    labels, summaries = Labels(points), summaries_of(points)
-    pruned = any(one.losses for one in summaries)
-    return (
-        overview(points),
-        *([costs(summaries, labels, margin)] if pruned else []),
-        *tables(summaries, labels, margin),
-        *(of_models(group, labels) for group in contests(points)),
-        original(points),
-    )
-
-
-def findings(points: Sequence[Point], margin: float | None = None) -> tuple[str, ...]:
-    """What the results show, in sentences: first in short, then curve by curve."""
-    return claims.findings(summaries_of(points), Labels(points), margin)
-
-
-def summaries_of(points: Sequence[Point]) -> list[Summary]:
-    """The statistics of every table."""
-    return [summarise(setup, members) for setup, members in by_setup(points)]
-
-
-def original(points: Sequence[Point]) -> Table:
+def original(points: Sequence[Point]) -> TextTable:
     """The layout of the original experiments: a block for each model, a row for each
     sparsity, the runtime beside the accuracy."""
     labels = Labels(points)
@@ -118,7 +94,7 @@ def original(points: Sequence[Point]) -> Table:
                 row += _accuracy_and_runtime(point)
             rows.append(tuple(row))
     columns = [f"{line}{what}" for line in lines for what in (", %", ", runtime")]
-    return Table(
+    return TextTable(
         title="In the layout of the original experiments",
         header=("model", "sparsity", *columns),
         rows=tuple(rows),
@@ -132,15 +108,14 @@ def _accuracy_and_runtime(point: Point | None) -> tuple[str, str]:
     return percent(point.pooled.accuracy), f"{point.pooled.seconds:.1f} s"
 
 
-Column = tuple[str, Callable[[Row], str]]
+Column = tuple[str, Callable[[Standing], str]]
+RESERVED = {*EXPLAINED, "method", "group"}
 
 
-def _columns(
-    classes: Sequence[str], labels: Labels, margin: float | None
-) -> list[Column]:
+def _columns(first: Point, labels: Labels, margin: float | None) -> list[Column]:
     """Every column of a table of points: its name, and its cell of a row."""
 
-    def of_class(at: int) -> Callable[[Row], str]:
+    def of_class(at: int) -> Callable[[Standing], str]:
         return lambda row: percent(row.point.accuracies[at].accuracy)
 
     bound = ("loss at most", _compared(lambda one: percent(max(one.largest_loss, 0.0))))
@@ -162,7 +137,10 @@ def _columns(
         ("difference CI", _compared(lambda one: signed_interval(one.difference))),
         ("p Holm", _compared(holm)),
         *([] if margin is None else [bound]),
-        *((name, of_class(at)) for at, name in enumerate(classes)),
+        *(
+            (name, of_class(at))
+            for at, name in enumerate(_class_columns(first).values())
+        ),
         ("class mean", lambda row: percent(row.class_mean)),
         (
             "class mean CI",
@@ -176,12 +154,25 @@ def _columns(
     ]
 
 
-def _compared(cell: Callable[[Comparison], str]) -> Callable[[Row], str]:
+def _compared(cell: Callable[[Comparison], str]) -> Callable[[Standing], str]:
     return lambda row: cell(row.versus_dense) if row.versus_dense else ""
 
 
-def _baseline_row(baseline: Baseline, columns: Sequence[Column]) -> tuple[str, ...]:
-    cells = {name: percent(value) for name, value in baseline.accuracy.items()}
+def _class_columns(first: Point) -> dict[str, str]:
+    """The column of each word class. A group of a task may have any name: one that
+    means something else in a table says what it is."""
+    task = is_task(first.questions)
+    return {
+        name: f"group {name}" if task and name in RESERVED else name
+        for name in (row.word_class for row in first.accuracies[:-1])
+    }
+
+
+def _baseline_row(
+    baseline: Baseline, columns: Sequence[Column], first: Point
+) -> tuple[str, ...]:
+    headings = {**_class_columns(first), POOLED: POOLED}
+    cells = {headings[name]: percent(of) for name, of in baseline.accuracy.items()}
     if baseline.interval:
         cells["95 % CI"] = interval_of(baseline.interval)
     return (baseline.name, *(cells.get(name, "") for name, _ in columns[1:]))

@@ -4,12 +4,10 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxsparse.points import Point
-from jaxsparse.report.cells import Table, legend
+from jaxsparse.report.cells import TextTable, legend
 from jaxsparse.report.claims import findings, of_zeros, within
-from jaxsparse.report.labels import Labels
-from jaxsparse.report.summary import Summary
-from jaxsparse.report.tables import overview, summaries_of, tables
+from jaxsparse.report.summary import Statistics
+from jaxsparse.report.tables import overview, tables
 from jaxsparse.report.verdicts import costs
 
 COLUMNS = 100  # of a terminal
@@ -22,7 +20,7 @@ LONGEST_NAME = 44
 
 
 def markdown(
-    tables: Sequence[Table],
+    tables: Sequence[TextTable],
     run: Mapping[str, Any],
     pictures: Sequence[str],
     sentences: Sequence[str],
@@ -47,8 +45,7 @@ def markdown(
         lines += [""]
         for note in table.notes:
             lines += [_escaped(note), ""]
-    columns = [name for table in tables for name in table.header]
-    lines += ["## Columns", "", legend(columns), ""]
+    lines += ["## Columns", "", legend(tables), ""]
     return "\n".join(lines)
 
 
@@ -60,65 +57,51 @@ def _escaped(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
-def terminal(
-    points: Sequence[Point],
-    margin: float | None = None,
-    verbose: bool = False,
-    columns: int = COLUMNS,
-) -> str:
+def terminal(found: Statistics, verbose: bool = False, columns: int = COLUMNS) -> str:
     """The report in plain text, no line longer than `columns`.
 
     First what fits a screen: the accuracy of each curve at each sparsity, and what it
     shows. `verbose` adds every table of points, with what its columns mean.
-
-    Args:
-        margin: a loss, as a fraction, of which it is said where more is excluded.
     """
-    labels, summaries = Labels(points), summaries_of(points)
-    said = findings(summaries, labels, margin)
-    blocks = [_plain(part, columns) for part in _parts(overview(points), columns)]
-    zeros = [of_zeros(summary) for summary in summaries]
-    blocks.append(_filled([*said[:1], *dict.fromkeys(filter(None, zeros))], columns))
-    if margin is not None:
-        blocks.append(_filled(_on_margin(summaries, labels, margin), columns))
+    first, *others = findings(found)
+    blocks = [_plain(part, columns) for part in _parts(overview(found), columns)]
+    zeros = [of_zeros(summary) for summary in found.summaries]
+    blocks.append(_filled([first, *dict.fromkeys(filter(None, zeros))], columns))
+    blocks.append(_filled(_on_margin(found), columns))
     if verbose:
-        blocks += _details(said[1:], summaries, labels, margin, columns)
+        blocks += _details(others, found, columns)
+    blocks = [block for block in blocks if block]
     return "\n".join(line for block in blocks for line in ("", *block))
 
 
-def _on_margin(
-    summaries: Sequence[Summary], labels: Labels, margin: float
-) -> Iterator[str]:
-    for summary in summaries:
-        for loss in summary.losses:
-            if loss.says_something:
-                yield f"{labels.curve(loss.curve)}: {within(loss, margin)}"
+def _on_margin(found: Statistics) -> Iterator[str]:
+    if found.margin is None:
+        return
+    for loss in found.losses:
+        if loss.says_something:
+            yield f"{found.labels.curve(loss.curve)}: {within(loss, found.margin)}"
 
 
 def _details(
-    sentences: Sequence[str],
-    summaries: Sequence[Summary],
-    labels: Labels,
-    margin: float | None,
-    columns: int,
+    sentences: Sequence[str], found: Statistics, columns: int
 ) -> Iterator[list[str]]:
     """What does not fit a screen: all sentences, all tables, their legend."""
     yield _filled(sentences, columns)
-    points = [_narrowed(table) for table in tables(summaries, labels, margin)]
-    if any(summary.losses for summary in summaries):
-        for part in _parts(costs(summaries, labels, margin), columns):
+    points = [_narrowed(table) for table in tables(found)]
+    if found.losses:
+        for part in _parts(costs(found), columns):
             yield _plain(part, columns)
     yield from (_plain(table, columns) for table in points)
-    yield _filled([legend(name for table in points for name in table.header)], columns)
+    yield _filled([legend(points)], columns)
 
 
 def _filled(texts: Iterable[str], columns: int) -> list[str]:
     return [textwrap.fill(text, columns) for text in texts]
 
 
-def _narrowed(table: Table) -> Table:
+def _narrowed(table: TextTable) -> TextTable:
     chosen = [n for n, name in enumerate(table.header) if name not in NOT_IN_TERMINAL]
-    return Table(
+    return TextTable(
         table.title,
         tuple(table.header[n] for n in chosen),
         tuple(tuple(row[n] for n in chosen) for row in table.rows),
@@ -126,7 +109,7 @@ def _narrowed(table: Table) -> Table:
     )
 
 
-def _parts(table: Table, columns: int) -> Iterator[Table]:
+def _parts(table: TextTable, columns: int) -> Iterator[TextTable]:
     """A table of many columns as several that fit, the first column in each."""
     first, *others = map(list, zip(table.header, *table.rows, strict=True))
     names = [_shortened(name, LONGEST_NAME) for name in first]
@@ -139,7 +122,7 @@ def _parts(table: Table, columns: int) -> Iterator[Table]:
     for part in parts:
         header, *rows = zip(*part, strict=True)
         notes = table.notes if part is parts[-1] else ()
-        yield Table(table.title, header, tuple(rows), notes)
+        yield TextTable(table.title, header, tuple(rows), notes)
 
 
 def _shortened(name: str, longest: int) -> str:
@@ -150,7 +133,7 @@ def _shortened(name: str, longest: int) -> str:
     return f"{name[:head]}…{name[head + 1 - longest :]}"
 
 
-def _plain(table: Table, columns: int) -> list[str]:
+def _plain(table: TextTable, columns: int) -> list[str]:
     cells = [table.header, *table.rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     # The first column gives way: it is the one with names.

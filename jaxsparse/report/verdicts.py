@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from jaxsparse.report.cells import (
-    Table,
+    TextTable,
     holm,
     method,
     percent,
@@ -11,21 +11,29 @@ from jaxsparse.report.cells import (
     signed_interval,
 )
 from jaxsparse.report.labels import Labels
-from jaxsparse.report.summary import ALPHA, Comparison, Contest, Loss, Summary
+from jaxsparse.report.summary import (
+    ALPHA,
+    Comparison,
+    Contest,
+    Loss,
+    Statistics,
+    Summary,
+)
 
 
-def costs(summaries: Sequence[Summary], labels: Labels, margin: float | None) -> Table:
+def costs(found: Statistics) -> TextTable:
     """What pruning costs each curve, as far as the data can tell."""
+    margin = found.margin
     within = () if margin is None else (f"{100 * margin:g} excluded up to",)
-    return Table(
+    return TextTable(
         title="What pruning costs",
         header=(
             "", "no loss detected up to", "possible loss there", "loss detected at",
             "half gone at", *within, "80 % power from",
         ),
         rows=tuple(
-            (labels.curve(loss.curve), *_cost_cells(loss, summary, margin))
-            for summary in summaries
+            (found.labels.curve(loss.curve), *_cost_cells(loss, summary, margin))
+            for summary in found.summaries
             for loss in summary.losses
         ),
         notes=tuple(_cost_notes(margin)),
@@ -76,10 +84,10 @@ def _cost_cells(loss: Loss, summary: Summary, margin: float | None) -> tuple[str
     )
 
 
-def of_models(group: Sequence[Contest], labels: Labels) -> Table:
+def of_models(group: Sequence[Contest], labels: Labels) -> TextTable:
     """Every two models that were asked alike, at every point that both have."""
-    setup = group[0].one.setup
-    return Table(
+    setup = group[0].first.setup
+    return TextTable(
         title=f"Models compared · {labels.presentation(setup)}",
         header=(
             "model", "minus", "method", "sparsity", "difference", "difference CI",
@@ -87,13 +95,13 @@ def of_models(group: Sequence[Contest], labels: Labels) -> Table:
         ),
         rows=tuple(
             (
-                one.one.setup.model,
-                one.other.setup.model,
-                method(one.one, labels),
-                f"{one.one.sparsity:g}",
-                *_comparison_cells(one.comparison),
+                contest.first.setup.model,
+                contest.second.setup.model,
+                method(contest.first, labels),
+                f"{contest.first.sparsity:g}",
+                *_comparison_cells(contest.comparison),
             )
-            for one in group
+            for contest in group
         ),
         notes=(
             "difference: the first model's accuracy less the second's in points, both "

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
+from jaxsparse.device import CPU, Form
 from jaxsparse.models.operations import Operations
 from jaxsparse.scoring.encoded import Encoded, EncodedRow
 from jaxsparse.scoring.grouping import TOKENS_ONLY, Budget, Lengths, groups, rounded
@@ -72,6 +73,7 @@ def plan(
     batch_tokens: int,
     operations: Operations = TOKENS_ONLY,
     rows_multiple: int = 1,
+    form: Form = CPU,
 ) -> tuple[BatchPlan, ...]:
     """Assigns every question to one batch.
 
@@ -80,8 +82,9 @@ def plan(
             has more, or so many rows as there must be.
         operations: what a row costs; without, each token one.
         rows_multiple: of the rows of every batch, for the devices that share them.
+        form: says what a compilation is worth.
     """
-    budget = Budget(batch_tokens, operations, rows_multiple)
+    budget = Budget(batch_tokens, operations, rows_multiple, form)
     planned = []
     for longest, members in groups(encoded, budget):
         planned += _plan_group(encoded, members, longest, budget)

@@ -6,15 +6,14 @@ compilation, or make padding more than it may be. Costs are operations, padding
 included: scored positions are dear where the vocabulary is large.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Int
 
+from jaxsparse.device import Form
 from jaxsparse.models.operations import Operations
 from jaxsparse.scoring.encoded import Encoded
 
@@ -25,9 +24,8 @@ TOKENS_ONLY = Operations(token=1, pair=0, scored=0, encoder_token=1)
 
 MOST_SHAPES = 12  # and so compilations, of one model under one protocol
 MOST_PADDING = 0.15  # of the tokens computed, where groups can be chosen so
-# What a compilation weighs on a CPU, where it takes a second or more: what two cores do
-# meanwhile, or half of a full batch of a large model, which takes longer to compile.
-COMPILATION, OF_A_BATCH = 1e11, 0.5  # operations, fraction
+# Of a full batch, what a compilation weighs at least: a large model takes longer.
+COMPILATION = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,7 @@ class Budget:
     tokens: int  # rows x length
     operations: Operations
     rows_multiple: int  # of the rows of every batch
+    form: Form
 
     def rows(self, total, largest, lengths):
         """Rows of each batch, such that the last is about as full as the others.
@@ -62,12 +61,9 @@ class Budget:
 
     @property
     def compilation(self) -> float:
-        """Operations that a shape must save: accelerators are done with a batch long
-        before anything is compiled."""
-        if jax.default_backend() != "cpu":
-            return math.inf
+        """Operations that a shape must save."""
         dearest = max(self.operations.token, self.operations.encoder_token)
-        return max(COMPILATION, OF_A_BATCH * self.tokens * dearest)
+        return max(self.form.compilation, COMPILATION * self.tokens * dearest)
 
     @property
     def in_tokens(self) -> "Budget":

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from jaxsparse.cbt import BLANK, Question, detokenize
+from jaxsparse.cbt.detokenize import detokenize
+from jaxsparse.cbt.questions import BLANK, Question
 from jaxsparse.types import InputError, Presentation, brief
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxsparse.device import CPU, Form
 from jaxsparse.models.attention import log_sum_exp
 from jaxsparse.models.inputs import INPUTS
 from jaxsparse.scoring.batching import BatchPlan, Terms, stack
@@ -41,7 +42,10 @@ def batch(
 
 
 def option_scores(
-    apply: Callable[[Leaves, Any], jax.Array], params: Leaves, batch: Batch
+    apply: Callable[[Leaves, Any], jax.Array],
+    params: Leaves,
+    batch: Batch,
+    form: Form = CPU,
 ) -> Float[Array, "question option"]:
     """Scores each option by what the model says of its tokens.
 
@@ -52,8 +56,11 @@ def option_scores(
     """
     outputs = apply(params, batch.inputs)
     terms = batch.terms
-    read = _log_original if batch.discriminates else _log_probability
-    log_probability = read(outputs, terms).reshape(-1)[terms.places]
+    if batch.discriminates:
+        read = _log_original(outputs, terms)
+    else:
+        read = _log_probability(outputs, terms, form)
+    log_probability = read.reshape(-1)[terms.places]
     if batch.protocol == "cloze":
         scores = jnp.sum(log_probability, axis=-1, where=terms.valid)
     else:
@@ -63,10 +70,10 @@ def option_scores(
 
 
 def _log_probability(
-    logits: Float[Array, "row scored vocab"], terms: Terms
+    logits: Float[Array, "row scored vocab"], terms: Terms, form: Form
 ) -> Float[Array, "row read"]:
     def of_row(logits, slots, tokens):
-        return logits[slots, tokens] - log_sum_exp(logits)[slots]
+        return logits[slots, tokens] - log_sum_exp(logits, form)[slots]
 
     return jax.vmap(of_row)(logits, terms.slots, terms.tokens)
 

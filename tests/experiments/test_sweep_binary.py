@@ -14,7 +14,7 @@ from experiments import facts, inputs, sweep
 from jaxsparse import stats
 from jaxsparse.cbt import WORD_CLASSES
 from jaxsparse.model import load_model
-from jaxsparse.report import read
+from jaxsparse.report import read, statistics
 from jaxsparse.report.text import NOT_IN_TERMINAL, terminal
 from tests import tiny
 from tests.experiments import binary
@@ -235,8 +235,9 @@ def test_models_of_one_name_are_told_apart(predictions):
 
 def test_the_report_says_what_the_table_says(ended, table, place):
     text = (place / "first/report.md").read_text(encoding="utf-8")
-    verbose = terminal(read(place / "first").results, verbose=True)
-    assert terminal(read(place / "first").results) in ended.stdout
+    found = statistics(read(place / "first").points)
+    verbose = terminal(found, verbose=True)
+    assert terminal(found) in ended.stdout
     assert "./run.sh --model=gpt2,electra,other/gpt2/ --data=data" in text
     pooled = iter(row for row in table if row["word_class"] == "all")
     overview, costs, *sections, compared, also, original, columns = text.split("\n## ")[

@@ -5,9 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsparse.device import ACCELERATOR, CPU
 from jaxsparse.models import attention
-from jaxsparse.models.attention import BLOCK, branch_mask, log_sum_exp
+from jaxsparse.models.attention import branch_mask, log_sum_exp
 
+FORMS = pytest.mark.parametrize("form", [CPU, ACCELERATOR])
+BLOCK = CPU.attention_block
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 
 
@@ -36,27 +39,29 @@ def plain(query, key, value, mask, scale=1.0, bias=0.0):
 LENGTHS = (BLOCK + 1, 2 * BLOCK, 300, BLOCK)
 
 
+@FORMS
 @pytest.mark.parametrize("length", LENGTHS)
-def test_rows_with_branches(length):
+def test_rows_with_branches(length, form):
     branches = np.zeros((2, length), np.int32)
     branches[:, length // 2 :] = 1 + np.arange(length - length // 2) // 20
     branches[1, -30:] = attention.PADDING
     mask = branch_mask(branches)
     query, key, value = heads(0, length, length)
-    found = attention.attention(query, key, value, mask, 0.3, causal=True)
+    found = attention.attention(query, key, value, mask, 0.3, causal=True, form=form)
     read = branches != attention.PADDING
     expected = plain(query, key, value, mask, 0.3)
     np.testing.assert_allclose(found[read], expected[read], **CLOSE)
     assert np.isfinite(found).all()
 
 
+@FORMS
 @pytest.mark.parametrize("length", LENGTHS)
-def test_whole_rows_with_a_bias_and_padded_keys(length):
+def test_rows_with_a_bias_and_padded_keys(length, form):
     mask = np.ones((2, 1, 260), bool)
     mask[1, 0, 200:] = False
     query, key, value = heads(1, length, 260)
     bias = jax.random.normal(jax.random.key(2), (1, 3, length, 260))
-    found = attention.attention(query, key, value, mask, bias=bias)
+    found = attention.attention(query, key, value, mask, bias=bias, form=form)
     np.testing.assert_allclose(
         found, plain(query, key, value, mask, bias=bias), **CLOSE
     )
@@ -68,7 +73,7 @@ def test_what_is_right_of_the_diagonal_is_not_computed():
 
     def operations(causal):
         def attend(*heads):
-            return attention.attention(*heads, mask, causal=causal)
+            return attention.attention(*heads, mask, causal=causal, form=CPU)
 
         compiled = jax.jit(attend).lower(*heads(3, 512, 512, rows=1)).compile()
         return compiled.cost_analysis()["flops"]
@@ -76,10 +81,11 @@ def test_what_is_right_of_the_diagonal_is_not_computed():
     assert operations(True) / operations(False) == pytest.approx(10 / 16, rel=0.05)
 
 
+@FORMS
 @pytest.mark.parametrize("shape", [(7,), (3, 1000), (2, 3, 50)])
-def test_log_sum_exp(shape):
+def test_log_sum_exp(shape, form):
     logits = 30 * jax.random.normal(jax.random.key(4), shape)
     expected = np.log(np.sum(np.exp(np.asarray(logits, np.float64)), axis=-1))
-    np.testing.assert_allclose(log_sum_exp(logits), expected, rtol=1e-6)
-    far = log_sum_exp(jnp.asarray(logits) + 1e4)  # exp(1e4) would be infinite
+    np.testing.assert_allclose(log_sum_exp(logits, form), expected, rtol=1e-6)
+    far = log_sum_exp(jnp.asarray(logits) + 1e4, form)  # exp(1e4) would be infinite
     np.testing.assert_allclose(far, expected + 1e4, rtol=1e-6)

@@ -16,7 +16,7 @@ VARIANTS = ("gpt2", "gpt2-inner", "electra-generator", "electra-discriminator")
 
 def outputs(model, made, everywhere):
     module = model.blueprint.family.module(
-        model.config, jnp.dtype("float32"), everywhere
+        model.config, jnp.dtype("float32"), everywhere=everywhere
     )
     return jax.jit(module.apply)({"params": model.params}, made)
 
@@ -39,7 +39,7 @@ def test_gradients_are_those_of_every_position(variant, loaded):
 
     def loss(params, everywhere):
         module = model.blueprint.family.module(
-            model.config, jnp.dtype("float32"), everywhere
+            model.config, jnp.dtype("float32"), everywhere=everywhere
         )
         return jnp.sum(jax.nn.tanh(module.apply({"params": params}, made)))
 

@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import load_file
 from transformers import AutoTokenizer
 
@@ -24,6 +23,7 @@ from jaxsparse.training import record
 from jaxsparse.types import InputError
 from jaxsparse.whole import LOCK
 from tests import rows, tiny
+from tests.oracle import torch
 from tests.pretraining import little
 from tests.told import Told
 

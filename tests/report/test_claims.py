@@ -6,8 +6,7 @@ import pytest
 
 from jaxsparse import stats
 from jaxsparse.report import claims
-from jaxsparse.report.labels import Labels
-from jaxsparse.report.tables import findings, summaries_of
+from jaxsparse.report.summary import statistics
 from tests.report.made import curve, questions_of
 
 QUESTIONS = questions_of(10)  # 40, the first of them right
@@ -17,8 +16,12 @@ def points(correct, **how):
     return list(curve(correct, questions=how.pop("questions", QUESTIONS), **how))
 
 
+def findings_of(results):
+    return claims.findings(statistics(results))
+
+
 def losses_of(results):
-    return [loss for summary in summaries_of(results) for loss in summary.losses]
+    return statistics(results).losses
 
 
 def allowed(lost, questions=40):
@@ -50,7 +53,7 @@ def test_a_loss_at_once_and_none_at_all():
     gains = points({0.0: 10, 0.5: 40})
     (loss,) = losses_of(gains)
     assert "the 95 % intervals exclude any loss up to there" in claims.of_loss(loss)
-    assert findings(gains)[0] == (
+    assert findings_of(gains)[0] == (
         "With 40 questions no loss is detected up to sparsity 0.5 for one · cloze, and "
         "the 95 % intervals exclude any up to there; 0.5 is the largest sparsity asked "
         "for."
@@ -65,7 +68,7 @@ def test_nothing_is_claimed_where_nothing_could_be_found():
         "dense answers 3 of 4 questions right: too few for any loss to be significant, "
         "so that nothing is claimed."
     )
-    short, curve_by_curve = findings(few)
+    short, curve_by_curve = findings_of(few)
     assert short == (
         "So few of the 4 questions are answered right that no loss could be "
         "significant: nothing can be said of what pruning costs."
@@ -82,7 +85,7 @@ def test_of_a_model_at_chance_nothing_is_claimed():
         "chance 10.0), so that nothing is claimed."
     )
     assert claims.of_loss(loss, 0.05) == said  # no margin makes a claim of it
-    short, listed = findings(results)
+    short, listed = findings_of(results)
     assert short.startswith("No model is shown to be above chance before it is pruned")
     assert listed.startswith(
         "Not shown to be above chance before pruning, so that noth"
@@ -96,7 +99,7 @@ def test_a_loss_that_is_detected_is_told_wherever_dense_stands():
     assert "all the same a loss is detected at 0.9, the smallest" in claims.of_loss(
         loss
     )
-    _, told = findings(results)
+    _, told = findings_of(results)
     assert told.startswith("one · cloze: dense is not shown to be above chance (15.0 %")
 
 
@@ -134,7 +137,7 @@ def test_the_first_sentence_groups_curves_that_lose_alike():
         *points({0.0: 30, 0.5: 30, 0.9: 28}, model="four"),
         *points({0.0: 2, 0.5: 1}, model="five"),
     ]
-    short, *listed = findings(results)
+    short, *listed = findings_of(results)
     assert short == (
         "With 40 questions no loss is detected up to sparsity 0.9 for four · cloze, "
         f"though the 95 % intervals allow for losses of up to {allowed(2)}; 0.9 is the "
@@ -153,7 +156,7 @@ def test_the_first_sentence_groups_curves_that_lose_alike():
     (loss,) = losses_of(seldom)
     assert loss.above_chance
     assert not loss.could_be_significant
-    assert findings([*results, *seldom])[0].endswith(
+    assert findings_of([*results, *seldom])[0].endswith(
         "Left out: 1 of 6 curves, which is not shown to be above chance before "
         "pruning. Left out: 1 of 6 curves, which is right too seldom for any loss to "
         "be significant."
@@ -161,11 +164,11 @@ def test_the_first_sentence_groups_curves_that_lose_alike():
     many = [
         one for n in range(5) for one in points({0.0: 36, 0.5: 34}, model=f"model-{n}")
     ]
-    assert "up to sparsity 0.5 for 5 curves, though" in findings(many)[0]
+    assert "up to sparsity 0.5 for 5 curves, though" in findings_of(many)[0]
 
 
 def test_dense_alone_is_told_by_its_interval():
-    (said,) = findings(points({0.0: 36}))
+    (said,) = findings_of(points({0.0: 36}))
     low, high = stats.wilson(36, 40)
     assert said == (
         "one · cloze answers 90.0 % of 40 questions right (95 % interval "
@@ -195,19 +198,20 @@ def test_dense_alone_is_told_by_its_interval():
     ],
 )
 def test_what_so_many_questions_can_tell(correct, ending):
-    (summary,) = summaries_of(points(correct))
+    (summary,) = statistics(points(correct)).summaries
     said = claims.of_power(summary)
     assert said.startswith("A loss of less than 15.0 points cannot be significant")
     assert said.endswith(ending.format(100 * (summary.detectable or 0)))
 
 
 def test_of_very_few_and_of_very_many_questions():
-    (summary,) = summaries_of(points({0.0: 4, 0.5: 0}, questions=questions_of(1)))
+    few = points({0.0: 4, 0.5: 0}, questions=questions_of(1))
+    (summary,) = statistics(few).summaries
     assert (
         claims.of_power(summary) == "With so few questions no loss can be significant."
     )
     many = questions_of(2000)
-    (summary,) = summaries_of(points({0.0: 8000, 0.5: 6000}, questions=many))
+    (summary,) = statistics(points({0.0: 8000, 0.5: 6000}, questions=many)).summaries
     assert claims.of_power(summary).startswith("A loss of less than 0.07 points")
 
 
@@ -217,8 +221,7 @@ def test_no_sentence_says_that_anything_is_free_or_proven():
         *points({0.0: 5, 0.5: 1}, model="two"),
         *points({0.0: 36, 0.5: 36}, method="random"),
     ]
-    labels = Labels(results)
-    said = claims.findings(summaries_of(results), labels, 0.2)
+    said = claims.findings(statistics(results, 0.2))
     for sentence in said:
         assert not re.search("free|no effect|lossless|keeps|prove", sentence)
         found = sentence.split("no loss is detected")

@@ -6,6 +6,7 @@ import json
 import numpy as np
 
 from jaxsparse.report import explorer
+from jaxsparse.report.summary import statistics
 from jaxsparse.report.tables import all_tables
 from tests.report.made import QUESTIONS, curve
 
@@ -17,7 +18,8 @@ ASKED = tuple(
 
 
 def data(results, **given):
-    page = explorer.page(results, all_tables(results), ["./run.sh"], [], **given)
+    found = statistics(results)
+    page = explorer.page(found, all_tables(found), ["./run.sh"], [], **given)
     return page, json.loads(page.split('id="data">')[1].split("</script>")[0])
 
 
@@ -71,7 +73,7 @@ def test_places_of_a_page_agree_with_its_predictions():
 def test_findings_and_facts_are_on_the_page():
     facts = [{"started": "2026-11-28T21:46:01+00:00"}]
     found = ("Half can go.", "Or <less>.")
-    page, _ = data([*curve({0.0: 4, 0.5: 2})], facts=facts, findings=found)
+    page, _ = data([*curve({0.0: 4, 0.5: 2})], facts=facts, sentences=found)
     assert '<p class="lead">Half can go.</p>' in page
     assert "<li>Or &lt;less&gt;.</li>" in page
     assert "<dt>started</dt><dd>2026-11-28 21:46:01 UTC</dd>" in page

@@ -13,6 +13,7 @@ import pytest
 
 from jaxsparse import cbt, report
 from jaxsparse.cbt import WORD_CLASSES
+from jaxsparse.progress import NOBODY
 from jaxsparse.report import columns, text
 from jaxsparse.types import InputError
 from tests.report.made import (
@@ -47,21 +48,24 @@ def told():
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, told):
     out = tmp_path_factory.mktemp("results") / "deep" / "out"
-    report.write(
-        out, list(results_of(methods=("magnitude", "random"))), RUN, progress=told
-    )
+    write(out, results_of(methods=("magnitude", "random")), told)
     return out
+
+
+def write(out, points, told=NOBODY):
+    found = report.statistics(list(points), progress=told)
+    report.write(out, found, RUN, progress=told)
 
 
 @pytest.mark.usefixtures("written")
 def test_writing_tells_how_far_it_is(told):
     assert told.stages == [
+        ("statistics of the report", 4, "points", True),
         ("writing predictions", 4, "points", True),
-        ("statistics of the report", 0, "questions", True),
         ("page of the report", 0, "questions", True),
         ("pictures of the report", 0, "questions", True),
     ]
-    assert told.counts == [4, 0, 0, 0]
+    assert told.counts == [4, 4, 0, 0]
 
 
 def read_csv(path):
@@ -259,7 +263,7 @@ def drop_a_row(path):
 
 
 def of_another_run(path):
-    report.write(path.parent / "other", list(results_of(protocols=("append",))), RUN)
+    write(path.parent / "other", results_of(protocols=("append",)))
     (path.parent / "other" / path.name).replace(path)
 
 
@@ -270,7 +274,7 @@ def of_other_weights(path):
         for method in ("magnitude", "random")
         for point in curve({0.0: 3, 0.5: 6 if method == "random" else 7}, method=method)
     ]
-    report.write(path.parent / "other", other, RUN)
+    write(path.parent / "other", other)
     (path.parent / "other" / path.name).replace(path)
 
 
@@ -352,7 +356,7 @@ def test_no_directory_is_no_run(tmp_path):
 
 
 def test_a_run_that_cannot_be_written_leaves_every_old_file(tmp_path, monkeypatch):
-    report.write(tmp_path, list(results_of("old")), RUN)
+    write(tmp_path, results_of("old"))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
 
     def fail(*arguments):
@@ -360,5 +364,5 @@ def test_a_run_that_cannot_be_written_leaves_every_old_file(tmp_path, monkeypatc
 
     monkeypatch.setattr(text, "markdown", fail)
     with pytest.raises(OSError, match="No space"):
-        report.write(tmp_path, list(results_of("new")), RUN)
+        write(tmp_path, results_of("new"))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -10,7 +10,7 @@ import pytest
 
 from jaxsparse import plots, report
 from jaxsparse.answers import Answers
-from jaxsparse.report.reading import Run
+from jaxsparse.report.reading import RunFiles
 from jaxsparse.types import InputError
 from jaxsparse.whole import held
 from tests.report.made import QUESTIONS, curve, questions_of
@@ -25,7 +25,12 @@ def run(name, *curves, notes=(), margin=None):
         "notes": list(notes),
         "settings": {"margin": margin},
     }
-    return Run(Path("runs") / name, facts, results)
+    return RunFiles(Path("runs") / name, facts, results)
+
+
+def write(out, merged, command, runs):
+    found = report.statistics(merged.points, merged.margin)
+    return report.write_merged(out, found, merged, command, runs, 0)
 
 
 def keys(merged):
@@ -153,7 +158,7 @@ def written(tmp_path):
     ]
     out = tmp_path / "out"
     merged = report.merge(runs)
-    names = report.write_merged(out, merged, "./run.sh report --runs=a,b", runs, 0)
+    names = write(out, merged, "./run.sh report --runs=a,b", runs)
     assert {path.name for path in out.iterdir()} == set(names)
     return out, merged, runs
 
@@ -181,21 +186,21 @@ def test_every_file_of_a_report_is_there_and_says_the_same(written):
 def test_the_same_runs_make_the_same_bytes(written, tmp_path):
     out, merged, runs = written
     again = tmp_path / "again"
-    report.write_merged(again, merged, "./run.sh report --runs=a,b", runs, 0)
+    write(again, merged, "./run.sh report --runs=a,b", runs)
     for path in out.iterdir():
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_what_is_not_there_is_not_drawn(tmp_path):
     runs = [run("a", curve({0.0: 6}))]
-    names = report.write_merged(tmp_path, report.merge(runs), "command", runs, 0)
+    names = write(tmp_path, report.merge(runs), "command", runs)
     assert set(names) == PICTURES | {"report.md", "report.html", "results.csv"}
 
 
 def test_pictures_of_an_earlier_report_do_not_stay(written):
     out, *_ = written
     runs = [run("a", curve({0.0: 6}))]
-    names = report.write_merged(out, report.merge(runs), "command", runs, 0)
+    names = write(out, report.merge(runs), "command", runs)
     assert {path.name for path in out.iterdir()} == set(names)
     assert "finetuned.png" not in names
 
@@ -205,14 +210,14 @@ def test_a_report_does_not_replace_a_run(tmp_path, name):
     (tmp_path / name).touch()
     runs = [run("a", curve({0.0: 6}))]
     with pytest.raises(InputError, match=f"holds a run's {name}"):
-        report.write_merged(tmp_path, report.merge(runs), "command", runs, 0)
+        write(tmp_path, report.merge(runs), "command", runs)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_two_reports_do_not_go_to_one_place_at_once(tmp_path):
     runs = [run("a", curve({0.0: 6}))]
     with held(tmp_path), pytest.raises(InputError, match="another process"):
-        report.write_merged(tmp_path, report.merge(runs), "command", runs, 0)
+        write(tmp_path, report.merge(runs), "command", runs)
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one(written, monkeypatch):
@@ -224,5 +229,5 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(written, monkeypatch
 
     monkeypatch.setattr(plots, "save", fail)
     with pytest.raises(OSError, match="No space"):
-        report.write_merged(out, merged, "another command", runs, 0)
+        write(out, merged, "another command", runs)
     assert {path: path.read_bytes() for path in out.iterdir()} == before

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxsparse.plots import HeatMap
-from jaxsparse.report.cells import Table
+from jaxsparse.report.cells import TextTable
 from jaxsparse.report.charts import Line, Panel, Reference
 from jaxsparse.report.page import (
     Page,
@@ -32,7 +32,7 @@ COLUMNS = (
 )  # fmt: skip
 CELLS = {"CI": "40.3–67.4", "difference CI": "−39.6 to −10.4", "p Holm": "6.1e-05*"}
 ROW = tuple(CELLS.get(name, CELLS.get(name[-2:], "0.1234")) for name in COLUMNS[1:])
-TABLE = Table(
+TABLE = TextTable(
     "one · cloze",
     COLUMNS,
     (("most frequent", *ROW), ("magnitude", *ROW)),
@@ -143,6 +143,7 @@ def page_of(number, *curves):
         curves=curves,
         questions=questions(number),
         class_names={"CN": "common nouns"},
+        class_kind="word class",
         asked=number,
     )
 
@@ -870,7 +871,7 @@ def test_hostile_text_is_text(browser, tmp_path):
         for evil in HOSTILE
     )
     joined = " ".join(HOSTILE)
-    table = Table(joined, ("", *HOSTILE), ((joined, *HOSTILE),), HOSTILE)
+    table = TextTable(joined, ("", *HOSTILE), ((joined, *HOSTILE),), HOSTILE)
     lines = tuple(line(one, joined, joined) for one in curves)
     panel = Panel(joined, lines, (Reference(joined, "chance", 0.1),))
     rows = ((joined, (panel,)),)
@@ -880,7 +881,8 @@ def test_hostile_text_is_text(browser, tmp_path):
         maps=(HeatMap(joined, HOSTILE, (0.5,), ((0.5,),) * len(HOSTILE)),),
         explained=dict.fromkeys(HOSTILE, joined), legend=joined, tables=(table,),
         styles=(joined,), curves=curves, questions=hostile,
-        class_names=dict.fromkeys(HOSTILE, joined), asked=7,
+        class_names=dict.fromkeys(HOSTILE, joined), class_kind=joined,
+        asked=7,
     )  # fmt: skip
     browser.resize(DESKTOP)
     open_page(browser, tmp_path / "hostile.html", page)

@@ -7,6 +7,7 @@ import pytest
 
 from jaxsparse import plots
 from jaxsparse.report import pictures
+from jaxsparse.report.summary import baselines, statistics
 from tests.report.made import MATRICES, QUESTIONS, curve, many
 
 
@@ -83,7 +84,7 @@ def test_layers_are_a_map_of_heat_for_each_model_and_method():
 
 def test_the_legend_fits_whatever_it_says():
     lines = [
-        plots.Curve("one", f"{'a long way of asking, ' * 2}{n}", *[(0.5,)] * 4)
+        plots.Series("one", f"{'a long way of asking, ' * 2}{n}", *[(0.5,)] * 4)
         for n in range(5)
     ]
     figure = plots.draw_accuracy(lines, {}, "")
@@ -125,7 +126,7 @@ def test_a_scope_that_cuts_all_layers_alike_has_no_map():
     uneven[-1] = dataclasses.replace(uneven[-1], pruned=430)
     levels = [dataclasses.replace(one, matrices=tuple(even)) for _ in range(2)]
     assert pictures.layers(levels) == []
-    assert "layers" not in pictures.figures(levels)
+    assert "layers" not in pictures.figures(statistics(levels))
     levels[1] = dataclasses.replace(one, matrices=tuple(uneven))
     assert len(pictures.layers(levels)) == 1  # one sparsity that differs is enough
 
@@ -136,7 +137,7 @@ def test_level_lines_are_of_their_class():
         dataclasses.replace(one, context=("Zoë Zoë",) * 20) if "V" in one.id else one
         for one in QUESTIONS
     )
-    levels = pictures.references(asked)
+    levels = pictures.references(baselines(asked))
     accuracies = {
         name: [one.accuracy for one in found] for name, found in levels.items()
     }
@@ -149,7 +150,7 @@ def test_level_lines_are_of_their_class():
 
 def test_the_page_has_curves_and_a_small_panel_for_each_class():
     results = [*many()]
-    curves, classes = pictures.charts(results)
+    curves, classes = pictures.charts(statistics(results))
     assert [panel.title for panel in curves.panels] == [
         "gpt2-medium", "electra-large-discriminator",
     ]  # fmt: skip
@@ -172,7 +173,7 @@ def test_the_page_has_curves_and_a_small_panel_for_each_class():
 
 def test_the_page_compares_fine_tuned_with_one_shot_where_both_are_there():
     results = [*curve({0.0: 6, 0.5: 4}), *curve({0.5: 5}, finetuned=True)]
-    _, compared, _ = pictures.charts(results)
+    _, compared, _ = pictures.charts(statistics(results))
     assert [panel.title for panel in compared.panels] == ["one · cloze, magnitude"]
     lines = compared.panels[0].lines
     assert [line.label for line in lines] == ["one-shot", "fine-tuned"]
@@ -181,5 +182,5 @@ def test_the_page_compares_fine_tuned_with_one_shot_where_both_are_there():
 
 def test_one_class_alone_has_no_panel_of_its_own():
     asked = tuple(one for one in QUESTIONS if one.word_class == "V")
-    (only,) = pictures.charts([*curve({0.0: 1, 0.5: 1}, questions=asked)])
+    (only,) = pictures.charts(statistics([*curve({0.0: 1, 0.5: 1}, questions=asked)]))
     assert only.id == "curves"

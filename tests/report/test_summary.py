@@ -16,7 +16,7 @@ QUESTIONS = questions_of(10)  # 40, the first of them right
 
 def summary_of(*curves):
     (one,) = [
-        summarise(setup, results)
+        summarise(setup, results, chance=0.1)
         for setup, results in by_setup([point for one in curves for point in one])
     ]
     return one
@@ -144,7 +144,8 @@ def test_two_models_are_compared_at_every_point_that_both_have():
     ]
     (group,) = contests(results)
     named = [
-        (one.one.setup.model, one.other.setup.model, one.one.sparsity) for one in group
+        (one.first.setup.model, one.second.setup.model, one.first.sparsity)
+        for one in group
     ]
     assert named == [("one", "two", 0), ("one", "two", 0.5), ("one", "three", 0),
                      ("two", "three", 0)]  # fmt: skip

@@ -7,14 +7,14 @@ import pytest
 
 from jaxsparse import stats
 from jaxsparse.report import cells, tables, text, verdicts
-from jaxsparse.report.labels import Labels
-from jaxsparse.report.tables import all_tables, summaries_of
+from jaxsparse.report.summary import statistics
+from jaxsparse.report.tables import all_tables
 from tests.report.made import RUN, curve, many, questions_of, results_of
 
 
 def tables_of(results):
     """Those of the points."""
-    return list(tables.tables(summaries_of(results), Labels(results)))
+    return list(tables.tables(statistics(results)))
 
 
 def test_a_table_for_each_model_and_protocol_has_dense_once_and_every_point():
@@ -68,7 +68,7 @@ def test_tables_say_percent_and_every_statistic():
 
 def test_a_margin_adds_the_bound_of_the_loss():
     results = list(curve({0.0: 36, 0.5: 34, 0.9: 40}, questions=questions_of(10)))
-    (table,) = tables.tables(summaries_of(results), Labels(results), margin=0.2)
+    (table,) = tables.tables(statistics(results, 0.2))
     at = table.header.index("loss at most")
     bound, _ = stats.difference_interval(0, 2, 40, level=0.9)
     said = [row[at] for row in table.rows]
@@ -99,7 +99,7 @@ def test_zeros_of_the_file_are_said():
         "zeros too; they are pruned first, and count."
     )
     assert table.notes[1] == zeros
-    assert " ".join(text.terminal(half).split()).endswith(zeros)
+    assert " ".join(text.terminal(statistics(half)).split()).endswith(zeros)
 
 
 def test_what_pruning_costs_is_a_table_too():
@@ -110,28 +110,27 @@ def test_what_pruning_costs_is_a_table_too():
         *curve({0.0: 36, 0.5: 10}, questions=questions, context="query"),
         *curve({0.0: 2, 0.5: 2}, questions=questions, protocol="append"),
     ]
-    summaries, labels = summaries_of(results), Labels(results)
     power = f"{100 * stats.detectable_difference(40, 34 / 40, 0.05 / 3):.1f}"
     query = f"{100 * stats.detectable_difference(40, 26 / 40, 0.05):.1f}"
     two, none = (-100 * stats.difference_interval(0, n, 40)[0] for n in (2, 0))
-    named = [row[1:] for row in verdicts.costs(summaries, labels, None).rows]
+    named = [row[1:] for row in verdicts.costs(statistics(results)).rows]
     assert named == [
         ("0.5", f"{two:.1f}", "0.9", "0.68", power),
         ("0.5", f"{none:.1f}", "none", "none", power),
         ("none", "", "0.5", "0.31", query),
         ("not above chance", "", "", "", ""),
     ]
-    table = verdicts.costs(summaries, labels, 0.1)
+    table = verdicts.costs(statistics(results, 0.1))
     at = table.header.index("10 excluded up to")
     assert [row[at] for row in table.rows] == ["none", "0.5", "none", ""]
-    gains = summaries_of(list(curve({0.0: 10, 0.5: 30}, questions=questions)))
-    table = verdicts.costs(gains, labels, 0.0)
+    gains = list(curve({0.0: 10, 0.5: 30}, questions=questions))
+    table = verdicts.costs(statistics(gains, 0.0))
     assert table.rows[0][table.header.index("0 excluded up to")] == "0.5"
     assert len({len(row) for row in (table.header, *table.rows)}) == 1
 
 
 def test_models_are_compared_in_a_table_of_each_protocol():
-    made = all_tables(list(many()))
+    made = all_tables(statistics(list(many())))
     compared = [table for table in made if table.title.startswith("Models")]
     assert [one.title for one in compared] == [
         "Models compared · cloze", "Models compared · append",
@@ -147,12 +146,12 @@ def test_models_are_compared_in_a_table_of_each_protocol():
 
 
 def test_the_overview_has_a_row_for_each_line_of_the_plot_and_the_baselines():
-    table = tables.overview(list(many()))
+    table = tables.overview(statistics(list(many())))
     assert table.header == ("", "0", "0.5")
     assert len(table.rows) == 2 * 2 * 2 + 2
     assert table.rows[0] == ("gpt2-medium · cloze, magnitude", "37.5", "75.0")
     assert table.rows[-1] == ("chance", "10.0", "10.0")
-    one, *_ = tables.overview(list(results_of(methods=("random",)))).rows
+    one, *_ = tables.overview(statistics(list(results_of(methods=("random",))))).rows
     assert "random" not in one[0]  # nothing to tell apart
 
 
@@ -163,7 +162,7 @@ def test_curves_are_told_apart_by_whatever_differs():
         *curve({0.0: 3, 0.5: 3}, context="query"),
         *curve({0.5: 3}, finetuned=True),
     ]
-    assert [row[0] for row in tables.overview(results).rows[:4]] == [
+    assert [row[0] for row in tables.overview(statistics(results)).rows[:4]] == [
         "one · cloze, full context, magnitude, matrix",
         "one · cloze, full context, magnitude, global",
         "one · cloze, query only, magnitude, matrix",
@@ -202,7 +201,7 @@ def test_the_original_layout_is_a_block_for_each_model_with_runtimes():
 def test_markdown_tables_are_tables_and_notes_are_there():
     said = ("In short <b>.", "one · cloze: a | b")
     made = text.markdown(
-        all_tables(list(many())), RUN, ["accuracy.png", "layers.png"], said
+        all_tables(statistics(list(many()))), RUN, ["accuracy.png", "layers.png"], said
     )
     assert "In short &lt;b>.\n\n- one · cloze: a \\| b\n" in made
     for fact in (RUN["command"], *RUN["notes"], "(accuracy.png)"):
@@ -227,21 +226,20 @@ def widths(made):
 
 
 def test_the_terminal_has_the_summary_alone_and_it_fits_a_screen():
-    made = text.terminal(list(many()))
+    made = text.terminal(statistics(list(many())))
     overview, said = made.strip().split("\n\n")
     assert len(overview.splitlines()) == 2 + 8 + 2
     assert " ".join(said.split()).startswith(
         "So few of the 8 questions are answered right that no loss could be significant"
     )
-    with_margin = text.terminal(
-        list(curve({0.0: 36, 0.5: 34}, questions=questions_of(10))), margin=0.05
-    )
+    forty = list(curve({0.0: 36, 0.5: 34}, questions=questions_of(10)))
+    with_margin = text.terminal(statistics(forty, 0.05))
     assert "40 questions a loss of more than 5 points could not be" in with_margin
 
 
 def test_verbose_tables_are_aligned_and_at_most_100_columns_wide():
-    made = text.terminal(list(many()), verbose=True)
-    assert made.startswith(text.terminal(list(many())))  # the summary first
+    made = text.terminal(statistics(list(many())), verbose=True)
+    assert made.startswith(text.terminal(statistics(list(many()))))  # the summary first
     assert widths(made) <= 100
     blocks = [block.splitlines() for block in made.strip().split("\n\n")]
     said = " ".join(blocks.pop())
@@ -268,7 +266,7 @@ def test_a_terminal_is_never_too_narrow_and_nothing_is_left_out(sparsities):
         *curve({**at, 0.999: 7}, model=model, protocol="append"),
         *curve({0.25: 1}, model=model, finetuned=True),
     ]
-    made = text.terminal(results, verbose=True)
+    made = text.terminal(statistics(results), verbose=True)
     assert widths(made) <= 100
     *_, overview = made.split("Accuracy at each sparsity", 1)
     for sparsity in (*at, 0.999):

@@ -152,6 +152,7 @@ function renderDetail(found) {
     element("li", number < read ? { class: "unread" } : {}, ...marked(sentence)),
   );
   byId("story").replaceChildren(...items);
+  byId("story-box").hidden = sentences.length === 0;
   const how = STYLES[styles[style]] ?? `in style ${styles[style]}.`;
   byId("read").textContent = `${CONTEXTS[context] ?? `Context ${context},`} ${how}`;
   renderQuery();
