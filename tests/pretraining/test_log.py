@@ -32,7 +32,7 @@ def test_accuracy_is_the_fraction_whose_answer_scores_best(loaded, monkeypatch):
         for number, (question, right) in enumerate(zip(questions, best, strict=True))
     ]
     asked = exam_of(model, marked)
-    assert len(asked.batches) > 1
+    assert len(asked.plan.batches) > 1
     assert asked.accuracy(model.params) == 4 / 7
     # It is asked of the parameters given.
     other = jax.tree.map(lambda leaf: -leaf, model.params)
