@@ -14,10 +14,11 @@ ROOT = Path(__file__).parents[1]
 # do not import one another, but for what SIDEWAYS allows.
 GROUPS = (
     {"types", "assets", "progress", "device"},
-    {"trees", "whole", "hosts"},
+    {"trees", "whole", "hosts", "database"},
     {"parallel"},
     {"models", "weights", "pruning", "cbt"},
     {"model"},
+    {"variants"},
     {"scoring", "journal", "stats", "plots", "training", "answers"},
     {"capacity", "accuracy"},
     {"points"},
