@@ -70,6 +70,10 @@ def pytest_configure(config):
     config.addinivalue_line(
         "filterwarnings", "ignore:Error (read|writ)ing persistent compilation cache"
     )
+    # A sweep's own journal in memory goes with it; from Python 3.13 on that is told.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:unclosed database:ResourceWarning"
+    )
     if hasattr(config, "cache") and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         keep_compiled(config.cache.mkdir("xla"))
 

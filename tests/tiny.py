@@ -125,12 +125,13 @@ def torch_model(
       positions: the row limit in tokens, 512 by default; T5 writes `n_positions` into
         config.json only when this is given.
     """
+    generator = torch.Generator().manual_seed(seed)
     kind = VARIANTS[variant]
     vocab = vocab or vocab_size(kind.family)
     model = kind.torch_class(_config(kind, vocab, positions))
     if kind.family == "t5" and kind.untied:
         model.lm_head.weight = torch.nn.Parameter(torch.empty(vocab, HIDDEN))
-    _randomise(model, torch.Generator().manual_seed(seed))
+    _randomise(model, generator)
     return model.to(dtype or torch.float32).eval()
 
 
