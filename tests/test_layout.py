@@ -82,7 +82,7 @@ def test_the_order_itself_can_be_broken():
     assert breaks_order("trees", "jaxsparse.model.Model")
     assert breaks_order("cbt", "jaxsparse.pruning.masks")
     assert breaks_order("weights", "jaxsparse.models.gpt2")
-    assert breaks_order("training", "jaxsparse.pretraining.Run")
+    assert breaks_order("training", "jaxsparse.pretraining.PretrainingRun")
     assert not breaks_order("models", "jaxsparse.weights.rules.Rule")
     assert breaks_order("models", "jaxsparse.weights.reading")
 

@@ -13,7 +13,14 @@ from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import attention, merge_heads, split_heads
 from jaxsparse.models.config import Reader, divides
-from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
+from jaxsparse.models.family import (
+    Family,
+    Prunable,
+    Start,
+    Tensors,
+    Waves,
+    head_is_tied,
+)
 from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.types import Array, InputError
 from jaxsparse.weights.rules import (
@@ -297,4 +304,16 @@ FAMILY = Family(
     head=("generator/lm_head/kernel", "embeddings/word/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
+    start=Start(
+        tokenizer="word pieces",
+        factors=lambda config: {
+            f"block/{name}/kernel": (2 * config.layers) ** -0.5
+            for name in ("attention_output", "output")
+        },
+        neighbours=Waves(
+            "embeddings/position/embedding",
+            ("block/query/kernel", "block/key/kernel"),
+            "project/kernel",
+        ),
+    ),
 )

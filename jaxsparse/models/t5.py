@@ -21,7 +21,7 @@ from jaxsparse.models.attention import (
     split_heads,
 )
 from jaxsparse.models.config import Reader
-from jaxsparse.models.family import Family, Prunable, Tensors
+from jaxsparse.models.family import Biases, Family, Prunable, Start, Tensors
 from jaxsparse.models.inputs import Seq2SeqInputs
 from jaxsparse.types import Array, InputError
 from jaxsparse.weights.rules import (
@@ -419,6 +419,29 @@ TABLE = Table(
     ),
 )
 
+NEIGHBOURS = Biases(
+    encoder="encoder/relative_bias/embedding",
+    decoder="decoder/relative_bias/embedding",
+    cross_query="decoder/block/cross_attention/q/kernel",
+    cross_key="decoder/block/cross_attention/k/kernel",
+)
+
+
+def first_factors(config: T5Config) -> dict[str, float]:
+    """Attention has no 1/sqrt(head_dim), and a tied head is scaled by hidden^-0.5: the
+    former goes into the queries, the latter out of the embedding (as in its reference
+    code)."""
+    return {
+        "encoder/block/*/o/kernel": (2 * config.encoder_layers) ** -0.5,
+        "encoder/block/*/wo/kernel": (2 * config.encoder_layers) ** -0.5,
+        "decoder/block/*/o/kernel": (3 * config.decoder_layers) ** -0.5,
+        "decoder/block/*/wo/kernel": (3 * config.decoder_layers) ** -0.5,
+        "*/attention/q/kernel": config.head_dim**-0.5,
+        "*/cross_attention/q/kernel": config.head_dim**-0.5,
+        "shared/embedding": config.hidden**0.5 if config.scaled else 1.0,
+    }
+
+
 FAMILY = Family(
     name="t5",
     table=TABLE,
@@ -431,4 +454,5 @@ FAMILY = Family(
         "scale_decoder_outputs": config.scaled,
     },
     operations=operations,
+    start=Start("unigrams", first_factors, NEIGHBOURS),
 )
