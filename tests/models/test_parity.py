@@ -12,7 +12,7 @@ from transformers.models.t5.modeling_t5 import T5Attention
 
 from jaxsparse.models import layers
 from jaxsparse.models.inputs import CausalInputs, Seq2SeqInputs
-from jaxsparse.models.t5 import bucket_table
+from jaxsparse.models.relative_bias import bucket_table
 from jaxsparse.weights import rules
 from tests import rows, tiny
 

@@ -7,7 +7,7 @@ import pytest
 
 from jaxsparse import trees
 from jaxsparse.models import FAMILIES
-from jaxsparse.models.t5 import bucket_table
+from jaxsparse.models.relative_bias import bucket_table
 from jaxsparse.pretraining import RECIPES
 from jaxsparse.pretraining.initial import WAVES, WORDS, initial_params
 from jaxsparse.pretraining.neighbours import OFFSETS, wave_dimensions
