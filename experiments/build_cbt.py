@@ -43,28 +43,28 @@ def main() -> None:
         )
     out = new_directory("out", FLAGS.out)
     with closing(Shown()) as shown:
-        print(make(word_classes, out, shown), end="")
+        print(_make(word_classes, out, shown), end="")
     print(f"Written to {out}")
 
 
-def make(word_classes: Sequence[str], out: Path, shown: Shown) -> str:
+def _make(word_classes: Sequence[str], out: Path, shown: Shown) -> str:
     """Writes all files; says what is in them."""
-    books = read_books(text_files("books", FLAGS.books), shown)
+    books = _read_books(text_files("books", FLAGS.books), shown)
     if twice := [name for name, n in Counter(b.name for b in books).items() if n > 1]:
         raise InputError(f"--books: {twice[0]} names two books; rename one")
     skipped = build.Skipped()
-    questions = list(build_all(books, word_classes, skipped, shown))
+    questions = list(_build_all(books, word_classes, skipped, shown))
     if not questions:
         raise InputError(f"--books: no questions. {' '.join(summary.explain(skipped))}")
     classes = [name for name in WORD_CLASSES if name in word_classes]
     text = summary.text(books, questions, skipped, classes, shown)
     shown.stage("writing", patient=True)
     with whole_directory(out) as directory:
-        write(directory, questions, word_classes, text)
+        _write(directory, questions, word_classes, text)
     return text
 
 
-def read_books(paths: Sequence[Path], shown: Shown) -> list[Book]:
+def _read_books(paths: Sequence[Path], shown: Shown) -> list[Book]:
     shown.stage("reading", len(paths), unit="books", patient=True)
     books = []
     for path in paths:
@@ -73,7 +73,7 @@ def read_books(paths: Sequence[Path], shown: Shown) -> list[Book]:
     return books
 
 
-def build_all(
+def _build_all(
     books: Sequence[Book],
     word_classes: Sequence[str],
     skipped: build.Skipped,
@@ -99,7 +99,7 @@ def build_all(
             yield from (question for question in round_of_books if question)
 
 
-def write(
+def _write(
     directory: Path,
     questions: Sequence[BookQuestion],
     word_classes: Sequence[str],

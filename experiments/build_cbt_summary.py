@@ -57,6 +57,17 @@ class BookQuestion:
     built: build.QuestionPlace
     text: build.QuestionText
 
+    def question(self, id: str) -> Question:
+        return Question(
+            context=self.text.sentences,
+            query=self.text.question,
+            options=self.text.options,
+            answer=self.text.answer,
+            word_class=self.built.word_class,
+            id=id,
+            story=self.built.book,
+        )
+
 
 def text(
     books: Sequence[Book],
@@ -67,13 +78,14 @@ def text(
 ) -> str:
     """How many questions of each class each book gave, what gave none, and what needs
     no reading."""
-    found = list(answered_blindly(asked(questions), progress))
+    plain = [built.question(str(n)) for n, built in enumerate(questions)]
+    found = list(answered_blindly(plain, progress))
     lines = [
         "# Questions in the form of the Children's Book Test",
         "",
         f"    ./run.sh build_cbt {shlex.join(sys.argv[1:])}",
         "",
-        *made_table(books, questions, skipped, classes),
+        *_made_table(books, questions, skipped, classes),
         "## Sentences that gave no question",
         "",
         "A sentence counts once for each class, and with the first reason that holds.",
@@ -83,7 +95,7 @@ def text(
         "",
         WARNED_ABOVE,
         "",
-        *shortcut_table(found),
+        *_shortcut_table(found),
         *warnings(found),
     ]
     return "\n".join(lines)
@@ -95,7 +107,7 @@ def answered_blindly(
     """Every rule, of each word class in turn, and of all."""
     progress.stage("answering without reading", len(questions), patient=True)
     right = shortcuts(questions, progress)
-    classes = np.array([one.word_class for one in questions])
+    classes = np.array([question.word_class for question in questions])
     for word_class in (*dict.fromkeys(classes.tolist()), ALL):
         chosen = np.flatnonzero((classes == word_class) | (word_class == ALL))
         blind = chance([questions[number] for number in chosen.tolist()])
@@ -105,22 +117,7 @@ def answered_blindly(
             yield Shortcut(rule, word_class, number, correct / number, low, blind)
 
 
-def asked(questions: Sequence[BookQuestion]) -> list[Question]:
-    return [
-        Question(
-            context=one.text.sentences,
-            query=one.text.question,
-            options=one.text.options,
-            answer=one.text.answer,
-            word_class=one.built.word_class,
-            id=str(number),
-            story=one.built.book,
-        )
-        for number, one in enumerate(questions)
-    ]
-
-
-def made_table(
+def _made_table(
     books: Sequence[Book],
     questions: Sequence[BookQuestion],
     skipped: build.Skipped,
@@ -133,10 +130,14 @@ def made_table(
     ]
     totals = [sum(counts[book.name, name] for book in books) for name in classes]
     header = ("book", *classes, "paragraphs left out as no prose")
-    notes = short_books(skipped)
+    notes = _short_books(skipped)
     if without := [n for n, total in zip(classes, totals, strict=True) if not total]:
         notes.append(f"No question and no file: {', '.join(without)}.")
-    return [*table(header, [*rows, ("all", *totals, "")]), *notes, *[""] * bool(notes)]
+    return [
+        *_table(header, [*rows, ("all", *totals, "")]),
+        *notes,
+        *([""] if notes else []),
+    ]
 
 
 def skipped_table(
@@ -153,18 +154,18 @@ def skipped_table(
         (shown, *(counts[name, reason] for reason in build.REASONS))
         for name, shown in (*names, ("all", "all"))
     ]
-    return table(("", *build.REASONS), rows)
+    return _table(("", *build.REASONS), rows)
 
 
-def shortcut_table(found: Sequence[Shortcut]) -> list[str]:
+def _shortcut_table(found: Sequence[Shortcut]) -> list[str]:
     """A row for each rule, a column for each class and for all."""
-    classes = list(dict.fromkeys(one.word_class for one in found))
+    classes = list(dict.fromkeys(shortcut.word_class for shortcut in found))
     rows: dict[str, list[str]] = {}
-    for one in found:
-        rows.setdefault(one.rule, []).append(f"{100 * one.accuracy:.1f}")
-    blind = {one.word_class: f"{100 * one.chance:.1f}" for one in found}
+    for shortcut in found:
+        rows.setdefault(shortcut.rule, []).append(f"{100 * shortcut.accuracy:.1f}")
+    blind = {shortcut.word_class: f"{100 * shortcut.chance:.1f}" for shortcut in found}
     last = ("chance", *(blind[name] for name in classes))
-    return table(
+    return _table(
         ("what is chosen", *classes),
         [*((rule, *row) for rule, row in rows.items()), last],
     )
@@ -173,25 +174,25 @@ def shortcut_table(found: Sequence[Shortcut]) -> list[str]:
 def warnings(found: Sequence[Shortcut]) -> list[str]:
     """What does too well without reading, and what to do."""
     lines = [
-        f"Warning: {one.word_class}: {one.rule} is right in "
-        f"{100 * one.accuracy:.1f} % of {one.questions} questions, chance "
-        f"{100 * one.chance:.1f} %."
-        for one in found
-        if one.is_too_good
+        f"Warning: {shortcut.word_class}: {shortcut.rule} is right in "
+        f"{100 * shortcut.accuracy:.1f} % of {shortcut.questions} questions, chance "
+        f"{100 * shortcut.chance:.1f} %."
+        for shortcut in found
+        if shortcut.is_too_good
     ]
     if lines:
         lines.append(ADVICE)
     return [part for line in lines for part in (line, "")]
 
 
-def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> list[str]:
+def _table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> list[str]:
     """In markdown, with an empty line behind it."""
     cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
     lines = [f"| {' | '.join(row)} |".replace("|  |", "| |") for row in cells]
     return [lines[0], "|---" * len(header) + "|", *lines[1:], ""]
 
 
-def short_books(skipped: build.Skipped) -> list[str]:
+def _short_books(skipped: build.Skipped) -> list[str]:
     return [
         f"{name}: {count} sentences, a question needs 21; skipped."
         for name, count in skipped.short_books.items()
@@ -203,7 +204,7 @@ def explain(skipped: build.Skipped) -> list[str]:
     counts: Counter[tuple[str, str]] = Counter()
     for (_, word_class, reason), number in skipped.sentences.items():
         counts[word_class, reason] += number
-    return short_books(skipped) + [
+    return _short_books(skipped) + [
         f"{word_class}: {number} sentences skipped, {reason}."
         for (word_class, reason), number in sorted(counts.items())
     ]

@@ -1,10 +1,10 @@
-"""What a run says of itself: with what it was made, what it left out."""
+"""What a run says of itself: how it was made, what it left out, what it spent."""
 
 import importlib.metadata
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import jax
 
 from experiments.flags import Settings
 from experiments.inputs import Inputs
+from experiments.model_run import ModelRun
 
 _PACKAGES = (
     "jaxsparse", "jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers",
@@ -37,6 +38,32 @@ def provenance(settings: Settings) -> dict[str, Any]:
     }
 
 
+def of_run(
+    settings: Settings, given: Inputs, runs: Sequence[ModelRun]
+) -> dict[str, Any]:
+    """What run.json says of the run: how to make it again, and what it was made of."""
+    return {
+        "notes": notes(settings, given),
+        "settings": {**asdict(settings), "out": str(settings.out)},
+        "models": {
+            model.name: {
+                "directory": str(model.checkpoint.directory.resolve()),
+                "family": model.family.name,
+                "config": str(model.config),
+                "digest": run.digest,
+                "mesh": run.mesh,
+                "batch_tokens": run.batch_tokens,
+                "computed": {
+                    name: asdict(work) for name, work in run.workloads.items()
+                },
+            }
+            for model, run in zip(given.models, runs, strict=True)
+        },
+        "questions": len(given.questions),
+        "malformed": [str(item) for item in given.malformed],
+    }
+
+
 def notes(settings: Settings, given: Inputs) -> list[str]:
     """What was left out, in words."""
     said, asked = [], len(given.questions)
@@ -53,6 +80,17 @@ def notes(settings: Settings, given: Inputs) -> list[str]:
     if given.unread:
         said.append(f"keys that were not read: {', '.join(given.unread)}")
     return said
+
+
+def spent(runs: Sequence[ModelRun]) -> str:
+    """What was spent beside the questions."""
+    workloads = [work for run in runs for work in run.workloads.values()]
+    padding = max(work.padding for work in workloads)
+    return (
+        f"compilations: {sum(work.compilations for work in workloads)} in "
+        f"{sum(work.compile_seconds for work in workloads):.1f} s; of the tokens "
+        f"computed up to {padding:.0%} were padding"
+    )
 
 
 def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str | None]:

@@ -2,7 +2,7 @@
 that its kind of value does not tell, is found here."""
 
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -117,16 +117,16 @@ def pruning_from_flags() -> Pruning:
     """Raises InputError for what `prune` cannot do."""
     values = flags_of("prune")
     return Pruning(
-        model=_one("model", _names("model", values.model)),
-        recipe=_one("method", _recipes(values)),
-        sparsity=_one("sparsities", _sparsities(values.sparsities)),
+        model=_only("model", _names("model", values.model)),
+        recipe=_only("method", _recipes(values)),
+        sparsity=_only("sparsities", _sparsities(values.sparsities)),
         dtype=values.dtype,
         mesh=parallel.parse(values.mesh),
         directory=paths.new_directory("export", values.export),
     )
 
 
-def _one(flag: str, values: tuple[Any, ...]) -> Any:
+def _only(flag: str, values: tuple[Any, ...]) -> Any:
     if len(values) == 1:
         return values[0]
     if values:
@@ -287,8 +287,3 @@ SCORE_FLAGS = (
     "detokenize", "pattern", "scope", "prunable", "dtype", "seed", "skip_malformed",
     "model_type", "large", "first_and_sec",
 )  # fmt: skip
-
-
-def facts(settings: Settings) -> dict:
-    """The settings as run.json keeps them."""
-    return {**asdict(settings), "out": str(settings.out)}

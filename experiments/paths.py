@@ -27,8 +27,8 @@ def text_files(flag: str, names: Sequence[str]) -> list[Path]:
             )
         inside = [path]
         if path.is_dir():
-            of_texts = (one for one in path.iterdir() if one.suffix.lower() == ".txt")
-            inside = sorted(of_texts)
+            texts = (file for file in path.iterdir() if file.suffix.lower() == ".txt")
+            inside = sorted(texts)
         if not inside:
             raise InputError(f"--{flag}={name}: no .txt file in that directory")
         found += inside

@@ -25,8 +25,7 @@ from experiments.paths import check_writable, new_directory, text_files
 from experiments.progress import Shown
 from jaxsparse import cbt, pretraining
 from jaxsparse.pretraining import RECIPES
-from jaxsparse.pretraining.exam import Exam
-from jaxsparse.pretraining.log import Log
+from jaxsparse.pretraining.log import Exam, Log
 from jaxsparse.types import InputError
 from jaxsparse.weights.tokenizer import load_tokenizer
 
@@ -56,9 +55,7 @@ def main() -> None:
         exam = None
         if questions:
             tokenizer = load_tokenizer(run.tokenizer_directory)
-            exam = Exam.of(
-                questions, tokenizer, run.recipe.family, run.config, run.apply
-            )
+            exam = Exam.of(questions, tokenizer, run.family, run.config, run.apply)
         log = Log(run, exam, FLAGS.evaluate_every, shown)
         params = pretraining.pretrain(run, FLAGS.checkpoint_every, log, shown)
         pretraining.export(run, params, directory, progress=shown)
@@ -91,7 +88,7 @@ def read_questions() -> tuple[cbt.Question, ...]:
     return cbt.select(reading.questions, FLAGS.num_examples)
 
 
-def recipe() -> pretraining.Recipe:
+def recipe() -> pretraining.TrainingRecipe:
     chosen = RECIPES[FLAGS.model]
     schedule = chosen.schedule
     if FLAGS.steps:

@@ -26,12 +26,12 @@ FLAGS = flags_of("report")
 
 
 def main() -> None:
-    directories = run_directories(FLAGS.runs)
-    out = out_directory(FLAGS.out, directories)
+    directories = _run_directories(FLAGS.runs)
+    out = _out_directory(FLAGS.out, directories)
     report.check_replaceable(out, report.MERGED_FILES)
     said = f"./run.sh report {shlex.join(sys.argv[1:])}"
     with closing(Shown()) as shown:
-        runs = read(directories, shown)
+        runs = _read(directories, shown)
         merged = report.merge(runs, flags.margin(FLAGS))
         notes = tuple(usage.in_flags("report", note) for note in merged.notes)
         merged = replace(merged, notes=notes)
@@ -51,7 +51,7 @@ def main() -> None:
     print(f"Written to {out}: {', '.join(written)}")
 
 
-def read(directories: list[Path], shown: Shown) -> list[report.RunFiles]:
+def _read(directories: list[Path], shown: Shown) -> list[report.RunFiles]:
     shown.stage("reading", len(directories), unit="runs", patient=True)
     runs = []
     for directory in directories:
@@ -61,7 +61,7 @@ def read(directories: list[Path], shown: Shown) -> list[report.RunFiles]:
     return runs
 
 
-def run_directories(names: list[str]) -> list[Path]:
+def _run_directories(names: list[str]) -> list[Path]:
     if not names:
         raise InputError("--runs is missing; name the directories of one or more runs")
     if any(not name for name in names):
@@ -73,13 +73,13 @@ def run_directories(names: list[str]) -> list[Path]:
                 f"--runs: {name}: no such directory{comma_hint(names, name)}"
             )
     real = [os.path.realpath(directory) for directory in directories]
-    for number, one in enumerate(real):
-        if one in real[:number]:
+    for number, directory in enumerate(real):
+        if directory in real[:number]:
             raise InputError(f"--runs: {directories[number]} is given twice")
     return directories
 
 
-def out_directory(name: str | None, runs: list[Path]) -> Path:
+def _out_directory(name: str | None, runs: list[Path]) -> Path:
     if not name:
         raise InputError("--out is missing; name the directory to write the report to")
     out = Path(os.path.expanduser(name))

@@ -64,8 +64,8 @@ SHARED = {
     ),
     "word_classes": Flag(
         SCORED, Names(), None,
-        f"what is missing: {CLASSES} (default: CN,NE,V,P); of another cloze, its "
-        "groups (default: all)",
+        f"what is missing: {CLASSES}; of another cloze, its groups (default: "
+        "CN,NE,V,P, or all groups)",
     ),
     "num_examples": Flag(
         SCORED, Integer(0), None,

@@ -12,12 +12,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import jax
 import jaxtyping
 import pytest
-import torch
 import transformers
 from hypothesis import settings
 from jax.tree_util import GetAttrKey
 
-torch.set_num_threads(1)  # its models are tiny, and JAX wants the other core
 transformers.logging.disable_progress_bar()
 # Without a deadline: first calls compile. The same examples every day, unless a search
 # for others is asked for.
@@ -57,7 +55,10 @@ jaxtyping.install_import_hook("jaxsparse", "beartype.beartype")
 
 from jaxsparse import load_model  # noqa: E402
 from jaxsparse.evaluation import Scorer  # noqa: E402
-from tests import tiny  # noqa: E402
+from tests import oracle, tiny  # noqa: E402
+
+if oracle.installed:
+    oracle.torch.set_num_threads(1)  # its models are tiny, and JAX wants the other core
 
 pytest_plugins = ("tests.slices", "pytester")
 
@@ -68,6 +69,10 @@ def pytest_configure(config):
     # again.
     config.addinivalue_line(
         "filterwarnings", "ignore:Error (read|writ)ing persistent compilation cache"
+    )
+    # A sweep's own journal in memory goes with it; from Python 3.13 on that is told.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:unclosed database:ResourceWarning"
     )
     if hasattr(config, "cache") and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         keep_compiled(config.cache.mkdir("xla"))
@@ -82,10 +87,14 @@ def keep_compiled(directory: Path) -> None:
 
 @pytest.fixture(scope="session")
 def saved(tmp_path_factory):
-    """variant -> its checkpoint directory, written once; nobody may write there."""
+    """variant -> its checkpoint directory, written once; nobody may write there.
+
+    Where torch is not installed, JAXSPARSE_SAVED names a directory of such."""
 
     @functools.cache
     def save(variant: str) -> Path:
+        if not oracle.installed and (made := os.environ.get("JAXSPARSE_SAVED")):
+            return Path(made) / variant
         directory = tmp_path_factory.mktemp("saved") / variant
         tiny.save(variant, directory)
         return directory

@@ -1,16 +1,14 @@
 """The oracle of pruning: a tiny torch model, and which of its modules are prunable."""
 
-from torch import nn
-from transformers.pytorch_utils import Conv1D
-
 from tests import tiny
+from tests.oracle import Conv1D, torch
 
 
 def untie_head(model):
     """Gives a torch model a head of its own, equal to the embedding."""
     head = model.get_output_embeddings()
     if head is not None:
-        head.weight = nn.Parameter(head.weight.detach().clone())
+        head.weight = torch.nn.Parameter(head.weight.detach().clone())
 
 
 def in_blocks(name):
@@ -19,7 +17,7 @@ def in_blocks(name):
 
 def torch_prunable(model, prunable):
     """The modules that DESIGN's prunable sets name, by torch's own types."""
-    kinds = (nn.Linear, Conv1D) + (nn.Embedding,) * (prunable == "all")
+    kinds = (torch.nn.Linear, Conv1D) + (torch.nn.Embedding,) * (prunable == "all")
     modules = [
         module
         for name, module in model.named_modules()

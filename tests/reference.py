@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from transformers import (
     ElectraForMaskedLM,
     ElectraForPreTraining,
     GPT2LMHeadModel,
     T5ForConditionalGeneration,
 )
+
+from tests.oracle import torch
 
 
 @dataclass(frozen=True)
@@ -212,11 +213,11 @@ def _append_rows(
 # Scores: (model, tokenizer, row) -> scalar.
 
 
-def _logits(model: Any, tokens: Sequence[int]) -> torch.Tensor:
+def _logits(model: Any, tokens: Sequence[int]) -> Any:
     return model(input_ids=torch.tensor([list(tokens)])).logits[0]
 
 
-def _t5_logits(model: Any, tokenizer: Any, row: Row) -> torch.Tensor:
+def _t5_logits(model: Any, tokenizer: Any, row: Row) -> Any:
     """Position i of the decoder predicts target i."""
     shifted = [tokenizer.convert_tokens_to_ids("<pad>"), *row.target[:-1]]
     output = model(

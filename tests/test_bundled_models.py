@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 import pytest
-import torch
 from safetensors import safe_open
 from transformers import (
     AutoModelForCausalLM,
@@ -16,6 +15,7 @@ from jaxsparse.assets import MODELS
 from jaxsparse.sweep import sweep
 from jaxsparse.weights.hub import BUNDLED
 from tests import rows
+from tests.oracle import torch
 
 ORACLES = {
     "tiny-gpt2": AutoModelForCausalLM,

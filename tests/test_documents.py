@@ -1,13 +1,17 @@
 """The documents keep to the program: what they link, name, run and list is there."""
 
 import ast
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import jaxsparse
 from experiments.jobs import JOBS
 from experiments.usage import parse
 
@@ -17,6 +21,16 @@ DOCUMENTS = [
     *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/*.md"))),
 ]
 OTHER_JOBS = ("test", "check", "help")
+PUBLISHED = {
+    "dev.jsonl": '{"qID": "A-1", "sentence": "Ned gave _ the hat .", "option1": "Ann", '
+    '"option2": "Tom", "answer": "2"}\n',
+    "BEAR/metadata_relations.json": '{"P30": {"templates": ["[X] is in [Y]."]}}',
+    "BEAR/P30.jsonl": '{"sub_label": "Rome", "obj_label": "Europe"}\n'
+    '{"sub_label": "Cairo", "obj_label": "Africa"}\n',
+    "MSC_testing_data.csv": "id,question,a),b),c),d),e)\n"
+    '4,"We got off , _____ our fare .",rubbing,doubling,paid,naming,carrying\n',
+    "MSC_test_answer.csv": "id,answer\n4,c\n",
+}
 IN_EVERY_JOB = {"help", "version"}  # which no table of flags needs to name
 
 
@@ -62,6 +76,20 @@ def test_paths_that_are_named_exist(document):
         assert (ROOT / path).exists() or any(ROOT.glob(f"jaxsparse/*/{path}")), path
 
 
+def test_the_map_names_what_is_there():
+    (drawn,) = re.findall(r"^## Map\n+```\n(.*?)^```$", text("BUILD.md"), re.M | re.S)
+    named = re.findall(r"[\w/]+(?:\.py|/)(?=[\s,;:]|$)", drawn)
+    missing = [
+        path
+        for path in named
+        if not any(
+            (ROOT / at / path).exists() for at in ("", "jaxsparse", "experiments")
+        )
+    ]
+    assert len(named) > 20
+    assert not missing
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_are_those_of_the_program(document):
     for arguments in commands(document):
@@ -94,3 +122,46 @@ def test_python_in_the_documents_imports_what_is_there(document):
         for node in ast.parse(block).body:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 exec(compile(ast.Module([node], []), document, "exec"), {})
+
+
+def test_the_python_in_the_readme_runs(tmp_path):
+    """With fewer questions, in a program of its own: a user's checks no types."""
+    program = "\n".join(blocks("README.md", "python"))
+    assert "num_examples=40" in program
+    program = program.replace("num_examples=40", "num_examples=4")  # for time's sake
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    points = [line.split() for line in run.stdout.splitlines()]
+    sparsities = [("magnitude", s) for s in (0, 0.5, 0.9)]
+    sparsities += [("random", s) for s in (0, 0.5, 0.9)]
+    assert [(method, float(s)) for method, s, _ in points] == sparsities
+    pruned = jaxsparse.load_model(str(tmp_path / "pruned-gpt2"))
+    assert pruned.digest != jaxsparse.load_model("tiny-gpt2").digest
+
+
+def test_the_task_files_in_the_documents_are_read(tmp_path):
+    for document, rows in (("README.md", 3), ("docs/questions.md", 1)):
+        (task,) = blocks(document, "json")
+        (tmp_path / "task.jsonl").write_text(task, encoding="utf-8")
+        assert len(jaxsparse.read(str(tmp_path / "task.jsonl"))) == rows
+
+
+def test_published_formats_become_task_rows(tmp_path, monkeypatch, capsys):
+    """Each program of docs/questions.md, on files made in the format that it reads."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "BEAR").mkdir()
+    for name, content in PUBLISHED.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    for program, answer in zip(
+        blocks("docs/questions.md", "python"), ("Tom", "Europe", "paid"), strict=True
+    ):
+        exec(compile(program, "docs/questions.md", "exec"), {})
+        (tmp_path / "task.jsonl").write_text(capsys.readouterr().out, encoding="utf-8")
+        question = jaxsparse.read(str(tmp_path / "task.jsonl"))[0]
+        assert question.answer == answer

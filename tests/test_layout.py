@@ -1,9 +1,12 @@
 """Imports point down only, and each outside package stays in its room."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+
+from experiments.jobs import JOBS
 
 ROOT = Path(__file__).parents[1]
 
@@ -11,10 +14,11 @@ ROOT = Path(__file__).parents[1]
 # do not import one another, but for what SIDEWAYS allows.
 GROUPS = (
     {"types", "assets", "progress", "device"},
-    {"trees", "whole", "hosts"},
+    {"trees", "whole", "hosts", "database"},
     {"parallel"},
     {"models", "weights", "pruning", "cbt"},
     {"model"},
+    {"variants"},
     {"scoring", "journal", "stats", "plots", "training", "answers"},
     {"capacity", "accuracy"},
     {"points"},
@@ -78,7 +82,7 @@ def test_the_order_itself_can_be_broken():
     assert breaks_order("trees", "jaxsparse.model.Model")
     assert breaks_order("cbt", "jaxsparse.pruning.masks")
     assert breaks_order("weights", "jaxsparse.models.gpt2")
-    assert breaks_order("training", "jaxsparse.pretraining.Run")
+    assert breaks_order("training", "jaxsparse.pretraining.PretrainingRun")
     assert not breaks_order("models", "jaxsparse.weights.rules.Rule")
     assert breaks_order("models", "jaxsparse.weights.reading")
 
@@ -96,3 +100,10 @@ def test_outside_packages_stay_in_their_rooms(path):
         if name.split(".")[0] == "torch":
             assert path.as_posix().endswith(TORCH), f"{path} imports torch"
             assert not top, f"{path} imports torch at its top level"
+
+
+def test_the_library_names_arguments_and_no_flags():
+    flags = sorted({name for flags in JOBS.values() for name in flags})
+    named = re.compile(rf"--({'|'.join(flags)})\b")
+    for path in ROOT.glob("jaxsparse/**/*.py"):
+        assert not named.findall(path.read_text(encoding="utf-8")), path

@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 from transformers import T5Config, T5ForConditionalGeneration
 
 from jaxsparse import load_model, trees
 from jaxsparse.model import check_values, load, open_model, save_leaves, untie
 from jaxsparse.types import InputError
 from tests import rows, tiny
+from tests.oracle import load_file, save_file, torch
 from tests.told import Told
 
 SAFETENSORS = "model.safetensors"

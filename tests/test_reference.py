@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from transformers import AutoTokenizer
 
 from tests import reference, tiny
+from tests.oracle import torch
 
 DATA = Path(__file__).parents[1].parent / "shared/data"
 STORY, QUERY, OPTIONS, _ = tiny.question_text(1)  # the blank inside the query

@@ -8,8 +8,6 @@ from collections import Counter
 import jax
 import numpy as np
 import pytest
-import torch
-from torch.nn.utils import prune as torch_prune
 from transformers import AutoTokenizer
 
 from jaxsparse import variants
@@ -23,6 +21,8 @@ from jaxsparse.types import InputError, Presentation
 from jaxsparse.variants import one_shot, stacked
 from tests import reference, tiny
 from tests.asking import plan_of
+from tests.oracle import prune as torch_prune
+from tests.oracle import torch
 from tests.pruned_by_torch import torch_model
 from tests.told import Told
 

@@ -22,10 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-import torch
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer
-from torch import nn
 from transformers import (
     AutoTokenizer,
     ElectraConfig,
@@ -37,6 +35,8 @@ from transformers import (
     T5Config,
     T5ForConditionalGeneration,
 )
+
+from tests.oracle import torch
 
 HIDDEN, HEADS, POSITIONS = 32, 4, 512
 TOKENIZER_FILES = (
@@ -112,7 +112,7 @@ def torch_model(
     *,
     vocab: int | None = None,
     seed: int = 0,
-    dtype: torch.dtype = torch.float32,
+    dtype: Any = None,
     positions: int | None = None,
 ) -> Any:
     """A random model in eval mode whose attention and logits are far from uniform.
@@ -121,17 +121,18 @@ def torch_model(
       variant: a name in VARIANTS.
       vocab: rows of the embedding; by default what the tiny tokenizer needs.
       seed: of the weights; biases and norms are random too, none is 0 or 1.
-      dtype: of the weights, drawn in float32.
+      dtype: of the weights, drawn in float32; by default that.
       positions: the row limit in tokens, 512 by default; T5 writes `n_positions` into
         config.json only when this is given.
     """
+    generator = torch.Generator().manual_seed(seed)
     kind = VARIANTS[variant]
     vocab = vocab or vocab_size(kind.family)
     model = kind.torch_class(_config(kind, vocab, positions))
     if kind.family == "t5" and kind.untied:
-        model.lm_head.weight = nn.Parameter(torch.empty(vocab, HIDDEN))
-    _randomise(model, torch.Generator().manual_seed(seed))
-    return model.to(dtype).eval()
+        model.lm_head.weight = torch.nn.Parameter(torch.empty(vocab, HIDDEN))
+    _randomise(model, generator)
+    return model.to(dtype or torch.float32).eval()
 
 
 def save(
@@ -141,7 +142,7 @@ def save(
     *,
     vocab: int | None = None,
     seed: int = 0,
-    dtype: torch.dtype = torch.float32,
+    dtype: Any = None,
     positions: int | None = None,
     **options: Any,
 ) -> Any:
@@ -238,9 +239,11 @@ def _config(kind: Variant, vocab: int, positions: int | None) -> Any:
 
 
 @torch.no_grad()
-def _randomise(model: nn.Module, generator: torch.Generator) -> None:
+def _randomise(model: Any, generator: Any) -> None:
     """Weights that keep unit spread through a layer, and logits that spread by 2."""
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    embeddings = {
+        id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)
+    }
     head = model.get_output_embeddings()  # pyright: ignore
     for name, parameter in model.named_parameters():
         noise = torch.randn(parameter.shape, generator=generator)
@@ -259,7 +262,7 @@ def _randomise(model: nn.Module, generator: torch.Generator) -> None:
             _temper(name, parameter, model.config)
 
 
-def _temper(name: str, parameter: torch.Tensor, config: Any) -> None:
+def _temper(name: str, parameter: Any, config: Any) -> None:
     """Keeps float32 noise below 1e-5 where a model itself does not scale."""
     if name.endswith("Attention.q.weight"):  # T5 draws its queries so
         parameter.div_(math.sqrt(config.d_kv))

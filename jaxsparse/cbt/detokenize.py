@@ -71,7 +71,7 @@ def detokenize(
         InputError: there is no such style.
     """
     if style not in STYLES:
-        raise InputError(f"--detokenize={style}: choose one of {', '.join(STYLES)}")
+        raise InputError(f"`detokenize={style}`: choose one of {', '.join(STYLES)}")
     undo = STYLES[style]
     *context, query = undo((*question.context, question.query))
     return tuple(context), query, tuple(undo([text])[0] for text in question.options)

@@ -91,8 +91,8 @@ def from_hub(word_class: str, split: str) -> list[Item]:
         Exception
     ) as error:  # each layer below (hub, HTTP, cache) raises its own kind
         raise InputError(
-            f"--data=cbt: {HUB} ({word_class}, {split}) cannot be had from the hub "
-            f"(offline?): {brief(error)}; pass --data=DIR with the original CBTest "
+            f"`data=cbt`: {HUB} ({word_class}, {split}) cannot be had from the hub "
+            f"(offline?): {brief(error)}; pass `data=DIR` with the original CBTest "
             "text files, or a .jsonl or .parquet file with the hub's columns"
         ) from error
     return _row_items(rows, f"{HUB}/{word_class}/{split}")

@@ -156,7 +156,7 @@ def select(
     are among more.
     """
     if num_examples < 0:
-        raise InputError(f"--num_examples is {num_examples}; give 0 (all) or more")
+        raise InputError(f"`num_examples` is {num_examples}; give 0 (all) or more")
     members: dict[str, list[int]] = {}
     for index, question in enumerate(questions):
         members.setdefault(question.word_class, []).append(index)
@@ -177,7 +177,7 @@ def check(malformed: Sequence[Malformed], skip: bool) -> None:
     more = "; …" * (len(malformed) > 3)
     raise InputError(
         f"{count}: {first}{more}; "
-        "mend the data, or leave them out with --skip_malformed"
+        "mend the data, or leave them out with `skip_malformed`"
     )
 
 

@@ -1,4 +1,4 @@
-"""What --data may name, and which class and split each file of it holds."""
+"""What `data` may name, and which class and split each file of it holds."""
 
 import os
 import re
@@ -34,7 +34,7 @@ READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
     ".parquet": formats.from_parquet,
 }
 ACCEPTED = (
-    "--data accepts bundled, cbt (the hub data set), a directory of CBTest text files, "
+    "`data` accepts bundled, cbt (the hub data set), a directory of CBTest text files, "
     "or one CBTest .txt, .json/.jsonl (json-lines) or .parquet file; the last two may "
     "hold any other cloze, each row with its `task`"
 )
@@ -63,7 +63,7 @@ def read(data: str, split: str | None, word_classes: Sequence[str] | None) -> Re
             Malformed items raise nothing here; `check` does.
     """
     if split is not None and split not in SPLITS:
-        raise InputError(f"--split={split}: choose one of {', '.join(SPLITS)}")
+        raise InputError(f"`split={split}`: choose one of {', '.join(SPLITS)}")
     classes = None if word_classes is None else tuple(dict.fromkeys(word_classes))
     asked = Selection(split, classes)
     path = Path(os.path.expanduser(data))
@@ -80,7 +80,7 @@ def read(data: str, split: str | None, word_classes: Sequence[str] | None) -> Re
         judged = _read_directory(path, _of_cbt(asked))
     else:
         raise InputError(
-            f"--data={data}: there is no such file or directory; {ACCEPTED}"
+            f"`data={data}`: there is no such file or directory; {ACCEPTED}"
         )
     return _reading(judged, data, asked)
 
@@ -117,7 +117,7 @@ def _of_cbt(asked: Selection) -> Selection:
     classes = asked.word_classes
     if classes is not None and not (classes and set(classes) <= set(WORD_CLASSES)):
         named = ",".join(classes)
-        raise InputError(f"--word_classes={named}: choose of {','.join(WORD_CLASSES)}")
+        raise InputError(f"`word_classes={named}`: choose of {','.join(WORD_CLASSES)}")
     return asked
 
 
@@ -126,8 +126,8 @@ def _reading(judged: Judged, data: str, asked: Selection) -> Reading:
     if not found:
         classes = ",".join(asked.the_classes)
         raise InputError(
-            f"{data} holds no questions of --word_classes={classes}, "
-            f"--split={asked.the_split}"
+            f"{data} holds no questions of `word_classes={classes}`, "
+            f"`split={asked.the_split}`"
         )
     return Reading(
         tuple(item for item in found if isinstance(item, Question)),
@@ -167,12 +167,12 @@ def _file_of(directory: Path, word_class: str, split: str) -> Path:
     if not found:
         raise InputError(
             f"{directory} has no {pattern}; pass the directory of CBTest's text files, "
-            "or choose others with --split and --word_classes"
+            "or choose others with `split` and `word_classes`"
         )
     if len(found) > 1:
         raise InputError(
             f"{directory} has {' and '.join(path.name for path in found)} for "
-            f"{word_class}, {split}; pass one of them as --data, or keep one"
+            f"{word_class}, {split}; pass one of them as `data`, or keep one"
         )
     return found[0]
 
@@ -187,7 +187,7 @@ def _judged(rows: Iterable[Item], file: str, word_class: str, split: str) -> Jud
 
 def _items(path: Path) -> list[Item]:
     if path.suffix not in READERS:
-        raise InputError(f"--data={path}: unknown kind of file; {ACCEPTED}")
+        raise InputError(f"`data={path}`: unknown kind of file; {ACCEPTED}")
     return list(READERS[path.suffix](path))
 
 
@@ -205,7 +205,7 @@ def _read_file(path: Path, items: Sequence[Item], asked: Selection) -> Judged:
     if not in_columns and len(asked.the_classes) != 1:
         raise InputError(
             f"{path}: neither its name nor a word_class column says its class; "
-            f"name one with --word_classes (of {','.join(WORD_CLASSES)})"
+            f"name one with `word_classes` (of {','.join(WORD_CLASSES)})"
         )
     if in_columns:
         rows = [_with_class(item) for item in rows]
@@ -228,12 +228,12 @@ def _agreed(path: Path, asked: Selection) -> Selection:
     if word_class and asked.word_classes not in (None, (word_class,)):
         raise InputError(
             f"{path} holds {word_class} by its name, which contradicts "
-            f"--word_classes={','.join(asked.the_classes)}; leave the flag out"
+            f"`word_classes={','.join(asked.the_classes)}`; leave it out"
         )
     if split and asked.split not in (None, split):
         raise InputError(
             f"{path} holds {split} questions by its name, which contradicts "
-            f"--split={asked.split}; leave the flag out"
+            f"`split={asked.split}`; leave it out"
         )
     classes = (word_class,) if word_class else asked.word_classes
     return Selection(split or asked.split, classes)

@@ -10,7 +10,7 @@ from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import attention, merge_heads, split_heads
 from jaxsparse.models.electra_config import DISCRIMINATOR, ElectraConfig
-from jaxsparse.models.family import Family, Prunable
+from jaxsparse.models.family import Family, Prunable, Start, Waves
 from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.types import Array
 from jaxsparse.weights.rules import (
@@ -222,4 +222,16 @@ FAMILY = Family(
     head=("generator/lm_head/kernel", "embeddings/word/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
+    start=Start(
+        tokenizer="word pieces",
+        factors=lambda config: {
+            f"block/{name}/kernel": (2 * config.layers) ** -0.5
+            for name in ("attention_output", "output")
+        },
+        neighbours=Waves(
+            "embeddings/position/embedding",
+            ("block/query/kernel", "block/key/kernel"),
+            "project/kernel",
+        ),
+    ),
 )

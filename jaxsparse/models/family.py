@@ -73,6 +73,34 @@ class Prunable:
 
 
 @dataclass(frozen=True)
+class Waves:
+    """Leaves by which a family that learns its positions can tell neighbours apart."""
+
+    positions: str
+    attention: tuple[str, ...]  # queries, then keys, then whatever, in one or two
+    project: str = ""  # from embeddings to the hidden size
+
+
+@dataclass(frozen=True)
+class Biases:
+    """The same of a family with relative positions: two tables, one for each stack."""
+
+    encoder: str
+    decoder: str
+    cross_query: str
+    cross_key: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a model begins that is trained from scratch; `pretraining` reads it."""
+
+    tokenizer: str  # the kind that it learns, a key of `pretraining.vocabulary.KINDS`
+    factors: Callable[[Any], dict[str, float]]  # leaves by pattern, scaled at first
+    neighbours: Waves | Biases | None = None
+
+
+@dataclass(frozen=True)
 class Family:
     name: str
     table: Table
@@ -82,6 +110,7 @@ class Family:
     head: tuple[str, str]  # the leaf of an untied head, the embedding it ties to
     untied_config: Callable[[Any], dict[str, Any]]  # what config.json says of one
     operations: Callable[[Any], Operations]  # what a row of a configuration costs
+    start: Start | None = None  # None: is not trained from scratch
 
     def shapes(self, config: Any) -> dict[str, Shape]:
         """Leaf path -> shape, without allocating anything."""

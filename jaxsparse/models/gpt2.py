@@ -17,7 +17,14 @@ from jaxsparse.models.attention import (
     split_heads,
 )
 from jaxsparse.models.config import Reader, divides
-from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
+from jaxsparse.models.family import (
+    Family,
+    Prunable,
+    Start,
+    Tensors,
+    Waves,
+    head_is_tied,
+)
 from jaxsparse.models.inputs import CausalInputs
 from jaxsparse.types import Array
 from jaxsparse.weights.rules import (
@@ -207,4 +214,9 @@ FAMILY = Family(
     head=("lm_head/kernel", "wte/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
+    start=Start(
+        tokenizer="byte pairs",
+        factors=lambda config: {"h/*/c_proj/kernel": (2 * config.layers) ** -0.5},
+        neighbours=Waves("wpe/embedding", ("h/attn/c_attn/kernel",)),
+    ),
 )

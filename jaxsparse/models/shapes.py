@@ -4,6 +4,7 @@ Sources: Radford et al. (2019), table 2; Clark et al. (2020), table 6, with the
 generators as released; Raffel et al. (2020), section 3.7. And a tiny one of each kind.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from jaxsparse.models import FAMILIES, Family, Tensors
@@ -79,9 +80,15 @@ SHAPES = {
 
 def published(shape: str) -> tuple[Family, Any]:
     """The family and the configuration of a published shape."""
-    values = SHAPES[shape]
+    return from_values(SHAPES[shape])
+
+
+def from_values(values: Mapping[str, Any]) -> tuple[Family, Any]:
+    """The same of any config.json of which there is no file yet.
+
+    What kind of ELECTRA it is stands in a file's tensors, here in its architectures.
+    """
     family = FAMILIES[values["model_type"]]
-    # There is no file yet, but what kind of ELECTRA this is stands in its tensors.
     role = "discriminator" if DISCRIMINATOR in values["architectures"] else "generator"
     tensors = Tensors({f"{role}_predictions.dense.weight": ()}, lambda one, other: True)
     return family, family.read_config(Reader(values), tensors)

@@ -15,7 +15,7 @@ from jaxsparse.models.attention import (
     merge_heads,
     split_heads,
 )
-from jaxsparse.models.family import Family, Prunable
+from jaxsparse.models.family import Biases, Family, Prunable, Start
 from jaxsparse.models.inputs import Seq2SeqInputs
 from jaxsparse.models.relative_bias import RelativeBias
 from jaxsparse.models.t5_config import EMBEDDINGS, HEAD, T5Config
@@ -245,6 +245,29 @@ TABLE = Table(
     ),
 )
 
+NEIGHBOURS = Biases(
+    encoder="encoder/relative_bias/embedding",
+    decoder="decoder/relative_bias/embedding",
+    cross_query="decoder/block/cross_attention/q/kernel",
+    cross_key="decoder/block/cross_attention/k/kernel",
+)
+
+
+def first_factors(config: T5Config) -> dict[str, float]:
+    """Attention has no 1/sqrt(head_dim), and a tied head is scaled by hidden^-0.5: the
+    former goes into the queries, the latter out of the embedding (as in its reference
+    code)."""
+    return {
+        "encoder/block/*/o/kernel": (2 * config.encoder_layers) ** -0.5,
+        "encoder/block/*/wo/kernel": (2 * config.encoder_layers) ** -0.5,
+        "decoder/block/*/o/kernel": (3 * config.decoder_layers) ** -0.5,
+        "decoder/block/*/wo/kernel": (3 * config.decoder_layers) ** -0.5,
+        "*/attention/q/kernel": config.head_dim**-0.5,
+        "*/cross_attention/q/kernel": config.head_dim**-0.5,
+        "shared/embedding": config.hidden**0.5 if config.scaled else 1.0,
+    }
+
+
 FAMILY = Family(
     name="t5",
     table=TABLE,
@@ -257,4 +280,5 @@ FAMILY = Family(
         "scale_decoder_outputs": config.scaled,
     },
     operations=operations,
+    start=Start("unigrams", first_factors, NEIGHBOURS),
 )

@@ -1,13 +1,13 @@
 """Small language models trained from scratch on books: the bundled ones, and yours."""
 
 from jaxsparse.pretraining.corpus import read_texts
-from jaxsparse.pretraining.recipes import RECIPES, Recipe
-from jaxsparse.pretraining.run import Run, export, prepare, pretrain
+from jaxsparse.pretraining.recipes import RECIPES, TrainingRecipe
+from jaxsparse.pretraining.run import PretrainingRun, export, prepare, pretrain
 
 __all__ = [
     "RECIPES",
-    "Recipe",
-    "Run",
+    "TrainingRecipe",
+    "PretrainingRun",
     "export",
     "prepare",
     "pretrain",

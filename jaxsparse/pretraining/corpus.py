@@ -2,10 +2,15 @@
 
 The text is what scoring shows a model: CBT's tokens detokenized, sentences joined by
 one space, without paragraphs.
+
+What a book calls its people and places can be learned by heart, and then a name is
+predicted without a look at the story. Where the names of a scene are drawn at random,
+only what stands before tells which they are, as in every story that is new.
 """
 
 import functools
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +18,15 @@ import numpy as np
 import tokenizers
 from jaxtyping import Int
 
-from jaxsparse.cbt.books import Book, read_book
+from jaxsparse.cbt.books import read_book
+from jaxsparse.cbt.build import WORD, find_names
 from jaxsparse.cbt.detokenize import STYLES
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError
 
-
-def text_of(book: Book) -> str:
-    """A book's sentences as scoring would show them, joined by one space."""
-    return " ".join(STYLES["ptb"](list(book.sentences())))
+SCENE = 1000  # words that share one renaming: longer than any window
+RENAMED = 0.75  # of the scenes; the others stay as the book has them
+_TOKEN = re.compile(r"(?:Mr|Mrs|Dr|St)\.|[^\W_]+(?:[-'][^\W_]+)*|[^\w\s]")
 
 
 def read_texts(
@@ -32,9 +37,38 @@ def read_texts(
     progress.stage("reading", len(paths), unit="books", patient=True)
     texts = []
     for path in paths:
-        texts.append(text_of(read_book(path)))
+        sentences = list(read_book(path).sentences())
+        texts.append(" ".join(STYLES["ptb"](sentences)))
         progress.done(1)
     return tuple(texts)
+
+
+def rename(texts: Sequence[str], generator: np.random.Generator) -> Iterator[str]:
+    """Each text with its names drawn anew, scene by scene, from all texts' names.
+
+    Within a scene a name always becomes the same other one, and no two of those found
+    become one.
+    """
+    names = [find_names([_TOKEN.findall(text)]) for text in texts]
+    pool = np.array(sorted(frozenset().union(*names)))
+    for text, known in zip(texts, names, strict=True):
+        words = text.split(" ")
+        scenes = []
+        for begin in range(0, len(words), SCENE):
+            scene = " ".join(words[begin : begin + SCENE])
+            if generator.random() < RENAMED:
+                scene = _rename_scene(scene, known, pool, generator)
+            scenes.append(scene)
+        yield " ".join(scenes)
+
+
+def _rename_scene(
+    scene: str, known: frozenset[str], pool: np.ndarray, generator: np.random.Generator
+) -> str:
+    present = sorted(known.intersection(WORD.findall(scene)))
+    new = generator.choice(pool, len(present), replace=False).tolist()
+    other = dict(zip(present, new, strict=True))
+    return WORD.sub(lambda word: other.get(word.group(), word.group()), scene)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jaxsparse.models import FAMILIES, Family, Tensors
-from jaxsparse.models.config import Reader
-from jaxsparse.training import Schedule
+from jaxsparse.models.family import Family
+from jaxsparse.models.shapes import from_values
+from jaxsparse.training.optimizer import Schedule
 
 VOCABULARY = 4096
 POSITIONS = 512  # of GPT-2: a bundled story and its query, with room for the options
@@ -28,7 +28,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     config: Mapping[str, Any]  # config.json
     schedule: Schedule
     stages: tuple[Stage, ...]
@@ -39,25 +39,16 @@ class Recipe:
         assert self.stages[-1].until == 1.0, self.stages
 
     @property
-    def family(self) -> Family:
-        return FAMILIES[self.config["model_type"]]
-
-    @property
-    def vocabulary(self) -> int:
-        return self.config["vocab_size"]
-
-    def configuration(self) -> Any:
-        """The family's configuration; a new ELECTRA is a generator."""
-        reader = Reader(self.config)
-        tensors = Tensors({"generator_predictions.dense.weight": ()}, lambda *_: True)
-        return self.family.read_config(reader, tensors)
+    def model(self) -> tuple[Family, Any]:
+        """The family and its configuration."""
+        return from_values(self.config)
 
 
 # Weights are float16 in the file and float32 for whoever loads them.
 _COMMON = {"vocab_size": VOCABULARY, "dtype": "float32"}
 
 RECIPES = {
-    "tiny-gpt2": Recipe(
+    "tiny-gpt2": TrainingRecipe(
         {
             **_COMMON,
             "model_type": "gpt2",
@@ -73,7 +64,7 @@ RECIPES = {
         (Stage(0.4, 128), Stage(1.0, POSITIONS)),
         renamed_copies=2,
     ),
-    "tiny-electra": Recipe(
+    "tiny-electra": TrainingRecipe(
         {
             **_COMMON,
             "vocab_size": 8192,  # only masked positions pay for it
@@ -92,7 +83,7 @@ RECIPES = {
         batch_tokens=1024,
         renamed_copies=2,
     ),
-    "tiny-t5": Recipe(
+    "tiny-t5": TrainingRecipe(
         {
             **_COMMON,
             "model_type": "t5",

@@ -18,44 +18,48 @@ from jaxtyping import Float
 
 from jaxsparse import device
 from jaxsparse.models.apply import Apply, make_apply
+from jaxsparse.models.family import Family
 from jaxsparse.pretraining import vocabulary
-from jaxsparse.pretraining.corpus import Corpus
+from jaxsparse.pretraining.corpus import Corpus, rename
 from jaxsparse.pretraining.initial import initial_params
-from jaxsparse.pretraining.names import rename
-from jaxsparse.pretraining.objectives import (
-    FRAME,
+from jaxsparse.pretraining.recipes import TrainingRecipe
+from jaxsparse.progress import NOBODY, Progress
+from jaxsparse.training import record
+from jaxsparse.training.checkpoints import Checkpoints
+from jaxsparse.training.objectives import (
     OBJECTIVES,
     Examples,
     Objective,
     Vocabulary,
     loss_sums,
 )
-from jaxsparse.pretraining.recipes import Recipe
-from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.training import train
+from jaxsparse.training.step import train
 from jaxsparse.types import InputError, Leaves
 from jaxsparse.weights import rules, writing
-from jaxsparse.weights.checkpoint import Checkpoints
-from jaxsparse.whole import held, whole_file
+from jaxsparse.whole import held
 
 TEXTS = ("books", "validation_books")  # kept by their digests
 VALIDATION_ROWS = 32  # the same ones each time
 _VALIDATION_SEED = 2**32 - 1
-_MISSING = object()  # a setting that is not there, which null is
 
 
 @dataclass(frozen=True)
-class Run:
+class PretrainingRun:
     """A model to train and the texts to train it on."""
 
-    recipe: Recipe
+    recipe: TrainingRecipe
     seed: int
     directory: Path
+    family: Family
     config: Any
     corpus: Corpus
     validation: Corpus
-    objective: Objective
+    vocabulary: Vocabulary
     apply: Apply
+
+    @property
+    def objective(self) -> Objective:
+        return OBJECTIVES[self.config.reading]
 
     @property
     def tokenizer_directory(self) -> Path:
@@ -64,10 +68,10 @@ class Run:
     def batch(self, step: int) -> Examples:
         """The examples of a step: a function of the step alone."""
         first, length = self._stage(step)
-        rows = max(1, self.recipe.batch_tokens // length)
-        window = length - FRAME[self.recipe.family.name]
+        rows, window = self._windows(length)
         windows = self.corpus.windows(window, rows, step - first, self.seed)
-        return self.objective(windows, np.random.default_rng([self.seed, step]))
+        generator = np.random.default_rng([self.seed, step])
+        return self.objective.examples(windows, self.vocabulary, generator)
 
     def _stage(self, step: int) -> tuple[int, int]:
         """The first step of the stage that a step belongs to, and the rows' length."""
@@ -79,13 +83,17 @@ class Run:
             first = last
         return first, stage.length
 
-    def validation_batches(self, length: int) -> Iterator[Examples]:
-        window = length - FRAME[self.recipe.family.name]
+    def _windows(self, length: int) -> tuple[int, int]:
+        """Rows of a batch of so long rows, and the tokens of text in each."""
         rows = max(1, self.recipe.batch_tokens // length)
+        return rows, length - self.objective.frame
+
+    def validation_batches(self, length: int) -> Iterator[Examples]:
+        rows, window = self._windows(length)
         for number in range(max(1, VALIDATION_ROWS // rows)):
             windows = self.validation.windows(window, rows, number, _VALIDATION_SEED)
             generator = np.random.default_rng([_VALIDATION_SEED, number])
-            yield self.objective(windows, generator)
+            yield self.objective.examples(windows, self.vocabulary, generator)
 
     @functools.cached_property
     def loss_sums(self) -> Callable[[Leaves, Examples], tuple[jax.Array, jax.Array]]:
@@ -99,53 +107,62 @@ class Run:
         """Nats per target, on the same examples each time, whose rows are as long as
         those of the last of so many steps: what lies beyond them is not trained yet."""
         _, length = self._stage(max(steps - 1, 0))
-        sums = [self._evaluate(params, one) for one in self.validation_batches(length)]
+        batches = self.validation_batches(length)
+        sums = [self._evaluate(params, examples) for examples in batches]
         return float(sum(total for total, _ in sums) / sum(count for _, count in sums))
 
 
 def prepare(
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     seed: int,
     directory: Path,
     texts: Sequence[str],
     validation_texts: Sequence[str],
     progress: Progress = NOBODY,
-) -> Run:
+) -> PretrainingRun:
     """Makes the tokenizer, or finds it where the run was begun, and reads the texts.
 
     Raises:
         InputError: the directory holds another run; the texts are too short. Then
             nothing has been written.
     """
-    made_of = _made_of(recipe, seed, texts, validation_texts)
-    family = recipe.family
+    made_of = {
+        "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
+        "seed": seed,
+        "books": _digest(texts),
+        "validation_books": _digest(validation_texts),
+    }
+    family, config = recipe.model
+    start = family.start
+    assert start is not None, family.name
     files = directory / "tokenizer"
-    if _is_begun(directory, made_of) and (files / "tokenizer.json").is_file():
+    begun = record.is_begun(directory, made_of, TEXTS)
+    if begun and (files / "tokenizer.json").is_file():
         tokenizer = tokenizers.Tokenizer.from_file(str(files / "tokenizer.json"))
     else:
-        progress.stage(f"vocabulary of {recipe.vocabulary} tokens", patient=True)
-        tokenizer = vocabulary.train(family.name, texts, recipe.vocabulary)
+        progress.stage(f"vocabulary of {config.vocab} tokens", patient=True)
+        tokenizer = vocabulary.train(start.tokenizer, texts, config.vocab)
     end_of_text = tokenizer.token_to_id("<|endoftext|>")
-    config = recipe.configuration()
     copies = _copies(recipe, seed, texts)
     number = len(copies) + len(validation_texts)
     progress.stage("books into tokens", number, unit="books", patient=True)
-    run = Run(
+    run = PretrainingRun(
         recipe=recipe,
         seed=seed,
         directory=directory,
+        family=family,
         config=config,
         corpus=Corpus.of(copies, tokenizer, end_of_text, progress),
         validation=Corpus.of(validation_texts, tokenizer, end_of_text, progress),
-        objective=OBJECTIVES[family.name](Vocabulary.of(tokenizer)),
+        vocabulary=Vocabulary.of(tokenizer),
         apply=make_apply(family, config, "float32", device.current(), everywhere=True),
     )
     _check_lengths(run)
-    _claim(run, tokenizer, made_of)
+    _claim(run, start.tokenizer, tokenizer, made_of)
     return run
 
 
-def _copies(recipe: Recipe, seed: int, texts: Sequence[str]) -> Sequence[str]:
+def _copies(recipe: TrainingRecipe, seed: int, texts: Sequence[str]) -> Sequence[str]:
     """The texts to learn from: as they are, or several times with other names."""
     if not recipe.renamed_copies:
         return texts
@@ -155,10 +172,9 @@ def _copies(recipe: Recipe, seed: int, texts: Sequence[str]) -> Sequence[str]:
     return [text for generator in generators for text in rename(texts, generator)]
 
 
-def _check_lengths(run: Run) -> None:
+def _check_lengths(run: PretrainingRun) -> None:
     """Now, and not when training comes to its long rows, or to its first evaluation."""
-    frame = FRAME[run.recipe.family.name]
-    longest = max(stage.length for stage in run.recipe.stages) - frame
+    longest = max(stage.length for stage in run.recipe.stages) - run.objective.frame
     for books, corpus in ("books", run.corpus), ("validation books", run.validation):
         try:
             corpus.count(longest)
@@ -166,74 +182,23 @@ def _check_lengths(run: Run) -> None:
             raise InputError(f"the {books}: {error}") from None
 
 
-def _made_of(
-    recipe: Recipe, seed: int, texts: Sequence[str], validation_texts: Sequence[str]
-) -> dict[str, Any]:
-    return {
-        "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
-        "seed": seed,
-        "books": _digest(texts),
-        "validation_books": _digest(validation_texts),
-    }
-
-
-def _is_begun(directory: Path, made_of: Mapping[str, Any]) -> bool:
-    """Raises InputError for what is begun and is made of something else."""
-    record = directory / "run.json"
-    if not record.is_file():
-        if (directory / "checkpoints").exists():
-            raise InputError(
-                f"{directory} holds checkpoints, but no run.json that says what of; "
-                "name another directory"
-            )
-        return False
-    try:
-        begun = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError:
-        begun = None
-    if not isinstance(begun, dict):
-        raise InputError(f"{record} is damaged; name another directory")
-    if differ := list(_differences(begun, made_of)):
-        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-        raise InputError(
-            f"{directory} holds another run: {', '.join(differ[:3])}{more}; "
-            "repeat that run's command, or name another directory"
-        )
-    return True
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[str]:
-    """Every setting that differs, by its own name, with both values."""
-    for name in dict.fromkeys((*here, *there)):
-        other, value = there.get(name, _MISSING), here.get(name, _MISSING)
-        if isinstance(value, dict) and isinstance(other, dict):
-            yield from _differences(other, value)
-        elif name in TEXTS and other != value:
-            yield f"the {name.replace('_', ' ')} differ"
-        elif other != value:
-            yield f"{name} is {_said(other)} there and {_said(value)} here"
-
-
-def _said(value: Any) -> str:
-    return "missing" if value is _MISSING else json.dumps(value)
-
-
 def _claim(
-    run: Run, tokenizer: tokenizers.Tokenizer, made_of: Mapping[str, Any]
+    run: PretrainingRun,
+    kind: str,
+    tokenizer: tokenizers.Tokenizer,
+    made_of: Mapping[str, Any],
 ) -> None:
     """Writes the tokenizer and then what the run is made of, unless both are there."""
     files = run.tokenizer_directory
     run.directory.mkdir(parents=True, exist_ok=True)
     with held(run.directory):
         # Again: another process may have begun a run since.
-        begun = _is_begun(run.directory, made_of)
+        begun = record.is_begun(run.directory, made_of, TEXTS)
         if begun and (files / "tokenizer.json").is_file():
             return
         length = run.recipe.stages[-1].length
-        vocabulary.save(tokenizer, run.recipe.family.name, length, files)
-        with whole_file(run.directory / "run.json") as partial:
-            text = json.dumps(made_of, indent=2)
-            partial.write_text(f"{text}\n", encoding="utf-8")
+        vocabulary.save(tokenizer, kind, length, files)
+        record.write(run.directory, made_of)
 
 
 def _digest(texts: Sequence[str]) -> str:
@@ -244,7 +209,7 @@ def _digest(texts: Sequence[str]) -> str:
 
 
 def pretrain(
-    run: Run,
+    run: PretrainingRun,
     checkpoint_every: int,
     after_step: Callable[[int, Leaves, Float[jax.Array, ""] | None], Any],
     progress: Progress = NOBODY,
@@ -255,7 +220,7 @@ def pretrain(
         InputError: also while another process trains there.
     """
     progress.stage("word vectors to start from", patient=True)
-    params = initial_params(run.recipe.family, run.config, run.seed, run.corpus.tokens)
+    params = initial_params(run.family, run.config, run.seed, run.corpus.tokens)
     with (
         held(run.directory),
         Checkpoints(run.directory / "checkpoints") as checkpoints,
@@ -273,7 +238,7 @@ def pretrain(
 
 
 def export(
-    run: Run,
+    run: PretrainingRun,
     params: Leaves,
     directory: Path,
     dtype: str = "float16",
@@ -288,7 +253,7 @@ def export(
         path: np.asarray(leaf) for path, leaf in params.items()
     }
     table = rules.active_rules(
-        run.recipe.family.table, {path: leaf.shape for path, leaf in leaves.items()}
+        run.family.table, {path: leaf.shape for path, leaf in leaves.items()}
     )
     largest = float(jnp.finfo(dtype).max)
     for path, leaf in leaves.items():

@@ -1,4 +1,4 @@
-"""One tokenizer for each family, trained on the texts a model will be trained on.
+"""Tokenizers of three kinds, trained on the texts a model will be trained on.
 
 The same texts always give the same tokenizer. The `tokenizers` library's own WordPiece
 and Unigram trainers do not promise that, so word pieces are those of byte-pair
@@ -7,7 +7,8 @@ encoding, whose trainer does, and unigrams come from sentencepiece.
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,17 @@ from jaxsparse.types import InputError
 SENTINELS = 100  # <extra_id_0> … <extra_id_99>, as T5 has them
 
 
-def train(family: str, texts: Sequence[str], size: int) -> tokenizers.Tokenizer:
+def train(kind: str, texts: Sequence[str], size: int) -> tokenizers.Tokenizer:
     """A tokenizer of `size` tokens, special tokens included.
 
     Args:
-        family: gpt2 (byte-level byte-pair encoding), electra (WordPiece, lower case) or
-            t5 (Unigram with sentinels).
+        kind: a key of KINDS: byte-level byte-pair encoding as GPT-2 has it, WordPiece
+            in lower case as ELECTRA, Unigram with sentinels as T5.
 
     Raises:
         InputError: the texts hold fewer different pieces of words than that.
     """
-    made = _TRAINERS[family](texts, size)
+    made = KINDS[kind].train(texts, size)
     if made.get_vocab_size() < size:
         raise _too_few(size)
     return made
@@ -43,11 +44,11 @@ def _too_few(size: int) -> InputError:
 
 
 def save(
-    tokenizer: tokenizers.Tokenizer, family: str, positions: int, directory: Path
+    tokenizer: tokenizers.Tokenizer, kind: str, positions: int, directory: Path
 ) -> None:
     """Writes what AutoTokenizer reads: tokenizer.json and tokenizer_config.json."""
     directory.mkdir(parents=True, exist_ok=True)
-    settings = {**_SETTINGS[family], "model_max_length": positions}
+    settings = {**KINDS[kind].settings, "model_max_length": positions}
     text = json.dumps(settings, indent=2)
     (directory / "tokenizer_config.json").write_text(f"{text}\n", encoding="utf-8")
     compact = json.dumps(
@@ -166,34 +167,43 @@ def _portions(texts: Sequence[str], words: int = 200) -> Iterator[str]:
             yield " ".join(all_words[begin : begin + words])
 
 
-_TRAINERS: dict[str, Callable[[Sequence[str], int], tokenizers.Tokenizer]] = {
-    "gpt2": _byte_level,
-    "electra": _word_piece,
-    "t5": _unigram,
-}
+@dataclass(frozen=True)
+class _Kind:
+    train: Callable[[Sequence[str], int], tokenizers.Tokenizer]
+    settings: Mapping[str, Any]  # of tokenizer_config.json
 
-_SETTINGS: dict[str, dict[str, Any]] = {
-    "gpt2": {
-        "tokenizer_class": "GPT2Tokenizer",
-        "unk_token": "<|endoftext|>",
-        "bos_token": "<|endoftext|>",
-        "eos_token": "<|endoftext|>",
-    },
-    "electra": {
-        "tokenizer_class": "ElectraTokenizer",
-        "do_lower_case": True,
-        "unk_token": "[UNK]",
-        "sep_token": "[SEP]",
-        "pad_token": "[PAD]",
-        "cls_token": "[CLS]",
-        "mask_token": "[MASK]",
-    },
-    "t5": {
-        "tokenizer_class": "T5Tokenizer",
-        "extra_ids": SENTINELS,
-        "additional_special_tokens": [f"<extra_id_{i}>" for i in range(SENTINELS)],
-        "eos_token": "</s>",
-        "unk_token": "<unk>",
-        "pad_token": "<pad>",
-    },
+
+KINDS = {  # by a family's `start.tokenizer`
+    "byte pairs": _Kind(
+        _byte_level,
+        {
+            "tokenizer_class": "GPT2Tokenizer",
+            "unk_token": "<|endoftext|>",
+            "bos_token": "<|endoftext|>",
+            "eos_token": "<|endoftext|>",
+        },
+    ),
+    "word pieces": _Kind(
+        _word_piece,
+        {
+            "tokenizer_class": "ElectraTokenizer",
+            "do_lower_case": True,
+            "unk_token": "[UNK]",
+            "sep_token": "[SEP]",
+            "pad_token": "[PAD]",
+            "cls_token": "[CLS]",
+            "mask_token": "[MASK]",
+        },
+    ),
+    "unigrams": _Kind(
+        _unigram,
+        {
+            "tokenizer_class": "T5Tokenizer",
+            "extra_ids": SENTINELS,
+            "additional_special_tokens": [f"<extra_id_{i}>" for i in range(SENTINELS)],
+            "eos_token": "</s>",
+            "unk_token": "<unk>",
+            "pad_token": "<pad>",
+        },
+    ),
 }

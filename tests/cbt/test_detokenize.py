@@ -175,7 +175,7 @@ def test_style_none_leaves_the_tokens():
 
 
 def test_an_unknown_style_is_refused():
-    with pytest.raises(InputError, match="--detokenize=moses: choose one of ptb, none"):
+    with pytest.raises(InputError, match="`detokenize=moses`: choose one of ptb, none"):
         detokenize(question(), "moses")
 
 

@@ -334,9 +334,7 @@ def test_a_split_column_decides_and_is_filtered(tmp_path):
 def test_the_only_split_of_a_column_needs_no_flag(tmp_path):
     data = write_json(tmp_path / "a.jsonl", fields(split="valid", word_class="P"))
     assert read(data, None, None).questions[0].id == "P-validation-1"
-    with pytest.raises(
-        InputError, match=r"a\.jsonl holds no questions .*--split=train"
-    ):
+    with pytest.raises(InputError, match=r"a\.jsonl holds no questions .*`split=train"):
         read(data, "train", None)
 
 
@@ -368,7 +366,7 @@ def test_offline_the_hub_error_says_what_to_pass(monkeypatch, error):
     with pytest.raises(InputError) as raised:
         read("cbt", None, ["NE"])
     message = str(raised.value)
-    for part in ("offline", "Couldn't reach it", "--data=DIR", ".jsonl or .parquet"):
+    for part in ("offline", "Couldn't reach it", "`data=DIR`", ".jsonl or .parquet"):
         assert part in message
     assert "\n" not in message
 
@@ -392,7 +390,7 @@ def test_a_directory_gives_the_asked_classes_in_the_asked_order(tmp_path):
 
 def test_a_directory_names_the_missing_file(tmp_path):
     write_text(tmp_path / "cbtest_CN_test_2500ex.txt", text())
-    with pytest.raises(InputError, match=r"has no cbtest_NE_test\*\.txt; .*--split"):
+    with pytest.raises(InputError, match=r"has no cbtest_NE_test\*\.txt; .*`split"):
         read(str(tmp_path), None, None)
 
 
@@ -414,10 +412,10 @@ def test_class_and_split_come_from_the_name(tmp_path):
 
 def test_flags_that_contradict_the_name_are_refused(tmp_path):
     data = write_text(tmp_path / "cbtest_NE_valid_2000ex.txt", text())
-    with pytest.raises(InputError, match="contradicts --split=test"):
+    with pytest.raises(InputError, match="contradicts `split=test"):
         read(data, "test", None)
     for classes in (["CN"], ["NE", "CN"]):
-        with pytest.raises(InputError, match=r"contradicts --word_classes=.*CN"):
+        with pytest.raises(InputError, match=r"contradicts `word_classes=.*CN"):
             read(data, None, classes)
 
 
@@ -438,13 +436,13 @@ def test_the_hubs_file_names_say_the_split_and_no_class(tmp_path, name, split):
         write_parquet(data, [fields()])
     else:
         write_json(data, fields())
-    with pytest.raises(InputError, match=rf"{name}: .*--word_classes"):
+    with pytest.raises(InputError, match=rf"{name}: .*`word_classes"):
         read(str(data), None, None)
     (question,) = read(str(data), None, ["V"]).questions
     assert (question.id, question.split) == (f"V-{split}-1", split)
     assert read(str(data), split, ["V"]).questions == (question,)
     other = "train" if split != "train" else "test"
-    with pytest.raises(InputError, match=rf"{split} .*contradicts --split={other}"):
+    with pytest.raises(InputError, match=rf"{split} .*contradicts `split={other}"):
         read(str(data), other, ["V"])
 
 
@@ -458,7 +456,7 @@ def test_a_class_column_in_a_file_of_the_hubs_name(tmp_path):
 def test_a_nameless_file_needs_one_word_class(tmp_path):
     data = write_text(tmp_path / "mine.txt", text())
     for classes in (None, ["CN", "V"]):
-        with pytest.raises(InputError, match=r"mine\.txt.*--word_classes"):
+        with pytest.raises(InputError, match=r"mine\.txt.*`word_classes"):
             read(data, None, classes)
     assert read(data, "train", ["V"]).questions[0].id == "V-train-1"
 
@@ -489,7 +487,7 @@ def test_unusable_sources_say_what_data_accepts(tmp_path):
     (tmp_path / "a.csv").write_text("x")
     for data in (str(tmp_path / "nowhere"), str(tmp_path / "a.csv")):
         with pytest.raises(
-            InputError, match=r"--data accepts bundled, cbt .*\.parquet"
+            InputError, match=r"`data` accepts bundled, cbt .*\.parquet"
         ):
             read(data, None, ["CN"])
 
@@ -504,10 +502,10 @@ def test_a_file_that_is_not_parquet_is_refused_in_one_line(tmp_path):
 
 def test_unknown_flag_values_are_refused(ne_test):
     data = write_text(ne_test, text())
-    with pytest.raises(InputError, match="--split=dev: choose one of train"):
+    with pytest.raises(InputError, match="`split=dev`: choose one of train"):
         read(data, "dev", None)
     for classes in (["XX"], []):
-        with pytest.raises(InputError, match="--word_classes="):
+        with pytest.raises(InputError, match="`word_classes="):
             read(data, None, classes)
 
 
@@ -522,7 +520,7 @@ def test_check_counts_and_shows_the_first_three():
     assert message.startswith("5 malformed items: a.txt:0: reason 0; ")
     assert "a.txt:2: reason 2" in message
     assert "reason 3" not in message
-    assert "--skip_malformed" in message
+    assert "`skip_malformed`" in message
     assert "\n" not in message
     with pytest.raises(InputError, match=r"^1 malformed item: "):
         check(malformed[:1], skip=False)
@@ -596,7 +594,7 @@ def test_select_draws_by_the_seed_alone():
 
 
 def test_select_refuses_a_negative_number():
-    with pytest.raises(InputError, match="--num_examples is -1"):
+    with pytest.raises(InputError, match="`num_examples` is -1"):
         select([], -1)
 
 

@@ -43,22 +43,22 @@ def end(line: dict[str, Any]) -> dict[str, Any]:
     stdout, stderr, status = Stream(), Stream(), 0
     stderr.terminal = line.get("terminal", False)
     asked: list[int] = []
-    make = run.Run.batch
+    make = run.PretrainingRun.batch
 
-    def batch(self: run.Run, step: int) -> Any:
+    def batch(self: run.PretrainingRun, step: int) -> Any:
         if step == line.get("kill"):
             os.kill(os.getpid(), signal.SIGKILL)
         asked.append(step)
         return make(self, step)
 
-    run.Run.batch = batch
+    run.PretrainingRun.batch = batch
     sys.argv = ["pretrain", *line["argv"]]
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         try:
             command.run("pretrain")
         except SystemExit as exit:
             status = exit.code
-    run.Run.batch = make
+    run.PretrainingRun.batch = make
     return {
         "status": status,
         "stdout": stdout.getvalue(),

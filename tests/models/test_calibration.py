@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from flax import linen as nn
-from transformers.pytorch_utils import Conv1D
 
 from jaxsparse import trees
 from tests import rows, tiny
+from tests.oracle import Conv1D, torch
 
 
 def sow_norm(call, args, kwargs, context):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsparse import trees
 from tests import rows
 
 VARIANTS = ("gpt2", "gpt2-inner", "electra-generator", "electra-discriminator")
@@ -18,7 +19,7 @@ def outputs(model, made, everywhere):
     module = model.blueprint.family.module(
         model.config, jnp.dtype("float32"), everywhere=everywhere
     )
-    return jax.jit(module.apply)({"params": model.params}, made)
+    return jax.jit(module.apply)({"params": trees.unflatten(model.params)}, made)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -43,7 +44,8 @@ def test_gradients_are_those_of_every_position(variant, loaded):
         )
         return jnp.sum(jax.nn.tanh(module.apply({"params": params}, made)))
 
-    found, expected = (jax.grad(loss)(model.params, where) for where in (False, True))
+    nested = trees.unflatten(model.params)
+    found, expected = (jax.grad(loss)(nested, where) for where in (False, True))
     for one, other in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
         # Of sums that cancel, what is left is as exact as their parts.
         largest = float(jnp.abs(other).max())

@@ -3,12 +3,12 @@
 import jax
 import numpy as np
 import pytest
-from torch.utils.flop_counter import FlopCounterMode
 
 from jaxsparse.models.attention import branch_mask
 from jaxsparse.models.operations import Operations
 from jaxsparse.models.shapes import SHAPES, published
 from tests import rows, tiny
+from tests.oracle import FlopCounterMode
 
 LENGTH = 20
 VARIANTS = (

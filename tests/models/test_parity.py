@@ -4,17 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from transformers.activations import ACT2FN
-from transformers.models.t5.modeling_t5 import T5Attention
 
 from jaxsparse.models import layers
 from jaxsparse.models.inputs import CausalInputs, Seq2SeqInputs
 from jaxsparse.models.relative_bias import bucket_table
 from jaxsparse.weights import rules
 from tests import rows, tiny
+from tests.oracle import ACT2FN, T5Attention, torch
 
 FAMILIES = {
     "gpt2": "gpt2-untied",

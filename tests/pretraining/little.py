@@ -9,10 +9,11 @@ from typing import Any
 
 import tokenizers
 
-from jaxsparse.pretraining import RECIPES, Recipe, vocabulary
+from jaxsparse.pretraining import RECIPES, TrainingRecipe, vocabulary
 from jaxsparse.pretraining.recipes import Stage
 
 MODELS = {"gpt2": "tiny-gpt2", "electra": "tiny-electra", "t5": "tiny-t5"}
+KINDS = {"gpt2": "byte pairs", "electra": "word pieces", "t5": "unigrams"}
 SIZES = {"gpt2": 440, "electra": 300, "t5": 260}  # tokens; T5's sentinels are 100
 
 NAMES = ("Brannoch", "Ottoline", "Pim", "Quillan", "Zoë")
@@ -47,7 +48,7 @@ TEXTS = (text(0), text(1))
 @functools.cache
 def tokenizer(family: str) -> tokenizers.Tokenizer:
     """Trained on TEXTS."""
-    return vocabulary.train(family, TEXTS, SIZES[family])
+    return vocabulary.train(KINDS[family], TEXTS, SIZES[family])
 
 
 def write_book(path: Path, seed: int, sentences: int = 300) -> Path:
@@ -84,7 +85,7 @@ SMALL: dict[str, Mapping[str, Any]] = {
 
 def recipe(
     family: str, steps: int = 4, lengths: Sequence[int] = (16, 24), **schedule: Any
-) -> Recipe:
+) -> TrainingRecipe:
     """The family's bundled recipe, shrunk to one layer and short rows; every length
     takes as many steps, and a compilation."""
     schedule = {"steps": steps, "warmup": 1} | schedule

@@ -9,18 +9,19 @@ from jaxsparse import trees
 from jaxsparse.models import FAMILIES
 from jaxsparse.models.relative_bias import bucket_table
 from jaxsparse.pretraining import RECIPES
-from jaxsparse.pretraining.initial import WAVES, WORDS, initial_params
-from jaxsparse.pretraining.neighbours import OFFSETS, wave_dimensions
+from jaxsparse.pretraining.initial import OFFSETS, initial_params, wave_dimensions
 from jaxsparse.pretraining.word_vectors import word_vectors
 from tests.pretraining import little
 
+WORDS = {family: FAMILIES[family].head[1] for family in little.MODELS}
+WAVES = {family: FAMILIES[family].start.neighbours for family in ("gpt2", "electra")}
 LENGTH = 64  # of the rows whose attention is looked at
 
 
 @functools.cache
 def made(family, seed=0, corpus=0):
     """A bundled model's first parameters, on a corpus of its first hundred tokens."""
-    config = RECIPES[little.MODELS[family]].configuration()
+    _, config = RECIPES[little.MODELS[family]].model
     tokens = np.random.default_rng(corpus).integers(8, 100, 5000).astype(np.int32)
     params = initial_params(FAMILIES[family], config, seed, tokens)
     return config, tokens, {k: np.asarray(v) for k, v in trees.flatten(params).items()}
@@ -76,7 +77,7 @@ def normalised(rows):
 @pytest.mark.parametrize("family", WAVES)
 def test_a_head_of_the_first_layer_looks_at_one_neighbour(family):
     config, _, leaves = made(family)
-    paths = WAVES[family]
+    paths, causal = WAVES[family], family == "gpt2"
     words = np.random.default_rng(0).integers(8, 100, LENGTH)
     hidden = leaves[WORDS[family]][words] + leaves[paths.positions][:LENGTH]
     if family == "electra":
@@ -93,14 +94,14 @@ def test_a_head_of_the_first_layer_looks_at_one_neighbour(family):
     for head in range(config.heads):
         columns = slice(head * head_dim, (head + 1) * head_dim)
         scores = query[:, columns] @ key[:, columns].T / head_dim**0.5
-        if paths.causal:
+        if causal:
             scores[np.triu_indices(LENGTH, 1)] = -np.inf
         weights = np.exp(scores - scores.max(1, keepdims=True))
         weights /= weights.sum(1, keepdims=True)
         inner = np.arange(2, LENGTH - 2)
         offset = OFFSETS[head]
         seen.append(weights[inner, inner + offset].mean() > 0.4)  # by chance: 0.02
-    assert seen == [not paths.causal or offset < 0 for offset in OFFSETS]
+    assert seen == [not causal or offset < 0 for offset in OFFSETS]
 
 
 def test_t5_has_a_bias_for_each_head_that_is_of_one_distance():

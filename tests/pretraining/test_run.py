@@ -12,18 +12,18 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import load_file
 from transformers import AutoTokenizer
 
 from jaxsparse import load_model, trees
 from jaxsparse.models import FAMILIES
-from jaxsparse.pretraining import RECIPES, Run, export, prepare, pretrain
-from jaxsparse.pretraining import run as run_module
+from jaxsparse.pretraining import RECIPES, PretrainingRun, export, prepare, pretrain
 from jaxsparse.pretraining.initial import initial_params
+from jaxsparse.training import record
 from jaxsparse.types import InputError
 from jaxsparse.whole import LOCK
 from tests import rows, tiny
+from tests.oracle import torch
 from tests.pretraining import little
 from tests.told import Told
 
@@ -47,7 +47,7 @@ def files(directory):
 class Trained:
     """A run of two steps of one shape, so that little is compiled."""
 
-    run: Run
+    run: PretrainingRun
     losses: list[float]
     params: Any
     export: Path
@@ -116,8 +116,8 @@ def test_the_export_has_the_tokenizer_and_configuration_of_the_run(family, train
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_bundled_model_is_less_than_6_mb(name):
     """The tokenizer is some 150 kB of it."""
-    recipe = RECIPES[name]
-    shapes = recipe.family.shapes(recipe.configuration())
+    family, config = RECIPES[name].model
+    shapes = family.shapes(config)
     parameters = sum(int(np.prod(shape)) for shape in shapes.values())
     assert parameters > 1_000_000
     assert 2 * parameters < 6_000_000 - 250_000
@@ -204,7 +204,7 @@ def test_the_validation_loss_is_of_rows_as_long_as_those_trained_on(tmp_path):
     run = prepared(little.recipe("gpt2", 4), tmp_path)  # two steps of 16, two of 24
     lengths = []
 
-    class Spy(Run):
+    class Spy(PretrainingRun):
         def validation_batches(self, length):
             lengths.append(length)
             yield from super().validation_batches(length)
@@ -357,20 +357,20 @@ def test_checkpoints_that_nobody_claims_are_refused(tmp_path):
 
 def test_a_directory_that_was_claimed_meanwhile_is_refused(tmp_path, monkeypatch):
     """Two first starts at once: the later one finds the record when it is to write."""
-    real, asked = run_module._is_begun, []
+    real, asked = record.is_begun, []
 
-    def is_begun(directory, made_of):
+    def is_begun(directory, made_of, digests):
         asked.append(None)
         if len(asked) == 1:
             prepared(little.recipe("gpt2"), tmp_path / "work", seed=7)
             return False
-        return real(directory, made_of)
+        return real(directory, made_of, digests)
 
-    monkeypatch.setattr(run_module, "_is_begun", is_begun)
+    monkeypatch.setattr(record, "is_begun", is_begun)
     with pytest.raises(InputError, match="another run: seed is 7 there and 0 here"):
         prepared(little.recipe("gpt2"), tmp_path / "work")
-    record = json.loads((tmp_path / "work/run.json").read_text())
-    assert record["seed"] == 7
+    written = json.loads((tmp_path / "work/run.json").read_text())
+    assert written["seed"] == 7
 
 
 def test_an_export_says_what_is_too_large_for_its_dtype(trained, tmp_path):

@@ -32,7 +32,7 @@ def family(request):
 @pytest.fixture
 def auto(family, tmp_path):
     """What AutoTokenizer reads of the family's saved tokenizer."""
-    vocabulary.save(little.tokenizer(family), family, 77, tmp_path)
+    vocabulary.save(little.tokenizer(family), little.KINDS[family], 77, tmp_path)
     return AutoTokenizer.from_pretrained(tmp_path)
 
 
@@ -52,7 +52,7 @@ def test_training_again_in_another_process_gives_every_byte_again():
 
 def test_other_texts_give_another_tokenizer(family):
     texts = [*little.TEXTS, little.text(2)]
-    other = vocabulary.train(family, texts, little.SIZES[family])
+    other = vocabulary.train(little.KINDS[family], texts, little.SIZES[family])
     assert other.to_str() != little.tokenizer(family).to_str()
 
 
@@ -130,4 +130,4 @@ def test_autotokenizer_knows_the_special_tokens(family, auto):
 
 def test_texts_too_short_for_the_vocabulary_are_refused(family):
     with pytest.raises(InputError, match=r"too few for a vocabulary of 4096 tokens"):
-        vocabulary.train(family, [little.text(0, 20)], 4096)
+        vocabulary.train(little.KINDS[family], [little.text(0, 20)], 4096)

@@ -6,15 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from torch.nn.utils import prune
-from transformers.pytorch_utils import Conv1D
 
 from jaxsparse.pruning import apply_masks, mask_at, nested_masks, scores
 from jaxsparse.pruning import masks as masks_module
+from tests.oracle import Conv1D, prune, torch
 
 SPARSITIES_OF_TORCH = (0.1, 0.5, 0.9, 0.99)
 SCOPES = ("matrix", "output", "global")

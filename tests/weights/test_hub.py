@@ -68,7 +68,7 @@ def snapshot(cache: Path, ref: str, commit: str, *files: str) -> Path:
 def test_offline_says_how_to_pass_a_directory(cache):
     with pytest.raises(InputError, match="local directory") as caught:
         hub.find("gpt2-small")
-    assert "--model=gpt2-small" in str(caught.value)
+    assert "`model=gpt2-small`" in str(caught.value)
     assert "openai-community/gpt2" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -192,4 +192,4 @@ def test_what_no_repository_can_be_called_is_refused(name, cache, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     with pytest.raises(InputError, match="local directory") as caught:
         hub.find(name)
-    assert f"--model={name}" in str(caught.value)
+    assert f"`model={name}`" in str(caught.value)

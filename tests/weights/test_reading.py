@@ -9,14 +9,13 @@ import zipfile
 
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from jaxsparse import load_model
 from jaxsparse.model import open_model
 from jaxsparse.types import InputError
 from jaxsparse.weights.reading import open_checkpoint
 from tests import tiny
+from tests.oracle import load_file, save_file, torch
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
 SHARDS = {"max_shard_size": "40KB"}

@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from jaxsparse import load_model
 from jaxsparse.model import untie
 from jaxsparse.types import InputError
 from jaxsparse.weights import writing
 from tests import rows, tiny
+from tests.oracle import load_file, save_file, torch
 
 SAFETENSORS = "model.safetensors"
 TIED = ("gpt2", "electra-generator-projected", "t5", "t5-unscaled-tied")

@@ -1,32 +1,15 @@
-"""The optimizer by what it does to a tiny tree; the loop by what a kill leaves."""
+"""The step by what it does to a tiny tree; the loop by what a kill leaves."""
 
-import dataclasses
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsparse.training import Schedule, first_state, optimizer, train, update_step
+from jaxsparse.training.checkpoints import Checkpoints
+from jaxsparse.training.optimizer import Schedule, adamw
+from jaxsparse.training.step import first_state, train, update_step
 from jaxsparse.types import InputError
-from jaxsparse.weights.checkpoint import Checkpoints
 from tests.told import Told
-
-SCHEDULE = Schedule(steps=10, warmup=2, learning_rate=0.1)
-
-
-def params():
-    """A regression's: features are embedded rows, scaled, mixed, shifted."""
-    rng = np.random.default_rng(0)
-    shapes = {
-        "wte/embedding": (5, 4),
-        "ln/scale": (4,),
-        "ln/bias": (4,),
-        "h/kernel": (4, 2),
-        "h/bias": (2,),
-    }
-    leaves = {path: rng.normal(size=shape) for path, shape in shapes.items()}
-    return {path: jnp.asarray(leaf, jnp.float32) for path, leaf in leaves.items()}
+from tests.training.regression import SCHEDULE, params
 
 
 def batch(step):
@@ -42,94 +25,17 @@ def loss_sums(params, batch):
     return jnp.sum((output - targets) ** 2), jnp.asarray(len(rows))
 
 
-def updates(schedule, *gradients):
-    """What the optimizer adds to `params()`, for one gradient after the other."""
-    transform = optimizer(schedule)
-    update = jax.jit(transform.update)
-    state, made = transform.init(params()), []
-    for gradient in gradients:
-        added, state = update(gradient, state, params())
-        made.append(added)
-    return made
-
-
 def assert_same(got, expected):
     assert got.keys() == expected.keys()
     for path, leaf in expected.items():
         np.testing.assert_array_equal(got[path], leaf, err_msg=path)
 
 
-# The optimizer
-
-
-def test_kernels_and_embeddings_decay_scales_and_biases_do_not():
-    none = jax.tree.map(jnp.zeros_like, params())
-    *_, last = updates(SCHEDULE, none, none, none)
-    leaves = params()
-    for path in "wte/embedding", "h/kernel":
-        expected = -SCHEDULE.learning_rate * SCHEDULE.weight_decay * leaves[path]
-        np.testing.assert_allclose(last[path], expected, rtol=1e-6)
-    for path in "ln/scale", "ln/bias", "h/bias":
-        assert not last[path].any()
-
-
-def test_relative_steps_are_a_fraction_of_each_leafs_root_mean_square():
-    """And of 1e-3 where a leaf is smaller; weight decay does not depend on it."""
-    plain, relative = (
-        Schedule(1, 0, 0.5, weight_decay=decay, relative=is_relative, clip=1e9)
-        for decay, is_relative in ((0.0, False), (0.0, True))
-    )
-    small = np.array([[0.3, -0.4], [0.0, 0.0]], np.float32)
-    leaves = {"a": {"kernel": small}, "b": {"kernel": 100 * small, "bias": 0 * small}}
-    gradients = jax.tree.map(lambda leaf: np.ones_like(leaf), leaves)
-    steps = []
-    for schedule in plain, relative:
-        transform = optimizer(schedule)
-        steps.append(transform.update(gradients, transform.init(leaves), leaves)[0])
-    scales = {("a", "kernel"): 0.25, ("b", "kernel"): 25, ("b", "bias"): 1e-3}
-    for (part, leaf), scale in scales.items():
-        absolute, scaled = (step[part][leaf] for step in steps)
-        np.testing.assert_allclose(scaled, scale * absolute, rtol=1e-5)
-    decays = dataclasses.replace(relative, weight_decay=0.1)
-    transform = optimizer(decays)
-    decayed = transform.update(gradients, transform.init(leaves), leaves)[0]
-    difference = decayed["b/kernel"] - steps[1]["b/kernel"]
-    np.testing.assert_allclose(difference, -0.5 * 0.1 * 100 * small, atol=1e-5)
-
-
-def test_the_learning_rate_warms_up_and_falls_to_its_final_fraction():
-    """Read off weight decay, which is proportional to it."""
-    schedule = Schedule(steps=20, warmup=5, learning_rate=0.3, final=0.1)
-    none = jax.tree.map(jnp.zeros_like, params())
-    start = params()["h/kernel"] * schedule.weight_decay
-    made = updates(schedule, *[none] * 22)
-    rates = [-float((one["h/kernel"] / start).mean()) for one in made]
-    np.testing.assert_allclose(rates[:6], [0, 0.06, 0.12, 0.18, 0.24, 0.3], atol=1e-6)
-    assert (np.diff(rates[5:21]) < 0).all()
-    assert rates[12] + rates[13] == pytest.approx(0.3 + 0.03, abs=1e-6)  # a half cosine
-    assert rates[20:] == pytest.approx([0.03, 0.03], abs=1e-6)
-
-
-def test_a_gradient_counts_with_a_norm_of_one_at_most():
-    rng = np.random.default_rng(1)
-    gradient = jax.tree.map(
-        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), params()
-    )
-    norm = np.sqrt(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
-    one = jax.tree.map(lambda leaf: leaf / norm, gradient)
-    huge, small = (jax.tree.map(lambda leaf, x=x: x * leaf, one) for x in (1e5, 0.1))
-    got, expected = updates(SCHEDULE, huge, small), updates(SCHEDULE, one, small)
-    for path, leaf in expected[1].items():
-        np.testing.assert_allclose(got[1][path], leaf, rtol=1e-4)
-    unclipped = updates(SCHEDULE, small, small)
-    assert np.abs(got[1]["h/kernel"] - unclipped[1]["h/kernel"]).max() > 1e-3
-
-
 # The step
 
 
 def test_a_step_gives_the_mean_loss_before_it():
-    transform = optimizer(SCHEDULE)
+    transform = adamw(SCHEDULE)
     step = update_step(loss_sums, transform)
     total, count = loss_sums(params(), batch(0))
     state, loss = step(first_state(params(), transform), batch(0))
@@ -145,7 +51,7 @@ def test_batches_of_one_shape_are_traced_once():
         traces.append(batch)
         return loss_sums(params, batch)
 
-    transform = optimizer(SCHEDULE)
+    transform = adamw(SCHEDULE)
     step = update_step(counted, transform)
     state = first_state(params(), transform)
     for number in range(3):
@@ -157,7 +63,7 @@ def test_a_batch_without_targets_changes_nothing_but_by_decay():
     def nothing(params, batch):
         return 0 * jnp.sum(params["h/kernel"]), jnp.asarray(0)
 
-    transform = optimizer(SCHEDULE)
+    transform = adamw(SCHEDULE)
     step = update_step(nothing, transform)
     state = first_state(params(), transform)
     for _ in range(2):
@@ -229,7 +135,7 @@ def test_every_so_many_steps_and_the_last_are_saved(run):
     trained = run(every=4)
     assert run.saved() == [8, 10]
     with Checkpoints(run.directory) as checkpoints:
-        like = first_state(params(), optimizer(SCHEDULE))
+        like = first_state(params(), adamw(SCHEDULE))
         assert_same(checkpoints.load(10, like)["params"], trained)
 
 

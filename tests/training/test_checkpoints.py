@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
+from jaxsparse.training.checkpoints import KEPT, Checkpoints
 from jaxsparse.types import InputError
-from jaxsparse.weights.checkpoint import KEPT, Checkpoints
 
 
 def state(seed=0, hidden=5):

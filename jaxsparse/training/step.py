@@ -1,5 +1,4 @@
-"""Gradient descent on one model: the optimizer, the step, and a loop that survives a
-kill.
+"""Gradient descent on one model: the step, and a loop that survives a kill.
 
 Batches are functions of the step number, and the state that a checkpoint holds is all
 there is; so a run that was killed and started again ends with the same weights, bit for
@@ -8,7 +7,6 @@ bit, as one that was not.
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -17,52 +15,12 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxsparse.progress import NOBODY, Progress
+from jaxsparse.training.checkpoints import Checkpoints
+from jaxsparse.training.optimizer import Schedule, adamw
 from jaxsparse.types import InputError, Leaves
-from jaxsparse.weights.checkpoint import Checkpoints
 
 # params, batch -> the summed loss in nats, and of how many targets
 LossSums = Callable[[Leaves, Any], tuple[Float[Array, ""], Int[Array, ""]]]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """AdamW (Loshchilov & Hutter 2019) with linear warm-up and cosine decay.
-
-    `relative` steps are a fraction of each leaf's root mean square (Shazeer & Stern
-    2018, section 8): where a family's leaves differ in scale a hundredfold, as T5's do,
-    one absolute rate is too little for its embeddings or too much for its queries.
-    """
-
-    steps: int
-    warmup: int  # steps
-    learning_rate: float  # at its peak
-    final: float = 0.05  # of the peak, at the end
-    weight_decay: float = 0.1  # of kernels and embeddings
-    beta_2: float = 0.98
-    clip: float = 1.0  # global norm of the gradient
-    relative: bool = False
-
-
-def optimizer(schedule: Schedule) -> optax.GradientTransformation:
-    rates = optax.warmup_cosine_decay_schedule(
-        0.0,
-        schedule.learning_rate,
-        schedule.warmup,
-        schedule.steps,
-        schedule.learning_rate * schedule.final,
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(schedule.clip),
-        optax.scale_by_adam(b2=schedule.beta_2),
-        optax.scale_by_param_block_rms() if schedule.relative else optax.identity(),
-        optax.add_decayed_weights(schedule.weight_decay, _decays),
-        optax.scale_by_learning_rate(rates),
-    )
-
-
-def _decays(params: Leaves) -> Any:
-    """True for kernels and embeddings; scales and biases are left alone."""
-    return {path: not path.endswith(("scale", "bias")) for path in params}
 
 
 def update_step(
@@ -118,7 +76,7 @@ def train(
     Raises:
         InputError: the loss is not finite; a checkpoint is beyond the schedule's end.
     """
-    transform = optimizer(schedule)
+    transform = adamw(schedule)
     state = first_state(params, transform)
     done = checkpoints.latest_step or 0
     if done > schedule.steps:

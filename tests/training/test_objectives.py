@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.pretraining import vocabulary
 from jaxsparse.pretraining.corpus import Corpus
-from jaxsparse.pretraining.objectives import (
+from jaxsparse.training.objectives import (
     CORRUPTED,
     MASKED,
     OBJECTIVES,
@@ -22,6 +22,7 @@ from jaxsparse.pretraining.objectives import (
 from tests.pretraining import little
 
 LENGTH = 60
+READINGS = {"gpt2": "causal", "electra": "masked", "t5": "seq2seq"}
 CORPORA = {
     family: Corpus.of(little.TEXTS, little.tokenizer(family), None).tokens
     for family in little.MODELS
@@ -33,8 +34,12 @@ seeds = st.integers(0, 2**32 - 1)
 def examples(family, begins, seed=0, length=LENGTH):
     """The windows that begin so, and what the family's objective makes of them."""
     windows = np.stack([CORPORA[family][begin : begin + length] for begin in begins])
-    objective = OBJECTIVES[family](Vocabulary.of(little.tokenizer(family)))
-    return windows, objective(windows, np.random.default_rng(seed))
+    return windows, make(family, windows, np.random.default_rng(seed))
+
+
+def make(family, windows, generator):
+    vocabulary = Vocabulary.of(little.tokenizer(family))
+    return OBJECTIVES[READINGS[family]].examples(windows, vocabulary, generator)
 
 
 def strings(family, ids):
@@ -143,9 +148,8 @@ def test_every_word_is_masked_sooner_or_later():
 
 def test_a_window_without_words_asks_nothing():
     comma = little.tokenizer("electra").token_to_id(",")
-    objective = OBJECTIVES["electra"](Vocabulary.of(little.tokenizer("electra")))
     windows = np.full((2, 12), comma, np.int32)
-    made = objective(windows, np.random.default_rng(0))
+    made = make("electra", windows, np.random.default_rng(0))
     assert not made.valid.any()
     np.testing.assert_array_equal(made.inputs.tokens[:, 1:-1], windows)
 
@@ -266,7 +270,7 @@ def test_padding_is_never_read_nor_asked_for(begins, seed):
 @pytest.fixture(scope="module")
 def auto(tmp_path_factory):
     directory = tmp_path_factory.mktemp("t5")
-    vocabulary.save(little.tokenizer("t5"), "t5", 512, directory)
+    vocabulary.save(little.tokenizer("t5"), "unigrams", 512, directory)
     return AutoTokenizer.from_pretrained(directory)
 
 

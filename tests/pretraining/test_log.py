@@ -5,8 +5,8 @@ import dataclasses
 import jax
 import pytest
 
-from jaxsparse.pretraining import exam
-from jaxsparse.pretraining.exam import Exam
+from jaxsparse.pretraining import log
+from jaxsparse.pretraining.log import Exam
 from jaxsparse.types import InputError
 from tests import asking
 
@@ -20,7 +20,7 @@ def exam_of(model, questions):
 
 
 def test_accuracy_is_the_fraction_whose_answer_scores_best(loaded, monkeypatch):
-    monkeypatch.setattr(exam, "BATCH_TOKENS", 1500)  # several batches, one not full
+    monkeypatch.setattr(log, "BATCH_TOKENS", 1500)  # several batches, one not full
     model = loaded("gpt2")
     questions = [asking.generated(seed) for seed in range(7)]
     encoded = [asking.Asked(q, **PUT).encode(model, "cloze") for q in questions]
@@ -32,7 +32,7 @@ def test_accuracy_is_the_fraction_whose_answer_scores_best(loaded, monkeypatch):
         for number, (question, right) in enumerate(zip(questions, best, strict=True))
     ]
     asked = exam_of(model, marked)
-    assert len(asked.batches) > 1
+    assert len(asked.plan.batches) > 1
     assert asked.accuracy(model.params) == 4 / 7
     # It is asked of the parameters given.
     other = jax.tree.map(lambda leaf: -leaf, model.params)

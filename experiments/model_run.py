@@ -1,0 +1,63 @@
+"""One model of a sweep: loaded, asked everything, and gone before the next comes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.flags import Settings
+from experiments.inputs import mesh_of
+from experiments.progress import Shown
+from jaxsparse import capacity, hosts
+from jaxsparse.cbt import Question
+from jaxsparse.journal import Journal
+from jaxsparse.model import Blueprint, load
+from jaxsparse.points import Point, Workload
+from jaxsparse.sweep import sweep
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """A model's points, and what they were made with."""
+
+    points: list[Point]  # of many processes in the first
+    digest: str
+    mesh: dict[str, int] | None
+    batch_tokens: int
+    workloads: dict[str, Workload]  # by protocol
+
+
+def run_model(
+    blueprint: Blueprint,
+    settings: Settings,
+    questions: Sequence[Question],
+    answers: Journal,
+    shown: Shown,
+) -> ModelRun:
+    """The models of a run are asked in turn: only one has its weights loaded."""
+    shown.model(blueprint.name)
+    levels = settings.levels_at_once or 1
+    mesh = mesh_of(blueprint, settings.mesh, settings.dtype, levels)
+    with hosts.together():
+        model = load(blueprint, settings.dtype, mesh, shown)
+    hosts.agree(f"weights of {model.name}", model.digest)
+    prunable = settings.recipes[0].prunable
+    tokens = settings.batch_tokens or capacity.batch_tokens(model, prunable)
+    points = list(
+        sweep(
+            model,
+            questions,
+            settings.recipes,
+            settings.sparsities,
+            settings.presentations,
+            batch_tokens=tokens,
+            levels_at_once=settings.levels_at_once,
+            journal=answers,
+            progress=shown,
+        )
+    )
+    workloads = {
+        point.setup.presentation.protocol: point.workload
+        for point in points
+        if point.workload
+    }
+    shape = None if mesh is None else dict(mesh.shape)
+    return ModelRun(points, model.digest, shape, tokens, workloads)

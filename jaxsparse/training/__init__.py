@@ -1,0 +1,1 @@
+"""Gradient descent: the optimizer, the step, checkpoints, and what text teaches."""
