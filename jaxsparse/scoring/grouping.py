@@ -109,8 +109,8 @@ def groups(
         budget,
         needed,
         np.array(list(alike)),
-        np.array([sum(one) for one in rows]),
-        np.array([max(one) for one in rows]),
+        np.array([sum(counts) for counts in rows]),
+        np.array([max(counts) for counts in rows]),
     )
     return sorted(
         (longest, sorted(number for cell in together for number in cells[cell]))
@@ -134,47 +134,47 @@ class _Merging:
         dearer = self._dearer(np.arange(len(members)))
         np.fill_diagonal(dearer, np.inf)
         while len(members) > 1:
-            one, other = sorted(divmod(int(np.argmin(dearer)), len(members)))
-            if len(members) <= MOST_SHAPES and not self._pays(one, other, dearer):
+            group, other = sorted(divmod(int(np.argmin(dearer)), len(members)))
+            if len(members) <= MOST_SHAPES and not self._pays(group, other, dearer):
                 break
-            members[one] += members.pop(other)
-            self._merge(one, other)
+            members[group] += members.pop(other)
+            self._merge(group, other)
             dearer = np.delete(np.delete(dearer, other, axis=0), other, axis=1)
-            dearer[one] = self._dearer(np.array([one]))
-            dearer[one, one] = np.inf
-            dearer[:, one] = dearer[one]
+            dearer[group] = self._dearer(np.array([group]))
+            dearer[group, group] = np.inf
+            dearer[:, group] = dearer[group]
         longest = [tuple(map(int, lengths)) for lengths in self.lengths]
         return list(zip(longest, members, strict=True))  # pyright: ignore[reportReturnType]
 
-    def _together(self, budget: Budget, one) -> Any:
-        """The cost of each of the groups `one` joined with each group."""
+    def _together(self, budget: Budget, group) -> Any:
+        """The cost of each of these groups joined with each of all."""
         return budget.cost(
-            self.total[one, None] + self.total,
-            np.maximum(self.largest[one, None], self.largest),
-            np.maximum(self.lengths[one, None], self.lengths),
+            self.total[group, None] + self.total,
+            np.maximum(self.largest[group, None], self.largest),
+            np.maximum(self.lengths[group, None], self.lengths),
         )
 
-    def _dearer(self, one) -> Any:
+    def _dearer(self, group) -> Any:
         """What that costs more than both alone."""
         alone = self.budget.cost(self.total, self.largest, self.lengths)
-        return self._together(self.budget, one) - alone[one, None] - alone
+        return self._together(self.budget, group) - alone[group, None] - alone
 
-    def _pays(self, one: int, other: int, dearer) -> bool:
+    def _pays(self, group: int, other: int, dearer) -> bool:
         """Whether a compilation less is worth the padding that it takes."""
-        if dearer[one, other] <= 0:
+        if dearer[group, other] <= 0:
             return True
         budget = self.budget.in_tokens
         alone = budget.cost(self.total, self.largest, self.lengths)
-        joined = self._together(budget, np.array([one]))[0, other]
-        tokens = alone.sum() - alone[one] - alone[other] + joined
+        joined = self._together(budget, np.array([group]))[0, other]
+        tokens = alone.sum() - alone[group] - alone[other] + joined
         padding = 1 - self.needed / tokens
-        worth = dearer[one, other] <= self.budget.compilation
+        worth = dearer[group, other] <= self.budget.compilation
         return bool(worth and padding <= MOST_PADDING)
 
-    def _merge(self, one: int, other: int) -> None:
-        self.total[one] += self.total[other]
-        self.largest[one] = max(self.largest[one], self.largest[other])
-        self.lengths[one] = np.maximum(self.lengths[one], self.lengths[other])
+    def _merge(self, group: int, other: int) -> None:
+        self.total[group] += self.total[other]
+        self.largest[group] = max(self.largest[group], self.largest[other])
+        self.lengths[group] = np.maximum(self.lengths[group], self.lengths[other])
         self.total = np.delete(self.total, other)
         self.largest = np.delete(self.largest, other)
         self.lengths = np.delete(self.lengths, other, axis=0)
