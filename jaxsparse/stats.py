@@ -1,9 +1,8 @@
 """Statistics of right and wrong answers."""
 
 import functools
-import itertools
 from collections.abc import Sequence
-from itertools import count, pairwise
+from itertools import count, pairwise, takewhile
 from math import sqrt
 
 import numpy as np
@@ -97,9 +96,8 @@ def difference_interval(
     return low, -_lowest_difference(lost, gained, questions, z)
 
 
-def _lowest_difference(gained: int, lost: int, questions: int, z: float) -> float:
-    """The difference, below the one observed, whose score statistic is `z`."""
-    n = questions
+def _lowest_difference(gained: int, lost: int, n: int, z: float) -> float:
+    """The difference, below the one observed of n, whose score statistic is `z`."""
 
     def excess(difference: float) -> float:
         """Above 0 where the statistic is above `z`: the difference is rejected."""
@@ -142,9 +140,8 @@ def class_mean_interval(
     mean = float((right / totals).mean(-1))
     if totals.min() < 2 or not np.any((right > 0) & (right < totals)):
         return mean, None
-    drawn = _generator(seed).binomial(
-        totals, right / totals, size=(RESAMPLES, len(totals))
-    )
+    size = RESAMPLES, len(totals)
+    drawn = _generator(seed).binomial(totals, right / totals, size)
     return mean, _percentiles((drawn / totals).mean(-1))
 
 
@@ -243,10 +240,8 @@ def holds_up_to(sparsities: Sequence[float], holds: Sequence[bool]) -> float:
         ValueError: sparsities that do not ascend, or not one of `holds` for each.
     """
     _check_curve(sparsities, holds)
-    held = itertools.takewhile(
-        lambda point: point[1], zip(sparsities, holds, strict=True)
-    )
-    return max((float(sparsity) for sparsity, _ in held), default=0.0)
+    before = takewhile(lambda point: point[1], zip(sparsities, holds, strict=True))
+    return max((float(sparsity) for sparsity, _ in before), default=0.0)
 
 
 def half_life(

@@ -76,6 +76,20 @@ def test_paths_that_are_named_exist(document):
         assert (ROOT / path).exists() or any(ROOT.glob(f"jaxsparse/*/{path}")), path
 
 
+def test_the_map_names_what_is_there():
+    (drawn,) = re.findall(r"^## Map\n+```\n(.*?)^```$", text("BUILD.md"), re.M | re.S)
+    named = re.findall(r"[\w/]+(?:\.py|/)(?=[\s,;:]|$)", drawn)
+    missing = [
+        path
+        for path in named
+        if not any(
+            (ROOT / at / path).exists() for at in ("", "jaxsparse", "experiments")
+        )
+    ]
+    assert len(named) > 20
+    assert not missing
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_are_those_of_the_program(document):
     for arguments in commands(document):

@@ -1,23 +1,23 @@
 """What a run leaves behind for people and for programs, and what several make together.
 
-labels: what curves are called; columns: of the files; summary: what the statistics say;
-claims: the same in sentences; cells, tables, verdicts, text: for readers; pictures:
-what is drawn; axes, charts, sections, about, page, explorer: the page; files, reading:
-to disk and back; merge: several runs.
+labels: what curves are called; columns: of the files; summary, statistics: what the
+points show; claims: the same in sentences; cells, tables, verdicts, text: for readers;
+pictures: what is drawn; axes, charts, sections, about, page, explorer: the page; files,
+reading: to disk and back; merge: several runs.
 """
 
 from jaxsparse.report.explorer import MOST_QUESTIONS
 from jaxsparse.report.files import FILES, check_replaceable, write
-from jaxsparse.report.merge import MERGED_FILES, Merged, merge, write_merged
+from jaxsparse.report.merge import MERGED_FILES, JointRuns, merge, write_merged
 from jaxsparse.report.reading import RunFiles, read
-from jaxsparse.report.summary import Statistics, statistics
+from jaxsparse.report.statistics import Statistics, statistics
 from jaxsparse.report.text import terminal
 
 __all__ = [
     "FILES",
     "MERGED_FILES",
     "MOST_QUESTIONS",
-    "Merged",
+    "JointRuns",
     "RunFiles",
     "Statistics",
     "check_replaceable",

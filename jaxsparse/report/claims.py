@@ -12,7 +12,8 @@ from jaxsparse.accuracy import POOLED
 from jaxsparse.points import WORTH_SAYING, Point
 from jaxsparse.report.cells import percent
 from jaxsparse.report.labels import Labels
-from jaxsparse.report.summary import ONE_SIDED, Comparison, Loss, Statistics, Summary
+from jaxsparse.report.statistics import Statistics
+from jaxsparse.report.summary import ONE_SIDED, Comparison, Loss, Summary
 
 MOST_NAMES = 4  # of curves in one sentence
 

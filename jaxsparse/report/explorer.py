@@ -21,7 +21,7 @@ from jaxsparse.report.page import (
     PageText,
     render,
 )
-from jaxsparse.report.summary import Statistics
+from jaxsparse.report.statistics import Statistics
 
 MOST_QUESTIONS = 1000  # on a page, unless told: some megabytes, which a phone can open
 

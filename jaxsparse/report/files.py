@@ -29,7 +29,7 @@ from jaxsparse.report.columns import (
     RESULTS,
 )
 from jaxsparse.report.labels import is_task
-from jaxsparse.report.summary import Statistics
+from jaxsparse.report.statistics import Statistics
 from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
 from jaxsparse.whole import whole_file

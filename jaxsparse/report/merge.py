@@ -17,7 +17,7 @@ from jaxsparse.report.claims import findings
 from jaxsparse.report.columns import RESULTS
 from jaxsparse.report.files import result_rows, write_csv
 from jaxsparse.report.reading import RunFiles
-from jaxsparse.report.summary import Statistics
+from jaxsparse.report.statistics import Statistics
 from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
 from jaxsparse.whole import held, made, whole_file
@@ -31,7 +31,7 @@ MERGED_FILES = (
 
 
 @dataclass(frozen=True)
-class Merged:
+class JointRuns:
     """The points of several runs, over the same questions in the same order."""
 
     points: tuple[Point, ...]
@@ -39,7 +39,7 @@ class Merged:
     margin: float | None  # a loss, as a fraction; it is said where more is excluded
 
 
-def merge(runs: Sequence[RunFiles], margin: float | None = None) -> Merged:
+def merge(runs: Sequence[RunFiles], margin: float | None = None) -> JointRuns:
     """Puts the points of all runs side by side.
 
     A model is told by its content: two of one name get their run's name, and a point
@@ -85,7 +85,7 @@ def merge(runs: Sequence[RunFiles], margin: float | None = None) -> Merged:
     elif margin is None:
         (margin,) = margins
     points = _with_dense_first(kept.values())
-    return Merged(points, tuple(dict.fromkeys(notes)), margin)
+    return JointRuns(points, tuple(dict.fromkeys(notes)), margin)
 
 
 def _check_same_questions(first: RunFiles, other: RunFiles) -> None:
@@ -155,7 +155,7 @@ def _with_dense_first(points) -> tuple[Point, ...]:
 def write_merged(
     out: Path,
     found: Statistics,
-    merged: Merged,
+    merged: JointRuns,
     command: str,
     runs: Sequence[RunFiles],
     questions: int,
@@ -189,7 +189,7 @@ def write_merged(
 def _write(
     out: Path,
     found: Statistics,
-    merged: Merged,
+    merged: JointRuns,
     command: str,
     runs: Sequence[RunFiles],
     questions: int,

@@ -10,7 +10,7 @@ from jaxsparse.points import Curve, Point, by_curve
 from jaxsparse.report.charts import Line, Panel, Reference
 from jaxsparse.report.labels import Labels, class_names, classes_of, is_task
 from jaxsparse.report.sections import Chart
-from jaxsparse.report.summary import Baseline, Statistics
+from jaxsparse.report.statistics import Baseline, Statistics
 
 TITLES = {
     "accuracy": "accuracy, Wilson 95 % intervals",

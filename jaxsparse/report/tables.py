@@ -17,13 +17,8 @@ from jaxsparse.report.cells import (
     span,
 )
 from jaxsparse.report.labels import Labels, classes_of, is_task
-from jaxsparse.report.summary import (
-    Baseline,
-    Comparison,
-    Standing,
-    Statistics,
-    Summary,
-)
+from jaxsparse.report.statistics import Baseline, Statistics
+from jaxsparse.report.summary import Comparison, Standing, Summary
 from jaxsparse.report.verdicts import costs, of_models
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxsparse.report.cells import TextTable, legend
 from jaxsparse.report.claims import findings, of_zeros, within
-from jaxsparse.report.summary import Statistics
+from jaxsparse.report.statistics import Statistics
 from jaxsparse.report.tables import overview, tables
 from jaxsparse.report.verdicts import costs
 

@@ -11,14 +11,8 @@ from jaxsparse.report.cells import (
     signed_interval,
 )
 from jaxsparse.report.labels import Labels
-from jaxsparse.report.summary import (
-    ALPHA,
-    Comparison,
-    Contest,
-    Loss,
-    Statistics,
-    Summary,
-)
+from jaxsparse.report.statistics import Contest, Statistics
+from jaxsparse.report.summary import ALPHA, Comparison, Loss, Summary
 
 
 def costs(found: Statistics) -> TextTable:

@@ -8,7 +8,7 @@ from absl import flags as absl_flags
 
 from experiments import jobs, usage
 from experiments.jobs import JOBS
-from jaxsparse import cbt, model, models, pretraining, pruning, report, scoring, sweep
+from jaxsparse import cbt, model, models, pretraining, pruning, report, scoring
 from jaxsparse.models.shapes import SHAPES
 from jaxsparse.weights import hub
 from tests.experiments import binary
@@ -21,7 +21,7 @@ def test_what_the_library_knows_is_repeated_as_it_is():
     assert choices("split") == cbt.SPLITS
     assert choices("context") == scoring.CONTEXTS
     assert choices("detokenize") == tuple(sorted(cbt.STYLES))
-    assert choices("pattern") == sweep.PATTERNS
+    assert choices("pattern") == pruning.PATTERNS
     assert choices("prunable") == models.PRUNABLE
     assert choices("dtype") == model.DTYPES
     assert jobs.BUNDLED == hub.BUNDLED == tuple(pretraining.RECIPES)

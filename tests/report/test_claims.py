@@ -6,7 +6,7 @@ import pytest
 
 from jaxsparse import stats
 from jaxsparse.report import claims
-from jaxsparse.report.summary import statistics
+from jaxsparse.report.statistics import statistics
 from tests.report.made import curve, questions_of
 
 QUESTIONS = questions_of(10)  # 40, the first of them right

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from jaxsparse.report import explorer
-from jaxsparse.report.summary import statistics
+from jaxsparse.report.statistics import statistics
 from jaxsparse.report.tables import all_tables
 from tests.report.made import QUESTIONS, curve
 

@@ -14,7 +14,7 @@ from jaxsparse.accuracy import accuracies
 from jaxsparse.answers import Answers, padded
 from jaxsparse.cbt import Question
 from jaxsparse.report import explorer, pictures
-from jaxsparse.report.summary import statistics
+from jaxsparse.report.statistics import statistics
 from jaxsparse.report.tables import all_tables, tables
 from tests.report.made import RUN, curve
 

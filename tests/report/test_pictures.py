@@ -7,7 +7,7 @@ import pytest
 
 from jaxsparse import plots
 from jaxsparse.report import pictures
-from jaxsparse.report.summary import baselines, statistics
+from jaxsparse.report.statistics import baselines, statistics
 from tests.report.made import MATRICES, QUESTIONS, curve, many
 
 

@@ -8,7 +8,8 @@ import pytest
 from jaxsparse import stats
 from jaxsparse.cbt import Question
 from jaxsparse.points import by_setup
-from jaxsparse.report.summary import baselines, contests, summarise
+from jaxsparse.report.statistics import baselines, contests
+from jaxsparse.report.summary import summarise
 from tests.report.made import curve, questions_of
 
 QUESTIONS = questions_of(10)  # 40, the first of them right

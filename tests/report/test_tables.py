@@ -7,7 +7,7 @@ import pytest
 
 from jaxsparse import stats
 from jaxsparse.report import cells, tables, text, verdicts
-from jaxsparse.report.summary import statistics
+from jaxsparse.report.statistics import statistics
 from jaxsparse.report.tables import all_tables
 from tests.report.made import RUN, curve, many, questions_of, results_of
 

@@ -1,0 +1,145 @@
+"""All that a report says of its points: against dense, models against one another,
+and what is right without a model. Computed once for all files."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxsparse import cbt, stats
+from jaxsparse.accuracy import POOLED
+from jaxsparse.cbt import Question
+from jaxsparse.points import Point, Setup, by_setup
+from jaxsparse.progress import NOBODY, Progress
+from jaxsparse.report.labels import Labels
+from jaxsparse.report.summary import (
+    Comparison,
+    Interval,
+    Loss,
+    Summary,
+    compare,
+    summarise,
+)
+from jaxsparse.types import Presentation
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What choosing without a model gets right, by word class, and of all."""
+
+    name: str
+    accuracy: dict[str, float]
+    interval: Interval | None  # Wilson, pooled; None where nothing was counted
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two models at the same point, asked the same questions in the same way."""
+
+    first: Point
+    second: Point
+    comparison: Comparison  # of the first against the second
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """All that a report says of its points; computed once for all its files."""
+
+    points: tuple[Point, ...]
+    margin: float | None  # a loss, as a fraction; it is said where more is excluded
+    labels: Labels
+    baselines: tuple[Baseline, ...]
+    summaries: tuple[Summary, ...]  # one for each table
+    contests: tuple[tuple[Contest, ...], ...]
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        return self.points[0].questions
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        return tuple(loss for summary in self.summaries for loss in summary.losses)
+
+
+def statistics(
+    points: Sequence[Point], margin: float | None = None, progress: Progress = NOBODY
+) -> Statistics:
+    """What the points show.
+
+    Args:
+        points: of the same questions in the same order.
+        margin: a loss, as a fraction, of which it is said where more is excluded.
+        progress: is told of each point.
+    """
+    progress.stage("statistics of the report", len(points), unit="points", patient=True)
+    chosen_blindly = baselines(points[0].questions)
+    chance = chosen_blindly[-1].accuracy[POOLED]
+    summaries = []
+    for setup, members in by_setup(points):
+        summaries.append(summarise(setup, members, chance))
+        progress.done(len(members))
+    return Statistics(
+        tuple(points),
+        margin,
+        Labels(points),
+        chosen_blindly,
+        tuple(summaries),
+        contests(points),
+    )
+
+
+def contests(points: Sequence[Point]) -> tuple[tuple[Contest, ...], ...]:
+    """Every two models that were asked alike, at every point both have; dense once.
+
+    Returns:
+        the contests of each way of asking; Holm's correction is over all of one.
+    """
+    groups: dict[tuple, list[tuple[Point, Point]]] = {}
+    places = {(one.setup, *_place(one)): one for one in points}
+    setups = [setup for setup, _ in by_setup(points)]
+    for first, second in itertools.combinations(setups, 2):
+        if first.model == second.model or _how(first) != _how(second):
+            continue
+        groups.setdefault(_how(first), []).extend(
+            (one, places[second, *place])
+            for (setup, *place), one in places.items()
+            if setup == first and (second, *place) in places
+        )
+    return tuple(
+        tuple(
+            Contest(*pair, compared)
+            for pair, compared in zip(pairs, compare(pairs), strict=True)
+        )
+        for pairs in groups.values()
+        if pairs
+    )
+
+
+def _how(setup: Setup) -> tuple[Presentation, str]:
+    """How a model was asked, whichever it was."""
+    return setup.presentation, setup.dtype
+
+
+def _place(one: Point) -> tuple:
+    """Where a point stands on its curve, and which curve that is; dense is on all."""
+    if not one.sparsity and not one.curve.finetuned:
+        return None, False, 0.0
+    return one.curve.recipe, one.curve.finetuned, one.sparsity
+
+
+def baselines(questions: Sequence[Question]) -> tuple[Baseline, ...]:
+    """The most frequent option of the story, where there are stories; and chance."""
+    frequent = cbt.frequency_prior(questions)
+    classes = np.array([question.word_class for question in questions])
+    prior, chance = {}, {}
+    for word_class in (*dict.fromkeys(classes.tolist()), POOLED):
+        chosen = np.flatnonzero((classes == word_class) | (word_class == POOLED))
+        prior[word_class] = float(frequent[chosen].mean())
+        chance[word_class] = cbt.chance([questions[n] for n in chosen.tolist()])
+    by_chance = Baseline("chance", chance, None)
+    if not any(question.context for question in questions):
+        return (by_chance,)
+    low, high = stats.wilson(int(frequent.sum()), len(questions))
+    interval = Interval(prior[POOLED], low, high)
+    return Baseline("most frequent", prior, interval), by_chance
