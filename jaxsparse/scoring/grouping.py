@@ -134,47 +134,47 @@ class _Merging:
         dearer = self._dearer(np.arange(len(members)))
         np.fill_diagonal(dearer, np.inf)
         while len(members) > 1:
-            group, other = sorted(divmod(int(np.argmin(dearer)), len(members)))
-            if len(members) <= MOST_SHAPES and not self._pays(group, other, dearer):
+            first, second = sorted(divmod(int(np.argmin(dearer)), len(members)))
+            if len(members) <= MOST_SHAPES and not self._pays(first, second, dearer):
                 break
-            members[group] += members.pop(other)
-            self._merge(group, other)
-            dearer = np.delete(np.delete(dearer, other, axis=0), other, axis=1)
-            dearer[group] = self._dearer(np.array([group]))
-            dearer[group, group] = np.inf
-            dearer[:, group] = dearer[group]
+            members[first] += members.pop(second)
+            self._merge(first, second)
+            dearer = np.delete(np.delete(dearer, second, axis=0), second, axis=1)
+            dearer[first] = self._dearer(np.array([first]))
+            dearer[first, first] = np.inf
+            dearer[:, first] = dearer[first]
         longest = [tuple(map(int, lengths)) for lengths in self.lengths]
         return list(zip(longest, members, strict=True))  # pyright: ignore[reportReturnType]
 
-    def _together(self, budget: Budget, group) -> Any:
-        """The cost of each of these groups joined with each of all."""
+    def _together(self, budget: Budget, chosen) -> Any:
+        """The cost of each of `chosen` joined with each group there is."""
         return budget.cost(
-            self.total[group, None] + self.total,
-            np.maximum(self.largest[group, None], self.largest),
-            np.maximum(self.lengths[group, None], self.lengths),
+            self.total[chosen, None] + self.total,
+            np.maximum(self.largest[chosen, None], self.largest),
+            np.maximum(self.lengths[chosen, None], self.lengths),
         )
 
-    def _dearer(self, group) -> Any:
-        """What that costs more than both alone."""
+    def _dearer(self, chosen) -> Any:
+        """What each of `chosen` costs more joined with each group than both alone."""
         alone = self.budget.cost(self.total, self.largest, self.lengths)
-        return self._together(self.budget, group) - alone[group, None] - alone
+        return self._together(self.budget, chosen) - alone[chosen, None] - alone
 
-    def _pays(self, group: int, other: int, dearer) -> bool:
+    def _pays(self, first: int, second: int, dearer) -> bool:
         """Whether a compilation less is worth the padding that it takes."""
-        if dearer[group, other] <= 0:
+        if dearer[first, second] <= 0:
             return True
         budget = self.budget.in_tokens
         alone = budget.cost(self.total, self.largest, self.lengths)
-        joined = self._together(budget, np.array([group]))[0, other]
-        tokens = alone.sum() - alone[group] - alone[other] + joined
+        joined = self._together(budget, np.array([first]))[0, second]
+        tokens = alone.sum() - alone[first] - alone[second] + joined
         padding = 1 - self.needed / tokens
-        worth = dearer[group, other] <= self.budget.compilation
+        worth = dearer[first, second] <= self.budget.compilation
         return bool(worth and padding <= MOST_PADDING)
 
-    def _merge(self, group: int, other: int) -> None:
-        self.total[group] += self.total[other]
-        self.largest[group] = max(self.largest[group], self.largest[other])
-        self.lengths[group] = np.maximum(self.lengths[group], self.lengths[other])
-        self.total = np.delete(self.total, other)
-        self.largest = np.delete(self.largest, other)
-        self.lengths = np.delete(self.lengths, other, axis=0)
+    def _merge(self, first: int, second: int) -> None:
+        self.total[first] += self.total[second]
+        self.largest[first] = max(self.largest[first], self.largest[second])
+        self.lengths[first] = np.maximum(self.lengths[first], self.lengths[second])
+        self.total = np.delete(self.total, second)
+        self.largest = np.delete(self.largest, second)
+        self.lengths = np.delete(self.lengths, second, axis=0)
