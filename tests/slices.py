@@ -5,6 +5,8 @@ machine and day, and each test is in exactly one.
 """
 
 import zlib
+from collections.abc import Container, Iterable
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,16 @@ def pytest_collection_modifyitems(config, items):
     left_out = [item for item, here in zip(items, chosen, strict=True) if not here]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item, here in zip(items, chosen, strict=True) if here]
+
+
+def slow(cases: Iterable[Any], chosen: Container[Any]) -> list[Any]:
+    """The cases of a parametrized test, the chosen of them marked slow."""
+    made = []
+    for case in cases:
+        values = case if isinstance(case, tuple) else (case,)
+        marks = [pytest.mark.slow] * (case in chosen)
+        made.append(pytest.param(*values, marks=marks))
+    return made
 
 
 def part(name: str, parts: int) -> int:

@@ -13,6 +13,7 @@ from jaxsparse.models.relative_bias import bucket_table
 from jaxsparse.weights import rules
 from tests import rows, tiny
 from tests.oracle import ACT2FN, T5Attention, torch
+from tests.slices import slow
 
 FAMILIES = {
     "gpt2": "gpt2-untied",
@@ -20,6 +21,9 @@ FAMILIES = {
     "discriminator": "electra-discriminator-projected",
     "t5": "t5-gated-untied-scaled",
 }
+# Of T5's three choices every two meet in what is left.
+SLOW_OUTPUTS = ("t5-gated", "t5-unscaled-tied", "t5-untied-scaled", "t5-gated-untied")
+SLOW_GRADIENTS = ("electra-generator-projected",)
 BRANCHED = ("gpt2-untied", "t5-untied")  # no gradient through the head
 
 
@@ -32,7 +36,7 @@ def plain(model, length, **options):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("variant", tiny.VARIANTS)
+@pytest.mark.parametrize("variant", slow(tiny.VARIANTS, SLOW_OUTPUTS))
 def test_outputs_equal_torchs(variant, loaded):
     model = loaded(variant)
     made = plain(model, 150 if model.family == "t5" else 70)  # T5: the last buckets too
@@ -43,7 +47,7 @@ def test_outputs_equal_torchs(variant, loaded):
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("variant", FAMILIES.values())
+@pytest.mark.parametrize("variant", slow(FAMILIES.values(), SLOW_GRADIENTS))
 def test_gradients_equal_torchs(variant, loaded):
     model, oracle = loaded(variant), tiny.torch_model(variant)
     made = plain(model, 12)

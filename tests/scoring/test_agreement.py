@@ -11,13 +11,9 @@ import tokenizers
 from jaxsparse import scoring
 from tests import asking, tiny
 from tests.asking import COMBINATIONS, FAMILIES, Asked, generated, question
+from tests.slices import slow
 
-VARIANTS = (
-    *FAMILIES,
-    "gpt2-untied",
-    "electra-generator-projected",
-    "t5-gated-untied",
-)
+OTHERS = ("gpt2-untied", "electra-generator-projected", "t5-gated-untied")
 OPTIONS = (  # one piece and many, capitals, accents, quotes, unknown and special ones
     *("fox", "FOX", "Zoë", "weathercock", "Queen-Anne", "will o ' the wisp", "“fox”"),
     *("né", "🦊", "中文", "ﬁsh", "½ hen", "...", "'", "a" * 9, "fox\u0301", "👩‍👩‍👧"),
@@ -95,7 +91,7 @@ def ask(load):
 
 
 @pytest.mark.parametrize("protocol", scoring.PROTOCOLS)
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", slow((*FAMILIES, *OTHERS), OTHERS))
 def test_every_option_scores_as_the_naive_way_does(ask, variant, protocol):
     for name, answers in ask(variant, protocol).items():
         expected = np.array([one.scores for one in answers.references])

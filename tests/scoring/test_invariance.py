@@ -16,6 +16,7 @@ from jaxsparse import scoring
 from jaxsparse.scoring.batching import Terms
 from tests import asking
 from tests.asking import COMBINATIONS, Asked, generated, question
+from tests.slices import slow
 
 TWINS = (
     "fox",
@@ -35,7 +36,13 @@ CASES = (  # one bucket in every family, so that few shapes are compiled
 )
 CLOSE = {"rtol": 1e-5, "atol": 0}
 
-every_combination = pytest.mark.parametrize(("variant", "protocol"), COMBINATIONS)
+SLOW = (
+    *(("electra-generator", "append"), ("electra-discriminator", "cloze")),
+    ("t5", "append"),
+)
+every_combination = pytest.mark.parametrize(
+    ("variant", "protocol"), slow(COMBINATIONS, SLOW)
+)
 
 
 @pytest.fixture(scope="module")
