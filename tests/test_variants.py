@@ -310,7 +310,7 @@ def test_a_report_is_made_of_every_kind_and_read_again(every_kind, tmp_path):
         "command": "./run.sh", "notes": [], "settings": {},
         "models": {"gpt2": {"digest": every_kind[0].model.digest}},
     }  # fmt: skip
-    report.write(tmp_path, points, run)
+    report.write(tmp_path, report.statistics(points), run)
     for point, read in zip(points, report.read(tmp_path).points, strict=True):
         assert read.curve == point.curve
         assert read.sparsity == point.sparsity
