@@ -4,7 +4,9 @@ import dataclasses
 import functools
 import importlib
 import os
+import platform
 import shutil
+import zlib
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -75,7 +77,15 @@ def pytest_configure(config):
         "filterwarnings", "ignore:unclosed database:ResourceWarning"
     )
     if hasattr(config, "cache") and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        keep_compiled(config.cache.mkdir("xla"))
+        keep_compiled(config.cache.mkdir(f"xla-{instructions():08x}"))
+
+
+def instructions() -> int:
+    """A name for what this CPU can do: code made for one may not run on another."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    flags = [line for line in lines if line.startswith(("flags", "Features"))]
+    return zlib.crc32(flags[0].encode() if flags else platform.machine().encode())
 
 
 def keep_compiled(directory: Path) -> None:

@@ -19,6 +19,7 @@ from jaxsparse.types import Presentation
 from jaxsparse.variants import one_shot
 from tests import tiny
 from tests.asking import plan_of
+from tests.test_forms import PLATFORMS, every_case, lowered
 
 BOTH = "data:4,model:2"  # where two levels go at once, too
 TRIED = [
@@ -137,6 +138,19 @@ def test_a_head_untied_stays_divided(saved):
     head, embedding = (model.params[path] for path in model.blueprint.family.head)
     assert head.addressable_shards[0].data.size == head.size // 8
     np.testing.assert_array_equal(np.asarray(head), np.asarray(embedding).T)
+
+
+@every_case
+def test_scoring_on_a_mesh_is_lowered_for_gpus_and_tpus(variant, protocol, saved):
+    blueprint = open_model(str(saved(variant)))
+    mesh = mesh_of(BOTH)
+    model = load(blueprint, mesh=mesh, form=device.ACCELERATOR)
+    exported = lowered(model, protocol, 2)
+    assert (exported.nr_devices, exported.platforms) == (8, PLATFORMS)
+    module = exported.mlir_module()  # what is divided over each axis of the mesh
+    assert all(
+        f'sdy.sharding<@mesh, [{{"{axis}"}}' in module for axis in mesh.axis_names
+    )
 
 
 # Which mesh

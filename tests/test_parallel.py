@@ -18,9 +18,13 @@ ROOT = Path(__file__).parents[1]
 EIGHT = "--xla_force_host_platform_device_count=8"
 
 
-def test_on_eight_devices():
+@pytest.mark.parametrize(
+    "those", ["not slow", pytest.param("slow", marks=pytest.mark.slow)]
+)
+def test_on_eight_devices(those):
+    command = f"{sys.executable} -m pytest -q tests/on_eight_devices.py -m"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "tests/on_eight_devices.py"],
+        [*command.split(), those],
         cwd=ROOT,
         env={**os.environ, "XLA_FLAGS": EIGHT, "JAX_PLATFORMS": "cpu"},
         capture_output=True,

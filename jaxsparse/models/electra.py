@@ -1,9 +1,6 @@
 """ELECTRA (Clark et al. 2020): the generator, a masked language model, and the
 discriminator, which tells replaced tokens from original ones."""
 
-import dataclasses
-from dataclasses import dataclass
-
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float, Int
@@ -12,17 +9,10 @@ from jaxsparse.device import CPU, Form
 from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import attention, merge_heads, split_heads
-from jaxsparse.models.config import Reader, divides
-from jaxsparse.models.family import (
-    Family,
-    Prunable,
-    Start,
-    Tensors,
-    Waves,
-    head_is_tied,
-)
+from jaxsparse.models.electra_config import DISCRIMINATOR, ElectraConfig
+from jaxsparse.models.family import Family, Prunable, Start, Waves
 from jaxsparse.models.inputs import MaskedInputs
-from jaxsparse.types import Array, InputError
+from jaxsparse.types import Array
 from jaxsparse.weights.rules import (
     Rename,
     Table,
@@ -31,78 +21,6 @@ from jaxsparse.weights.rules import (
     linear,
     norm,
 )
-
-GENERATOR, DISCRIMINATOR = "generator", "discriminator"
-
-
-@dataclass(frozen=True)
-class ElectraConfig:
-    role: str  # generator or discriminator
-    vocab: int
-    positions: int  # max_position_embeddings: the longest row, in tokens
-    token_types: int
-    embedding: int
-    hidden: int
-    layers: int
-    heads: int
-    ffn: int
-    activation: str
-    norm_epsilon: float
-    tied: bool
-
-    @classmethod
-    def from_hf(cls, reader: Reader, tensors: Tensors) -> "ElectraConfig":
-        """Reads config.json; which of the two models it is, the tensors say."""
-        hidden, heads = (
-            reader.positive("hidden_size"),
-            reader.positive("num_attention_heads"),
-        )
-        divides(heads, hidden, ("num_attention_heads", "hidden_size"))
-        if (kind := reader.get("position_embedding_type")) not in (None, "absolute"):
-            raise InputError(
-                f"config.json: position_embedding_type {kind!r} is not implemented; "
-                "known: absolute"
-            )
-        role = _role(tensors)
-        return cls(
-            role=role,
-            vocab=reader.positive("vocab_size"),
-            positions=reader.positive("max_position_embeddings"),
-            token_types=reader.positive("type_vocab_size"),
-            embedding=reader.positive("embedding_size"),
-            hidden=hidden,
-            layers=reader.positive("num_hidden_layers"),
-            heads=heads,
-            ffn=reader.positive("intermediate_size"),
-            activation=reader.activation("hidden_act"),
-            norm_epsilon=reader.number("layer_norm_eps"),
-            tied=role == GENERATOR
-            and head_is_tied(
-                reader,
-                tensors,
-                "generator_lm_head.weight",
-                "electra.embeddings.word_embeddings.weight",
-            ),
-        )
-
-    @property
-    def reading(self) -> str:
-        return "replaced" if self.role == DISCRIMINATOR else "masked"
-
-    def untied(self) -> "ElectraConfig":
-        return dataclasses.replace(self, tied=False)
-
-
-def _role(tensors: Tensors) -> str:
-    generator = "generator_predictions.dense.weight" in tensors
-    discriminator = "discriminator_predictions.dense.weight" in tensors
-    if generator == discriminator:
-        raise InputError(
-            "an ELECTRA checkpoint holds generator_predictions or "
-            "discriminator_predictions; this one holds "
-            f"{'both' if generator else 'none'}"
-        )
-    return GENERATOR if generator else DISCRIMINATOR
 
 
 class Embeddings(nn.Module):

@@ -1,15 +1,10 @@
 """T5 (Raffel et al. 2020) and 1.1: an encoder, a decoder over rows with branches."""
 
-import dataclasses
 import functools
-import math
-from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from jaxsparse.device import CPU, Form
 from jaxsparse.models import layers
@@ -20,10 +15,11 @@ from jaxsparse.models.attention import (
     merge_heads,
     split_heads,
 )
-from jaxsparse.models.config import Reader
-from jaxsparse.models.family import Biases, Family, Prunable, Start, Tensors
+from jaxsparse.models.family import Biases, Family, Prunable, Start
 from jaxsparse.models.inputs import Seq2SeqInputs
-from jaxsparse.types import Array, InputError
+from jaxsparse.models.relative_bias import RelativeBias
+from jaxsparse.models.t5_config import EMBEDDINGS, HEAD, T5Config
+from jaxsparse.types import Array
 from jaxsparse.weights.rules import (
     Rule,
     Table,
@@ -32,176 +28,6 @@ from jaxsparse.weights.rules import (
     kernel,
     rms_norm,
 )
-
-EMBEDDINGS = (  # one tensor, under the names that files have for it
-    "shared.weight",
-    "encoder.embed_tokens.weight",
-    "decoder.embed_tokens.weight",
-)
-HEAD = "lm_head.weight"
-
-
-@dataclass(frozen=True)
-class T5Config:
-    vocab: int
-    positions: int  # of the encoder's text, in tokens; the decoder has no limit
-    hidden: int
-    encoder_layers: int
-    decoder_layers: int
-    heads: int
-    head_dim: int
-    ffn: int
-    activation: str
-    gated: bool
-    buckets: int  # relative positions share this many biases
-    max_distance: int  # beyond which they all share one
-    norm_epsilon: float
-    scaled: bool  # the decoder's output by hidden^-0.5
-    tied: bool
-
-    @classmethod
-    def from_hf(cls, reader: Reader, tensors: Tensors) -> "T5Config":
-        """Reads config.json of transformers 4 or 5.
-
-        transformers 5 writes `tie_word_embeddings` true whatever it was given, so the
-        tensors decide whether the head is tied; the flag still says whether the output
-        is scaled where `scale_decoder_outputs` does not. Only transformers 4 wrote the
-        flag false, for models of version 1.1, each with a head of its own: a file that
-        has none by now lacks it.
-        """
-        activation, gated = _feed_forward(reader)
-        buckets, max_distance = _distances(reader)
-        scaled = reader.given("scale_decoder_outputs")
-        flag = reader.given("tie_word_embeddings")
-        encoder_layers = reader.positive("num_layers")
-        return cls(
-            vocab=reader.positive("vocab_size"),
-            positions=512
-            if reader.given("n_positions") is None
-            else reader.positive("n_positions"),
-            hidden=reader.positive("d_model"),
-            encoder_layers=encoder_layers,
-            decoder_layers=encoder_layers
-            if reader.given("num_decoder_layers") is None
-            else reader.positive("num_decoder_layers"),
-            heads=reader.positive("num_heads"),
-            head_dim=reader.positive("d_kv"),
-            ffn=reader.positive("d_ff"),
-            activation=activation,
-            gated=gated,
-            buckets=buckets,
-            max_distance=max_distance,
-            norm_epsilon=reader.number("layer_norm_epsilon"),
-            scaled=flag is not False
-            if scaled is None
-            else reader.flag("scale_decoder_outputs"),
-            tied=_is_tied(tensors, flag),
-        )
-
-    @property
-    def reading(self) -> str:
-        return "seq2seq"
-
-    def untied(self) -> "T5Config":
-        return dataclasses.replace(self, tied=False)
-
-
-def _distances(reader: Reader) -> tuple[int, int]:
-    """Buckets and their largest distance; transformers divides by zero for fewer."""
-    buckets, distance = (
-        reader.positive(f"relative_attention_{name}")
-        for name in ("num_buckets", "max_distance")
-    )
-    if buckets < 4 or distance <= buckets // 2:
-        raise InputError(
-            f"config.json: relative_attention_num_buckets {buckets} must be 4 or more, "
-            f"and relative_attention_max_distance {distance} more than half of it"
-        )
-    return buckets, distance
-
-
-def _is_tied(tensors: Tensors, flag: Any) -> bool:
-    """Whether the head is the embedding, under the first of its names in the file."""
-    held = [name for name in EMBEDDINGS if name in tensors]
-    if HEAD not in tensors or not held:
-        return flag is not False
-    return not tensors.differ(HEAD, held[0])
-
-
-def _feed_forward(reader: Reader) -> tuple[str, bool]:
-    """The activation and whether it is gated: "relu", "gated-gelu", …"""
-    value = reader.get("feed_forward_proj")
-    *gate, activation = str(value).split("-")
-    if gate not in ([], ["gated"]) or activation not in layers.ACTIVATIONS:
-        raise InputError(f"config.json: feed_forward_proj {value!r}: not implemented")
-    # transformers' "gated-gelu" is the tanh approximation: it predates the names.
-    gelu = "gelu_new" if value == "gated-gelu" else activation
-    for key, expected in (("dense_act_fn", gelu), ("is_gated_act", bool(gate))):
-        if reader.given(key) not in (None, expected):
-            raise InputError(
-                f"config.json: {key} {reader.given(key)!r} contradicts "
-                f"feed_forward_proj {value!r}"
-            )
-    return gelu, bool(gate)
-
-
-def bucket_table(buckets: int, max_distance: int) -> np.ndarray:
-    """The bucket of each distance 0 … max_distance in one direction; int32.
-
-    Half of the buckets hold one distance each, the others logarithmic ranges
-    (Raffel et al. 2020, section 2.1). Computed in float32, as torch does: at the edges
-    of ranges the rounding decides, and this is settled once on the host.
-    """
-    exact = buckets // 2
-    distance = np.arange(max_distance + 1, dtype=np.float32)
-    ratio = _log(np.maximum(distance, 1) / np.float32(exact))
-    large = exact + (
-        ratio / np.float32(math.log(max_distance / exact)) * np.float32(buckets - exact)
-    ).astype(np.int32)
-    return np.where(distance < exact, distance, np.minimum(large, buckets - 1)).astype(
-        np.int32
-    )
-
-
-def _log(x: np.ndarray) -> np.ndarray:
-    """Logarithms in float32, with the rounding errors of torch's on CPUs.
-
-    Those of mantissa (1 + r) and exponent are added in float32. With 36 buckets for 98
-    distances, log(42/18) / log(98/18) is one half: numpy's logarithms fall short of it.
-    """
-    exponent = np.floor(np.log2(1.5 * x)).astype(np.float32)
-    r = np.ldexp(x, -exponent.astype(np.int32)) - np.float32(1)
-    high = np.float32(45426 / 65536)  # of log(2): its product with exponents is exact
-    low = np.float32(math.log(2) - float(high))
-    wide = np.where(r == 0, 1, r).astype(np.float64)
-    rest = ((np.log1p(wide) - wide) / wide**2).astype(np.float32)
-    return (r + r * rest * r) + exponent * low + exponent * high
-
-
-class RelativeBias(nn.Module):
-    """What a head adds for the distance between two positions; shared by all layers."""
-
-    config: T5Config
-    bidirectional: bool
-
-    @nn.compact
-    def __call__(
-        self,
-        queries: Int[Array, "#b q"],
-        keys: Int[Array, "#b k"],
-    ) -> Float[Array, "#b h q k"]:
-        config = self.config
-        relative = keys[:, None, :] - queries[:, :, None]
-        buckets = config.buckets // 2 if self.bidirectional else config.buckets
-        table = jnp.asarray(bucket_table(buckets, config.max_distance))
-        if self.bidirectional:
-            distance, ahead = jnp.abs(relative), (relative > 0) * buckets
-        else:
-            distance, ahead = jnp.maximum(-relative, 0), 0
-        bucket = table[jnp.minimum(distance, config.max_distance)] + ahead
-        bias = nn.Embed(config.buckets, config.heads, name="relative_bias")
-        nn.share_scope(self, bias)
-        return jnp.einsum("bqkh->bhqk", bias(bucket).astype(jnp.float32))
 
 
 class Attention(nn.Module):

@@ -4,6 +4,7 @@ nothing is written. Flags are looked at first, then models, then questions."""
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import tokenizers
 from safetensors.numpy import load_file, save_file
 
 from experiments import prune, sweep
+from jaxsparse.pruning import METHODS
 from tests import tiny
 from tests.experiments import binary
 
@@ -69,8 +71,7 @@ BAD_FLAGS = {
     "method": (["--method=wander"], ["--method", "'wander'", "magnitude, random"]),
     "method twice": (["--method=random,random"], ["--method", "random", "twice"]),
     "pattern": (["--pattern=2:3"], ["--pattern", "unstructured"]),
-    "scope": (["--scope=layer"], ["--scope", "matrix", "global"]),
-    "scope of a method": (["--scope=output"], ["--scope=output", "matrix", "global"]),
+    "scope": (["--scope=layer"], ["--scope=layer", "matrix, output, global"]),
     "prunable": (["--prunable=heads"], ["--prunable", "blocks", "linear", "all"]),
     "dtype": (["--dtype=float16"], ["--dtype", "float32", "bfloat16"]),
     "model type": (["--model_type=e-e"], ["--model_type", "d-o", "e-o", "e-d"]),
@@ -139,9 +140,8 @@ def test_bad_flag(saved, argv, patterns):
 
 @pytest.mark.usefixtures("untouched")
 def test_scope_that_one_of_the_methods_does_not_define(saved, monkeypatch):
-    method = sweep.flags.pruning.METHODS["random"]
-    narrow = type(method)(method.function, ("matrix",), "matrix")
-    monkeypatch.setitem(sweep.flags.pruning.METHODS, "random", narrow)
+    narrow = replace(METHODS["random"], scopes=("matrix",))
+    monkeypatch.setitem(METHODS, "random", narrow)
     ended = run(saved, "--method=magnitude,random", "--scope=global")
     assert_refused(ended, "--scope=global", "random", "defines matrix")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jaxsparse.models import layers
 from jaxsparse.models.inputs import CausalInputs, Seq2SeqInputs
-from jaxsparse.models.t5 import bucket_table
+from jaxsparse.models.relative_bias import bucket_table
 from jaxsparse.weights import rules
 from tests import rows, tiny
 from tests.oracle import ACT2FN, T5Attention, torch

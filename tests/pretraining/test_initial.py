@@ -7,7 +7,7 @@ import pytest
 
 from jaxsparse import trees
 from jaxsparse.models import FAMILIES
-from jaxsparse.models.t5 import bucket_table
+from jaxsparse.models.relative_bias import bucket_table
 from jaxsparse.pretraining import RECIPES
 from jaxsparse.pretraining.initial import OFFSETS, initial_params, wave_dimensions
 from jaxsparse.pretraining.word_vectors import word_vectors
