@@ -97,6 +97,6 @@ class Ours:
         scores = np.zeros(shape, np.float32)
         model = self.model
         batches = score_batches(scorer, plan, model.apply, model.params, changed)
-        for members, said, _ in batches:
-            scores[:, list(members)] = said
+        for members, level_scores, _ in batches:
+            scores[:, list(members)] = level_scores
         return scores
