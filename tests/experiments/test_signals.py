@@ -109,7 +109,7 @@ from pathlib import Path
 out = Path("deep/out")
 with (
     whole.made(out),
-    whole.held(out),
+    whole.locked(out),
     whole.atomic_file(out / "file") as file,
     whole.atomic_directory(Path("new/directory")) as directory,
 ):
