@@ -181,8 +181,8 @@ def placed(mesh: Mesh | None, batch: scoring.Batch) -> scoring.Batch:
             terms,
             slots=rows(mesh, terms.slots),
             tokens=rows(mesh, terms.tokens),
-            places=parallel.place_whole(mesh, terms.places),
-            valid=parallel.place_whole(mesh, terms.valid),
+            places=parallel.place_everywhere(mesh, terms.places),
+            valid=parallel.place_everywhere(mesh, terms.valid),
         ),
     )
 
