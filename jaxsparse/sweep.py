@@ -135,7 +135,7 @@ def evaluate(
     job.score_unknown(scorer)
     points: list[Point] = []
     with hosts.together():
-        if hosts.leads():
+        if hosts.is_first():
             points += job.points(curves, scorer)
     yield from points
 

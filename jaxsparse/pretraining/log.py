@@ -15,7 +15,7 @@ from jaxsparse.models.apply import Apply
 from jaxsparse.pretraining.run import PretrainingRun
 from jaxsparse.progress import Progress
 from jaxsparse.types import Leaves, Presentation
-from jaxsparse.whole import whole_file
+from jaxsparse.whole import atomic_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -96,7 +96,7 @@ class Log:
 
     def _begin(self, done: int) -> None:
         kept = [line for line in self._lines() if line["step"] <= done]
-        with whole_file(self._file) as partial:
+        with atomic_file(self._file) as partial:
             text = "".join(f"{json.dumps(line)}\n" for line in kept)
             partial.write_text(text, encoding="utf-8")
         self._is_begun = True
