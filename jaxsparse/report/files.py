@@ -32,7 +32,7 @@ from jaxsparse.report.labels import is_task
 from jaxsparse.report.statistics import Statistics
 from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
-from jaxsparse.whole import whole_file
+from jaxsparse.whole import atomic_file
 
 FILES = (
     "report.md", "report.html", "results.csv", "accuracy.png", "predictions.parquet",
@@ -63,7 +63,9 @@ def write(
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         # Entered first, replaced last: it says what the others are.
-        to = {name: files.enter_context(whole_file(out / name)) for name in FILES[::-1]}
+        to = {
+            name: files.enter_context(atomic_file(out / name)) for name in FILES[::-1]
+        }
         progress.stage("writing predictions", len(points), unit="points", patient=True)
         # A file, not a path: pyarrow reads a path with a colon as an address.
         with (
