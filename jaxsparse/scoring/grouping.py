@@ -109,8 +109,8 @@ def groups(
         budget,
         needed,
         np.array(list(alike)),
-        np.array([sum(one) for one in rows]),
-        np.array([max(one) for one in rows]),
+        np.array([sum(counts) for counts in rows]),
+        np.array([max(counts) for counts in rows]),
     )
     return sorted(
         (longest, sorted(number for cell in together for number in cells[cell]))
@@ -134,47 +134,47 @@ class _Merging:
         dearer = self._dearer(np.arange(len(members)))
         np.fill_diagonal(dearer, np.inf)
         while len(members) > 1:
-            one, other = sorted(divmod(int(np.argmin(dearer)), len(members)))
-            if len(members) <= MOST_SHAPES and not self._pays(one, other, dearer):
+            first, second = sorted(divmod(int(np.argmin(dearer)), len(members)))
+            if len(members) <= MOST_SHAPES and not self._pays(first, second, dearer):
                 break
-            members[one] += members.pop(other)
-            self._merge(one, other)
-            dearer = np.delete(np.delete(dearer, other, axis=0), other, axis=1)
-            dearer[one] = self._dearer(np.array([one]))
-            dearer[one, one] = np.inf
-            dearer[:, one] = dearer[one]
+            members[first] += members.pop(second)
+            self._merge(first, second)
+            dearer = np.delete(np.delete(dearer, second, axis=0), second, axis=1)
+            dearer[first] = self._dearer(np.array([first]))
+            dearer[first, first] = np.inf
+            dearer[:, first] = dearer[first]
         longest = [tuple(map(int, lengths)) for lengths in self.lengths]
         return list(zip(longest, members, strict=True))  # pyright: ignore[reportReturnType]
 
-    def _together(self, budget: Budget, one) -> Any:
-        """The cost of each of the groups `one` joined with each group."""
+    def _together(self, budget: Budget, chosen) -> Any:
+        """The cost of each of the groups `chosen` joined with each group."""
         return budget.cost(
-            self.total[one, None] + self.total,
-            np.maximum(self.largest[one, None], self.largest),
-            np.maximum(self.lengths[one, None], self.lengths),
+            self.total[chosen, None] + self.total,
+            np.maximum(self.largest[chosen, None], self.largest),
+            np.maximum(self.lengths[chosen, None], self.lengths),
         )
 
-    def _dearer(self, one) -> Any:
+    def _dearer(self, chosen) -> Any:
         """What that costs more than both alone."""
         alone = self.budget.cost(self.total, self.largest, self.lengths)
-        return self._together(self.budget, one) - alone[one, None] - alone
+        return self._together(self.budget, chosen) - alone[chosen, None] - alone
 
-    def _pays(self, one: int, other: int, dearer) -> bool:
+    def _pays(self, first: int, second: int, dearer) -> bool:
         """Whether a compilation less is worth the padding that it takes."""
-        if dearer[one, other] <= 0:
+        if dearer[first, second] <= 0:
             return True
         budget = self.budget.in_tokens
         alone = budget.cost(self.total, self.largest, self.lengths)
-        joined = self._together(budget, np.array([one]))[0, other]
-        tokens = alone.sum() - alone[one] - alone[other] + joined
+        joined = self._together(budget, np.array([first]))[0, second]
+        tokens = alone.sum() - alone[first] - alone[second] + joined
         padding = 1 - self.needed / tokens
-        worth = dearer[one, other] <= self.budget.compilation
+        worth = dearer[first, second] <= self.budget.compilation
         return bool(worth and padding <= MOST_PADDING)
 
-    def _merge(self, one: int, other: int) -> None:
-        self.total[one] += self.total[other]
-        self.largest[one] = max(self.largest[one], self.largest[other])
-        self.lengths[one] = np.maximum(self.lengths[one], self.lengths[other])
-        self.total = np.delete(self.total, other)
-        self.largest = np.delete(self.largest, other)
-        self.lengths = np.delete(self.lengths, other, axis=0)
+    def _merge(self, first: int, second: int) -> None:
+        self.total[first] += self.total[second]
+        self.largest[first] = max(self.largest[first], self.largest[second])
+        self.lengths[first] = np.maximum(self.lengths[first], self.lengths[second])
+        self.total = np.delete(self.total, second)
+        self.largest = np.delete(self.largest, second)
+        self.lengths = np.delete(self.lengths, second, axis=0)
