@@ -28,7 +28,7 @@ from experiments.progress import Shown
 from jaxsparse.cbt import WORD_CLASSES, build, references, writers
 from jaxsparse.cbt.books import Book, read_book
 from jaxsparse.types import InputError
-from jaxsparse.whole import whole_directory
+from jaxsparse.whole import atomic_directory
 
 FLAGS = flags_of("build_cbt")
 FILE_SPLITS = {"validation": "valid"}  # as CBTest's file names have it
@@ -59,7 +59,7 @@ def _make(word_classes: Sequence[str], out: Path, shown: Shown) -> str:
     classes = [name for name in WORD_CLASSES if name in word_classes]
     text = summary.text(books, questions, skipped, classes, shown)
     shown.stage("writing", patient=True)
-    with whole_directory(out) as directory:
+    with atomic_directory(out) as directory:
         _write(directory, questions, word_classes, text)
     return text
 

@@ -61,11 +61,11 @@ def _run(job: str, arguments: list[str]) -> None:
         _fail(job, error, usage.in_flags(job, str(error)))
 
 
-def _fail(job: str, error: Exception, said: str | None = None) -> None:
+def _fail(job: str, error: Exception, message: str | None = None) -> None:
     if (flags_of(job)["verbosity"].value or 0) >= logging.DEBUG:
         traceback.print_exc()
     try:
-        print(f"error: {' '.join((said or str(error)).split())}", file=sys.stderr)
+        print(f"error: {' '.join((message or str(error)).split())}", file=sys.stderr)
     except OSError:  # nobody can read it; the status still says it
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     sys.exit(2)

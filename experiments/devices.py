@@ -17,8 +17,8 @@ def find() -> None:
         jax.devices()
     except Exception as error:  # an AssertionError without words, among others
         asked = os.environ.get("JAX_PLATFORMS")
-        said = f"JAX_PLATFORMS={asked}" if asked else "JAX"
+        cause = f"JAX_PLATFORMS={asked}" if asked else "JAX"
         raise InputError(
-            f"{said}: JAX finds no such device ({brief(error)}); unset JAX_PLATFORMS, "
+            f"{cause}: JAX finds no such device ({brief(error)}); unset JAX_PLATFORMS, "
             "or install JAX for that device (pip install -e '.[cuda]' or '.[tpu]')"
         ) from error

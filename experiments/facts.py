@@ -66,20 +66,20 @@ def of_run(
 
 def notes(settings: Settings, given: Inputs) -> list[str]:
     """What was left out, in words."""
-    said, asked = [], len(given.questions)
+    texts, asked = [], len(given.questions)
     if asked < given.usable:
         how = "the first of each class (--sample=random draws at random)"
         if settings.sample == "random":
             how = f"drawn from each class by seed {settings.seed}"
-        said.append(f"{asked} of {given.usable:,} questions were asked: {how}")
+        texts.append(f"{asked} of {given.usable:,} questions were asked: {how}")
     if count := len(given.malformed):
         first = "; ".join(str(item) for item in given.malformed[:3])
         items = "item" if count == 1 else "items"
         more = "; …" if count > 3 else ""
-        said.append(f"{count} malformed {items} left out: {first}{more}")
+        texts.append(f"{count} malformed {items} left out: {first}{more}")
     if given.unread:
-        said.append(f"keys that were not read: {', '.join(given.unread)}")
-    return said
+        texts.append(f"keys that were not read: {', '.join(given.unread)}")
+    return texts
 
 
 def spent(runs: Sequence[ModelRun]) -> str:
@@ -107,7 +107,7 @@ def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str | None]:
 def _git(*arguments: str) -> str | None:
     """What git says of the code that runs; None where there is no git or checkout."""
     try:
-        said = subprocess.run(
+        result = subprocess.run(
             ["git", "-C", str(Path(__file__).parent), *arguments],
             capture_output=True,
             text=True,
@@ -115,4 +115,4 @@ def _git(*arguments: str) -> str | None:
         )
     except OSError:
         return None
-    return said.stdout.strip() or None
+    return result.stdout.strip() or None

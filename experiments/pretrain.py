@@ -67,8 +67,8 @@ def run_directory(exported: Path) -> Path:
         raise InputError("--work is missing; name the directory of the run")
     directory = Path(os.path.abspath(os.path.expanduser(FLAGS.work)))
     check_writable("work", directory)
-    one, other = directory.resolve(), exported.resolve()
-    if one == other or one in other.parents or other in one.parents:
+    work, export = directory.resolve(), exported.resolve()
+    if work == export or work in export.parents or export in work.parents:
         raise InputError(
             f"--work={FLAGS.work} and --export={FLAGS.export}: one lies in the other; "
             "name another directory"

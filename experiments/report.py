@@ -29,7 +29,7 @@ def main() -> None:
     directories = _run_directories(FLAGS.runs)
     out = _out_directory(FLAGS.out, directories)
     report.check_replaceable(out, report.MERGED_FILES)
-    said = f"./run.sh report {shlex.join(sys.argv[1:])}"
+    command = f"./run.sh report {shlex.join(sys.argv[1:])}"
     with closing(Shown()) as shown:
         runs = _read(directories, shown)
         merged = report.merge(runs, flags.margin(FLAGS))
@@ -38,7 +38,7 @@ def main() -> None:
         found = report.statistics(merged.points, merged.margin, shown)
         try:
             written = report.write_merged(
-                out, found, merged, said, runs, FLAGS.explorer_questions, shown
+                out, found, merged, command, runs, FLAGS.explorer_questions, shown
             )
         except OSError as error:
             raise InputError(

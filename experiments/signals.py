@@ -30,7 +30,7 @@ PATIENCE = 1.0  # seconds
 @dataclass
 class _State:
     taken: bool = False
-    said: bool = False
+    printed: bool = False
     clean_up: Callable[[], None] = lambda: None
 
 
@@ -83,9 +83,9 @@ def _leave(number: int, frame: FrameType | None = None) -> None:
 def _say(line: str) -> None:
     """Straight to stderr, whose buffer the main thread may be writing to; not at all if
     nobody reads it."""
-    if _state.said or sys.stderr is None:
+    if _state.printed or sys.stderr is None:
         return
-    _state.said = True
+    _state.printed = True
     if os.isatty(2):
         line = f"\r\x1b[K{line}"  # over the live line
     if line and select.select([], [2], [], 0)[1]:

@@ -24,7 +24,7 @@ def several() -> bool:
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
-def leads() -> bool:
+def is_first() -> bool:
     """Whether this is the process that writes and speaks."""
     return not several() or jax.process_index() == 0
 
@@ -64,7 +64,9 @@ def agree(what: str, *parts: object) -> None:
         return
     own = hashlib.sha256(repr(parts).encode()).digest()
     digests = multihost_utils.process_allgather(np.frombuffer(own, np.uint8))
-    others = [str(n) for n, one in enumerate(digests) if (one != digests[0]).any()]
+    others = [
+        str(n) for n, digest in enumerate(digests) if (digest != digests[0]).any()
+    ]
     if others:
         raise InputError(
             f"process {', '.join(others)} has other {what} than process 0; give all "

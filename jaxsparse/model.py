@@ -130,8 +130,8 @@ def _configure(checkpoint: reading.Checkpoint) -> tuple[Family, Any]:
     file_names = rules.current_names(family.table, checkpoint.shapes)
     tensors = Tensors(
         {name: checkpoint.shapes[file] for name, file in file_names.items()},
-        lambda one, other: (
-            not rules.equal(checkpoint.read, file_names[one], file_names[other])
+        lambda first, second: (
+            not rules.equal(checkpoint.read, file_names[first], file_names[second])
         ),
     )
     config = family.read_config(reader, tensors)

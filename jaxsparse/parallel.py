@@ -83,7 +83,7 @@ def mesh_for(axes: Axes | None, needed: int) -> Mesh | None:
     if axes.devices == 1 and not hosts.several():
         return None
     # `model`, whose devices talk most, varies fastest and so stays within a host.
-    devices = sorted(jax.devices(), key=lambda one: (one.process_index, one.id))
+    devices = sorted(jax.devices(), key=lambda each: (each.process_index, each.id))
     grid = np.array(devices[: axes.devices]).reshape(axes.data, axes.model)
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * 2)
 
@@ -114,17 +114,17 @@ def leaf_spec(path: str, shape: tuple[int, ...], model: int) -> PartitionSpec:
     feed-forward block meet without a change of place (Shoeybi et al. 2019, section 3).
     An embedding is cut by tokens if it can be, and with it the logits of a tied head.
     """
-    whole = PartitionSpec()
+    undivided = PartitionSpec()
     if path.split("/")[-1] not in ("kernel", "embedding"):
-        return whole
+        return undivided
     if np.prod(shape, dtype=np.int64) < SMALL:
-        return whole
+        return undivided
     rows, columns = len(shape) - 2, len(shape) - 1
     prefers_rows = path.endswith("embedding") or shape[rows] > shape[columns]
     for axis in (rows, columns) if prefers_rows else (columns, rows):
         if shape[axis] % model == 0:
             return PartitionSpec(*[None] * axis, "model")
-    return whole
+    return undivided
 
 
 def place_leaf(mesh: Mesh | None, path: str, leaf: np.ndarray) -> jax.Array:
@@ -148,13 +148,13 @@ def place_rows(mesh: Mesh | None, batch: Any) -> Any:
     return _tree(mesh, PartitionSpec("data"), batch)
 
 
-def place_whole(mesh: Mesh | None, tree: Any) -> Any:
+def place_everywhere(mesh: Mesh | None, tree: Any) -> Any:
     """A tree of arrays onto every device."""
     return _tree(mesh, PartitionSpec(), tree)
 
 
 def everywhere(mesh: Mesh | None) -> NamedSharding | None:
-    """How results come back: whole on every device, for every process to read."""
+    """How results come back: all of it on every device, for every process to read."""
     return None if mesh is None else NamedSharding(mesh, PartitionSpec())
 
 

@@ -76,10 +76,10 @@ def draw_accuracy(
 
 def draw_layers(maps: Sequence[HeatMap], title: str) -> Figure:
     """A figure with one panel for each map; their colours mean the same."""
-    most = max(len(one.rows) for one in maps)
+    most = max(len(heat_map.rows) for heat_map in maps)
     figure, axes = _grid(len(maps), max(PANEL_INCHES[1], 0.22 * most + 1), sharey=False)
-    for one, axis in zip(maps, axes, strict=True):
-        percent = [[100 * value for value in row] for row in one.values]
+    for heat_map, axis in zip(maps, axes, strict=True):
+        percent = [[100 * value for value in row] for row in heat_map.values]
         axis.imshow(percent, cmap="viridis", vmin=0, vmax=100, aspect="auto")
         for row, values in enumerate(percent):
             for column, value in enumerate(values):
@@ -87,9 +87,11 @@ def draw_layers(maps: Sequence[HeatMap], title: str) -> Figure:
                     column, row, f"{value:.1f}", ha="center", va="center",
                     fontsize="x-small", color="white" if value < 60 else "black",
                 )  # fmt: skip
-        axis.set_title(one.panel, fontsize="medium", parse_math=False)
-        axis.set_xticks(range(len(one.columns)), [f"{s:g}" for s in one.columns])
-        axis.set_yticks(range(len(one.rows)), one.rows, fontsize="x-small")
+        axis.set_title(heat_map.panel, fontsize="medium", parse_math=False)
+        axis.set_xticks(
+            range(len(heat_map.columns)), [f"{s:g}" for s in heat_map.columns]
+        )
+        axis.set_yticks(range(len(heat_map.rows)), heat_map.rows, fontsize="x-small")
     figure.supxlabel("sparsity requested", fontsize="medium")
     if title:
         figure.suptitle(title, fontsize="medium")

@@ -59,7 +59,7 @@ def test_one_device_is_no_mesh_and_nothing_is_asked_of_it():
     assert parallel.rows_multiple(None) == 1
     assert parallel.everywhere(None) is None
     batch = {"tokens": object()}
-    assert parallel.place_rows(None, batch) is parallel.place_whole(None, batch)
+    assert parallel.place_rows(None, batch) is parallel.place_everywhere(None, batch)
 
 
 COLUMNS, ROWS = PartitionSpec(None, None, "model"), PartitionSpec(None, "model")

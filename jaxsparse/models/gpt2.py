@@ -138,7 +138,7 @@ class Block(nn.Module):
         norm_2 = layers.layer_norm(self.config.norm_epsilon, "ln_2", hidden.dtype)
         normed = norm_1(hidden)
         if read is not None:
-            hidden, mask = (layers.at_positions(one, read) for one in (hidden, mask))
+            hidden, mask = (layers.at_positions(x, read) for x in (hidden, mask))
         attend = Attention(self.config, self.form, name="attn")
         hidden += attend(normed, layer, read, mask)
         hidden += FeedForward(self.config, name="mlp")(norm_2(hidden))

@@ -1,6 +1,5 @@
-"""What the three families share: activations, norms, heads, and the way through the
-layers. Logits are float32 whatever the dtype of the weights.
-"""
+"""What the three families share: activations, norms, heads, and the loop over layers.
+Logits are float32 whatever the dtype of the weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -80,12 +79,12 @@ def through_layers(
         return at_positions(hidden, scored)
 
     stacked = parent.variables["params"][name]
-    one = block(config, form, parent=None)
+    single = block(config, form, parent=None)
 
     def layer(hidden, number, read):
         # Indexed here, since a slice of all layers but the last would be a copy.
         params = jax.tree.map(lambda leaf: leaf[number], stacked)
-        return one.apply({"params": params}, hidden, number, read, *context)
+        return single.apply({"params": params}, hidden, number, read, *context)
 
     hidden, _ = jax.lax.scan(
         lambda hidden, number: layer(hidden, number, None),

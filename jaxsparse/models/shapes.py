@@ -90,5 +90,7 @@ def from_values(values: Mapping[str, Any]) -> tuple[Family, Any]:
     """
     family = FAMILIES[values["model_type"]]
     role = "discriminator" if DISCRIMINATOR in values["architectures"] else "generator"
-    tensors = Tensors({f"{role}_predictions.dense.weight": ()}, lambda one, other: True)
+    tensors = Tensors(
+        {f"{role}_predictions.dense.weight": ()}, lambda first, second: True
+    )
     return family, family.read_config(Reader(values), tensors)

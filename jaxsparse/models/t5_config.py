@@ -98,10 +98,10 @@ def _distances(reader: Reader) -> tuple[int, int]:
 
 def _is_tied(tensors: Tensors, flag: Any) -> bool:
     """Whether the head is the embedding, under the first of its names in the file."""
-    held = [name for name in EMBEDDINGS if name in tensors]
-    if HEAD not in tensors or not held:
+    found = [name for name in EMBEDDINGS if name in tensors]
+    if HEAD not in tensors or not found:
         return flag is not False
-    return not tensors.differ(HEAD, held[0])
+    return not tensors.differ(HEAD, found[0])
 
 
 def _feed_forward(reader: Reader) -> tuple[str, bool]:

@@ -16,50 +16,50 @@ Facts = Mapping[str, Any]  # a run.json
 def title(points: Sequence[Point]) -> str:
     """The models, as many of them as a line holds, and what is asked of them."""
     first, *others = dict.fromkeys(point.setup.model for point in points)
-    named = first
-    while others and len(f"{named}, {others[0]}") <= LONGEST_TITLE:
-        named += f", {others.pop(0)}"
+    names = first
+    while others and len(f"{names}, {others[0]}") <= LONGEST_TITLE:
+        names += f", {others.pop(0)}"
     more = f" and {len(others)} more" if others else ""
-    return f"{named}{more}: how much can be cut away?"
+    return f"{names}{more}: how much can be cut away?"
 
 
 def about(points: Sequence[Point], facts: Sequence[Facts]) -> list[tuple[str, str]]:
     """Pairs of a short name and what it was; several runs say what each has."""
     setups = list(dict.fromkeys(point.setup for point in points))
-    models = dict.fromkeys(f"{one.model} ({one.family})" for one in setups)
+    models = dict.fromkeys(f"{setup.model} ({setup.family})" for setup in setups)
     recipes = list(dict.fromkeys(point.curve.recipe for point in points))
-    cuts = {
-        "": (one.method for one in recipes),
-        "scope": (one.scope for one in recipes),
-        "prunable": (one.prunable for one in recipes),
-        "pattern": (one.pattern for one in recipes),
+    pruning = {
+        "": (recipe.method for recipe in recipes),
+        "scope": (recipe.scope for recipe in recipes),
+        "prunable": (recipe.prunable for recipe in recipes),
+        "pattern": (recipe.pattern for recipe in recipes),
     }
     sparsities = sorted({point.sparsity for point in points} - {0.0})
-    ways = {
-        "protocol": (one.presentation.protocol for one in setups),
-        "context": (one.presentation.context for one in setups),
-        "detokenize": (one.presentation.detokenize for one in setups),
-        "": (one.dtype for one in setups),
+    presentations = {
+        "protocol": (setup.presentation.protocol for setup in setups),
+        "context": (setup.presentation.context for setup in setups),
+        "detokenize": (setup.presentation.detokenize for setup in setups),
+        "": (setup.dtype for setup in setups),
     }
     total = len(points[0].questions)
-    said = {
+    rows = {
         "models": ", ".join(models),
         "questions": _joined(
-            [_questions(points[0]), *(_chosen(one, total) for one in facts)], ", "
+            [_questions(points[0]), *(_chosen(run, total) for run in facts)], ", "
         ),
-        "asked": _named(ways),
-        "pruned": _named(cuts),
+        "asked": _listed(presentations),
+        "pruned": _listed(pruning),
         "sparsities": ", ".join(f"{value:g}" for value in sparsities),
         "started": _joined(map(_started, facts)),
         "version": _joined(map(_version, facts)),
         "device": _joined(map(_devices, facts)),
     }
-    return [(name, text) for name, text in said.items() if text]
+    return [(name, text) for name, text in rows.items() if text]
 
 
-def _named(values: Mapping[str, Iterable[str]]) -> str:
-    said = (f"{name} {_joined(of, ', ')}".strip() for name, of in values.items())
-    return "; ".join(said)
+def _listed(values: Mapping[str, Iterable[str]]) -> str:
+    texts = (f"{name} {_joined(of, ', ')}".strip() for name, of in values.items())
+    return "; ".join(texts)
 
 
 def _joined(texts: Iterable[str], between: str = "; ") -> str:
@@ -81,12 +81,12 @@ def _text(facts: Facts, *names: str) -> str:
 def _questions(point: Point) -> str:
     """How many, of which classes."""
     counts = Counter(point.classes)
-    told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    classes = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     if len(set(counts.values())) == 1:
         each = " each of" if len(counts) > 1 else ""
-        told = f"{counts[point.classes[0]]:,}{each} {', '.join(counts)}"
+        classes = f"{counts[point.classes[0]]:,}{each} {', '.join(counts)}"
     split = f", split {point.split}" if point.split else ""
-    return f"{len(point.questions):,}: {told}{split}"
+    return f"{len(point.questions):,}: {classes}{split}"
 
 
 def _chosen(facts: Facts, total: int) -> str:

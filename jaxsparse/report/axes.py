@@ -14,7 +14,7 @@ class Frame:
     height: int
     above: int
     below: int
-    named: bool  # whether the axes say what they are
+    labelled: bool  # whether the axes say what they are
     left: int = 30
     aside: int = 54  # for the names of level lines
 

@@ -35,11 +35,11 @@ EXPLAINED = {
 def legend(tables: Iterable["TextTable"]) -> str:
     """What the columns of tables hold, and the baselines in them."""
     tables = list(tables)
-    named = [*dict.fromkeys(name for table in tables for name in table.header)]
+    names = [*dict.fromkeys(name for table in tables for name in table.header)]
     if any(row[0] == "most frequent" for table in tables for row in table.rows):
-        named.append("most frequent")
-    said = [f"{name}: {EXPLAINED[name]}" for name in named if name in EXPLAINED]
-    return f"{'; '.join(said)}."
+        names.append("most frequent")
+    texts = [f"{name}: {EXPLAINED[name]}" for name in names if name in EXPLAINED]
+    return f"{'; '.join(texts)}."
 
 
 @dataclass(frozen=True)

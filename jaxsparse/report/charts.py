@@ -38,8 +38,8 @@ class Line(plots.Series):
         """What the line is, without the panel around it."""
         asked = dict(self.address)
         word_class = asked["class"]
-        told = "" if word_class == "all" else f" · {word_class}"
-        return f"{asked['model']} · {asked['label']}{told}"
+        suffix = "" if word_class == "all" else f" · {word_class}"
+        return f"{asked['model']} · {asked['label']}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def draw(
     return "\n".join([
         f'<svg class="{axis.name}" viewBox="0 0 {frame.width} {frame.height}" '
         f'role="group" aria-label="{described}">',
-        *(axes.names(axis, frame) if frame.named else ()),
+        *(axes.names(axis, frame) if frame.labelled else ()),
         *axes.accuracies(top, y, frame),
         *axes.sparsities(axis, frame),
         *_references(panel.references, y, frame),
@@ -103,7 +103,7 @@ Place = Callable[[float], float]
 
 def described_in_words(panel: Panel) -> str:
     """A panel for those who do not see it."""
-    said = [
+    texts = [
         f"{line.label}: "
         + ", ".join(
             f"{100 * accuracy:.1f} % at {sparsity:g}"
@@ -111,8 +111,11 @@ def described_in_words(panel: Panel) -> str:
         )
         for line in panel.lines
     ]
-    said += [f"{one.label}: {100 * one.accuracy:.1f} %" for one in panel.references]
-    return f"{panel.title}. Accuracy at each sparsity. {'; '.join(said)}."
+    texts += [
+        f"{reference.label}: {100 * reference.accuracy:.1f} %"
+        for reference in panel.references
+    ]
+    return f"{panel.title}. Accuracy at each sparsity. {'; '.join(texts)}."
 
 
 def marker(number: int) -> str:
@@ -133,14 +136,14 @@ def _references(
 ) -> Iterator[str]:
     """Level lines; their names at the right keep clear of each other."""
     below = -math.inf
-    for one in sorted(references, key=lambda one: -one.accuracy):
-        at = y(one.accuracy)
+    for reference in sorted(references, key=lambda reference: -reference.accuracy):
+        at = y(reference.accuracy)
         below = max(at, below + 12)
-        name = one.short.replace(" ", "-")
+        name = reference.short.replace(" ", "-")
         level = f"M{frame.left} {at:.1f}H{frame.right}"
         yield f'<path class="reference {name}" d="{level}"/>'
         place = f'x="{frame.right + 5}" y="{below:.1f}" dy=".35em"'
-        yield f'<text class="tick" {place}>{one.short}</text>'
+        yield f'<text class="tick" {place}>{reference.short}</text>'
 
 
 def _band(line: Line, number: int, x: Place, y: Place) -> str:
@@ -156,7 +159,9 @@ def _curve(line: Line, number: int, x: Place, y: Place) -> str:
 
 
 def _path(points, x: Place, y: Place) -> str:
-    return " ".join(f"{x(one):.1f},{y(other):.1f}" for one, other in points)
+    return " ".join(
+        f"{x(sparsity):.1f},{y(accuracy):.1f}" for sparsity, accuracy in points
+    )
 
 
 def _points(line: Line, number: int, x: Place, y: Place) -> Iterator[str]:

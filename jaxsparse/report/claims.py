@@ -24,7 +24,9 @@ def findings(found: Statistics) -> tuple[str, ...]:
     losses, labels = found.losses, found.labels
     if not losses:
         return (" ".join(_dense_alone(found)),)
-    silent = [one for one in losses if not one.above_chance and not one.first_detected]
+    silent = [
+        loss for loss in losses if not loss.above_chance and not loss.first_detected
+    ]
     return (
         _in_short(losses, labels),
         *(
@@ -44,20 +46,20 @@ def findings(found: Statistics) -> tuple[str, ...]:
 def of_loss(loss: Loss, margin: float | None = None) -> str:
     """What one curve has lost, what may be hidden, and what the margin excludes."""
     if not loss.above_chance:
-        said = f"dense is not shown to be above chance ({_accuracy(loss)})"
+        text = f"dense is not shown to be above chance ({_accuracy(loss)})"
         if not loss.first_detected:
-            return f"{said}, so that nothing is claimed."
-        return f"{said}; all the same {_first_detected(loss)}."
+            return f"{text}, so that nothing is claimed."
+        return f"{text}; all the same {_first_detected(loss)}."
     if not loss.could_be_significant:
         right, questions = loss.dense.pooled.correct, len(loss.dense.questions)
         return (
             f"dense answers {right} of {questions} questions right: too few for any "
             "loss to be significant, so that nothing is claimed."
         )
-    said = [*_detected(loss), _half(loss)]
+    sentences = [*_detected(loss), _half(loss)]
     if margin is not None:
-        said.append(within(loss, margin))
-    return " ".join(said)
+        sentences.append(within(loss, margin))
+    return " ".join(sentences)
 
 
 def of_zeros(summary: Summary) -> str:
@@ -76,23 +78,23 @@ def of_power(summary: Summary) -> str:
     if summary.fewest > 1:
         return "With so few questions no loss can be significant."
     fewest = 100 * summary.fewest
-    said = (
+    text = (
         f"A loss of less than {fewest:.{1 if fewest >= 1 else 2}f} points cannot be "
         "significant with so many questions."
     )
     if not summary.changed:
-        return said
+        return text
     most = (
         f"At one point {100 * summary.changed:.0f} % of the questions go from right to "
         "wrong or back, the most in this table:"
     )
     if summary.detectable is None:
         return (
-            f"{said} {most} even if all of these were lost, such a loss would have "
+            f"{text} {most} even if all of these were lost, such a loss would have "
             "less than 80 % power to be found significant."
         )
     return (
-        f"{said} {most} there a loss of {_points(summary.detectable)} has 80 % power "
+        f"{text} {most} there a loss of {_points(summary.detectable)} has 80 % power "
         "to be found significant."
     )
 
@@ -143,14 +145,14 @@ def _of_group(undetected: float, members: Sequence[Loss], labels: Labels) -> str
             f"smallest asked for: {_span(losses)}."
         )
     hidden = max(loss.hidden for loss in members)
-    said = f"no loss is detected up to sparsity {undetected:g} for {names}, "
+    text = f"no loss is detected up to sparsity {undetected:g} for {names}, "
     if hidden:
-        said += f"though the 95 % intervals allow for losses of up to {_points(hidden)}"
+        text += f"though the 95 % intervals allow for losses of up to {_points(hidden)}"
     else:
-        said += "and the 95 % intervals exclude any up to there"
+        text += "and the 95 % intervals exclude any up to there"
     if not losses:
-        return f"{said}; {undetected:g} is the largest sparsity asked for."
-    return f"{said}; losses of {_span(losses)} are detected at {_sparsities(at)}."
+        return f"{text}; {undetected:g} is the largest sparsity asked for."
+    return f"{text}; losses of {_span(losses)} are detected at {_sparsities(at)}."
 
 
 def _detected(loss: Loss) -> Iterator[str]:
@@ -224,10 +226,10 @@ def within(loss: Loss, margin: float) -> str:
 
 def _not_above_chance(losses: Sequence[Loss], labels: Labels) -> Iterator[str]:
     if losses:
-        said = [f"{labels.curve(one.curve)} ({_accuracy(one)})" for one in losses]
+        curves = [f"{labels.curve(loss.curve)} ({_accuracy(loss)})" for loss in losses]
         yield (
             "Not shown to be above chance before pruning, so that nothing is claimed: "
-            f"{', '.join(said)}."
+            f"{', '.join(curves)}."
         )
 
 
@@ -269,7 +271,7 @@ def _span(losses: Sequence[float]) -> str:
 
 
 def _sparsities(at: set[float]) -> str:
-    return f"sparsity {_listed([f'{one:g}' for one in sorted(at)])}"
+    return f"sparsity {_listed([f'{sparsity:g}' for sparsity in sorted(at)])}"
 
 
 def _capitalized(sentence: str) -> str:

@@ -102,13 +102,13 @@ def _curve(
     answers = [_answers(questions[number]) for number in numbers]
     shown = (
         (
-            one.sparsity,
-            one.pooled.accuracy,
-            one.answers.predicted[numbers].tolist(),
-            places(one.answers.scores[numbers], answers),
-            [one.answers.of_options[number].tolist() for number in numbers],
+            point.sparsity,
+            point.pooled.accuracy,
+            point.answers.predicted[numbers].tolist(),
+            places(point.answers.scores[numbers], answers),
+            [point.answers.of_options[number].tolist() for number in numbers],
         )
-        for one in members
+        for point in members
     )
     return PageCurve(
         model=curve.setup.model,

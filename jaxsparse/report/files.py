@@ -32,7 +32,7 @@ from jaxsparse.report.labels import is_task
 from jaxsparse.report.statistics import Statistics
 from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
-from jaxsparse.whole import whole_file
+from jaxsparse.whole import atomic_file
 
 FILES = (
     "report.md", "report.html", "results.csv", "accuracy.png", "predictions.parquet",
@@ -63,7 +63,9 @@ def write(
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         # Entered first, replaced last: it says what the others are.
-        to = {name: files.enter_context(whole_file(out / name)) for name in FILES[::-1]}
+        to = {
+            name: files.enter_context(atomic_file(out / name)) for name in FILES[::-1]
+        }
         progress.stage("writing predictions", len(points), unit="points", patient=True)
         # A file, not a path: pyarrow reads a path with a colon as an address.
         with (
@@ -122,10 +124,10 @@ def layer_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
         key = tuple(of_point.values())
         if key not in seen:
             seen.add(key)
-            for one in point.matrices:
+            for matrix in point.matrices:
                 yield {
-                    **of_point, "matrix": one.path, "layer": one.layer,
-                    "weights": one.weights, "pruned": one.pruned,
+                    **of_point, "matrix": matrix.path, "layer": matrix.layer,
+                    "weights": matrix.weights, "pruned": matrix.pruned,
                 }  # fmt: skip
 
 
@@ -135,15 +137,15 @@ def question_table(questions: Sequence[Question]) -> pa.Table:
     if not is_task(questions):
         del schema["task"]
     columns = {
-        "id": [one.id for one in questions],
-        "word_class": [one.word_class for one in questions],
-        "split": [one.split for one in questions],
-        "sentences": [list(one.context) for one in questions],
-        "question": [one.query for one in questions],
-        "options": [list(one.options) for one in questions],
-        "answer": [one.answer for one in questions],
-        "story": [one.story for one in questions],
-        "task": [one.task for one in questions],
+        "id": [question.id for question in questions],
+        "word_class": [question.word_class for question in questions],
+        "split": [question.split for question in questions],
+        "sentences": [list(question.context) for question in questions],
+        "question": [question.query for question in questions],
+        "options": [list(question.options) for question in questions],
+        "answer": [question.answer for question in questions],
+        "story": [question.story for question in questions],
+        "task": [question.task for question in questions],
     }
     columns = {name: columns[name] for name in schema}
     return pa.table(columns, schema=pa.schema(schema))

@@ -39,18 +39,18 @@ class Labels:
         """How questions are put: the protocol, and what else is not the same for all of
         the report."""
         put = setup.presentation
-        said = [put.protocol]
+        texts = [put.protocol]
         if self._differs(lambda curve: curve.setup.presentation.context):
-            said.append(
+            texts.append(
                 {"query": "query only", "last": "last sentence"}.get(
                     put.context, f"{put.context} context"
                 )
             )
         if self._differs(lambda curve: curve.setup.presentation.detokenize):
-            said.append(f"detokenize {put.detokenize}")
+            texts.append(f"detokenize {put.detokenize}")
         if self._differs(lambda curve: curve.setup.dtype):
-            said.append(setup.dtype)
-        return ", ".join(said)
+            texts.append(setup.dtype)
+        return ", ".join(texts)
 
     def setup(self, setup: Setup) -> str:
         return f"{setup.model} · {self.presentation(setup)}"
@@ -62,18 +62,18 @@ class Labels:
     def method(self, curve: Curve) -> str:
         """How the model was pruned, by as much as tells it from the others."""
         recipe = curve.recipe
-        said = [recipe.method]
+        texts = [recipe.method]
         for name in "scope", "prunable", "pattern", "seed":
             if self._differs(lambda other, name=name: getattr(other.recipe, name)):
                 value = getattr(recipe, name)
                 if value is not None:  # a method that draws nothing has no seed
-                    said.append(f"seed {value}" if name == "seed" else value)
+                    texts.append(f"seed {value}" if name == "seed" else value)
         if curve.finetuned:
-            said.append("fine-tuned")
-        return ", ".join(said)
+            texts.append("fine-tuned")
+        return ", ".join(texts)
 
     def line(self, curve: Curve) -> str:
         """The curve among those of its model."""
         methods = {self.method(other) for other in self._curves}
-        told = f", {self.method(curve)}" * (len(methods) > 1)
-        return f"{self.presentation(curve.setup)}{told}"
+        method = f", {self.method(curve)}" * (len(methods) > 1)
+        return f"{self.presentation(curve.setup)}{method}"

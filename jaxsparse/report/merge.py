@@ -20,7 +20,7 @@ from jaxsparse.report.reading import RunFiles
 from jaxsparse.report.statistics import Statistics
 from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
-from jaxsparse.whole import held, made, whole_file
+from jaxsparse.whole import atomic_file, locked, made
 
 OF_RUNS = ("run.json", "predictions.parquet", "journal.sqlite")
 PICTURES = ("accuracy", "classes", "finetuned", "layers")
@@ -77,9 +77,11 @@ def merge(runs: Sequence[RunFiles], margin: float | None = None) -> JointRuns:
         notes.append(f"points in more than one run, taken from the first: {repeated}")
     margins = dict.fromkeys(run.margin for run in runs)
     if margin is None and len(margins) > 1:
-        said = [f"{100 * one:g}" if one is not None else "none" for one in margins]
+        texts = [
+            f"{100 * value:g}" if value is not None else "none" for value in margins
+        ]
         notes.append(
-            f"the runs have different margins ({', '.join(said)}), so that none is "
+            f"the runs have different margins ({', '.join(texts)}), so that none is "
             "applied; pass `margin`"
         )
     elif margin is None:
@@ -89,14 +91,15 @@ def merge(runs: Sequence[RunFiles], margin: float | None = None) -> JointRuns:
 
 
 def _check_same_questions(first: RunFiles, other: RunFiles) -> None:
-    one, two = (
+    expected, asked = (
         Counter((question.digest, question.word_class) for question in run.questions)
         for run in (first, other)
     )
-    if one != two:
+    if expected != asked:
         raise InputError(
             f"{first.directory} and {other.directory} asked different questions "
-            f"({one.total()} and {two.total()}, {(one & two).total()} in common); "
+            f"({expected.total()} and {asked.total()}, "
+            f"{(expected & asked).total()} in common); "
             "compare runs over the same `data`, `split` and `num_examples`"
         )
 
@@ -125,8 +128,8 @@ def _renamed(point: Point, name: str) -> Point:
 def _ordered(point: Point, like: Point) -> Point:
     """The answers, and the classes, in the order in which another result has them."""
     mine, theirs = (
-        np.argsort([q.digest for q in one.questions], kind="stable")
-        for one in (point, like)
+        np.argsort([q.digest for q in result.questions], kind="stable")
+        for result in (point, like)
     )
     order = np.empty(len(mine), int)
     order[theirs] = mine
@@ -145,10 +148,10 @@ def _with_dense_first(points) -> tuple[Point, ...]:
     for point in points:
         curves.setdefault(point.setup, {}).setdefault(point.curve, []).append(point)
     return tuple(
-        one
+        point
         for of_setup in curves.values()
         for members in of_setup.values()
-        for one in sorted(members, key=lambda point: point.sparsity)
+        for point in sorted(members, key=lambda point: point.sparsity)
     )
 
 
@@ -174,7 +177,7 @@ def write_merged(
         InputError: another process writes there, or a run has its results there.
         OSError: a file could not be written; then the old ones are all there still.
     """
-    with made(out), held(out):
+    with made(out), locked(out):
         if taken := [name for name in OF_RUNS if (out / name).exists()]:
             raise InputError(
                 f"{out}: holds a run's {taken[0]}, beside which a report does not go; "
@@ -205,7 +208,7 @@ def _write(
         if name.rpartition(".")[0] not in PICTURES or name.rpartition(".")[0] in drawn
     ]
     with ExitStack() as files:
-        to = {name: files.enter_context(whole_file(out / name)) for name in names}
+        to = {name: files.enter_context(atomic_file(out / name)) for name in names}
         write_csv(to["results.csv"], RESULTS, result_rows(found.points))
         shown = [f"{name}.png" for name in drawn]
         run = {"command": command, "notes": merged.notes}

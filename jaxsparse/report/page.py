@@ -117,7 +117,7 @@ def render(page: Page) -> str:
         "maps": sections.heat_maps(page.maps),
         "tables": "\n".join(tables),
         "legend": html.escape(page.legend),
-        "held": html.escape(_held(len(page.questions), page.asked)),
+        "in_file": html.escape(_in_file(len(page.questions), page.asked)),
         "kind": html.escape(page.class_kind),
         "data": _data(page),
         "script": "".join(map(_asset, ("state.js", "page.js", "points.js"))),
@@ -177,7 +177,7 @@ def _fact(fact: tuple[str, str]) -> str:
 
 def _contents(page: Page) -> Iterator[str]:
     """Links to the parts of the page."""
-    parts = [(one.id, one.title) for one in page.charts]
+    parts = [(section.id, section.title) for section in page.charts]
     parts += [("layers", "Layers")] * bool(page.maps)
     for name, title in (*parts, ("tables", "Tables"), ("questions", "Questions")):
         yield f'<li><a href="#{name}">{html.escape(title)}</a></li>'
@@ -211,12 +211,12 @@ def _row(cells: tuple[str, ...]) -> str:
     return f"<tr>{first}{_each('<td>{}</td>', cells[1:])}</tr>"
 
 
-def _held(held: int, asked: int) -> str:
+def _in_file(count: int, asked: int) -> str:
     """How many of the questions are in the file."""
-    if held == asked:
+    if count == asked:
         return f"All {asked:,} questions of the run are in this file."
     return (
-        f"{held:,} of {asked:,} questions are in this file; the curves and the tables "
+        f"{count:,} of {asked:,} questions are in this file; the curves and the tables "
         f"count all {asked:,}, and the run's predictions.parquet has all scores."
     )
 

@@ -74,10 +74,14 @@ def layers(points: Sequence[Point]) -> list[plots.HeatMap]:
     maps: dict[tuple[str, str], plots.HeatMap] = {}
     for curve, members in by_curve(points):
         panel = curve.setup.model, labels.method(curve)
-        pruned = [one for one in members if one.matrices]
+        pruned = [point for point in members if point.matrices]
         if pruned and panel not in maps:  # the protocol prunes nothing
             maps[panel] = _heat_map(" · ".join(panel), pruned)
-    return [one for one in maps.values() if any(np.ptp(one.values, axis=0) > SAME)]
+    return [
+        heat_map
+        for heat_map in maps.values()
+        if any(np.ptp(heat_map.values, axis=0) > SAME)
+    ]
 
 
 def _heat_map(panel: str, pruned: Sequence[Point]) -> plots.HeatMap:
@@ -95,12 +99,12 @@ def _heat_map(panel: str, pruned: Sequence[Point]) -> plots.HeatMap:
 def _by_layer(point: Point) -> dict[str, float]:
     """The sparsity of each layer, a fraction; what is in no stack by its own name."""
     sums: dict[str, list[int]] = {}
-    stacked = {one.path for one in point.matrices if one.layer}
-    for one in point.matrices:
-        stack = one.path.partition("/")[0]
-        name = f"{stack} {one.layer}" if one.path in stacked else one.path
+    stacked = {matrix.path for matrix in point.matrices if matrix.layer}
+    for matrix in point.matrices:
+        stack = matrix.path.partition("/")[0]
+        name = f"{stack} {matrix.layer}" if matrix.path in stacked else matrix.path
         pruned, weights = sums.get(name, [0, 0])
-        sums[name] = [pruned + one.pruned, weights + one.weights]
+        sums[name] = [pruned + matrix.pruned, weights + matrix.weights]
     # The encoder reads first.
     names = sorted(sums, key=lambda name: not name.startswith("encoder"))
     return {name: sums[name][0] / sums[name][1] for name in names}
@@ -141,7 +145,9 @@ def references(baselines: Sequence[Baseline]) -> dict[str, tuple[Reference, ...]
 def figures(found: Statistics) -> dict[str, plots.Figure]:
     """Every plot by the name of its file; of what is not there, none."""
     points = found.points
-    pooled = {one.label: one.accuracy for one in references(found.baselines)[POOLED]}
+    pooled = {
+        level.label: level.accuracy for level in references(found.baselines)[POOLED]
+    }
     chance = {"chance": pooled["chance"]}  # classes differ in the most frequent option
     drawn = {
         name: plots.draw_accuracy(curves, levels, _title(name, found))
@@ -179,7 +185,7 @@ def charts(found: Statistics) -> Iterator[Chart]:
 
 def _panels(lines: Sequence[Line], levels: tuple[Reference, ...]) -> Iterator[Panel]:
     for name in dict.fromkeys(line.panel for line in lines):
-        yield Panel(name, tuple(one for one in lines if one.panel == name), levels)
+        yield Panel(name, tuple(line for line in lines if line.panel == name), levels)
 
 
 def _rows(

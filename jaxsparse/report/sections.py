@@ -30,25 +30,25 @@ class Chart:
         return tuple(panel for _, row in self.rows for panel in row)
 
 
-def chart(one: Chart) -> str:
+def chart(section: Chart) -> str:
     """A section: its legend, then its panels."""
-    lines = [line for panel in one.panels for line in panel.lines]
+    lines = [line for panel in section.panels for line in panel.lines]
     labels = list(dict.fromkeys(line.label for line in lines))
     sparsities = sorted({value for line in lines for value in line.sparsities})
     axes, top = (linear(), remaining(sparsities)), plots.top(lines)
-    frame = SMALL if one.small else LARGE
+    frame = SMALL if section.small else LARGE
     parts = [
-        f'<section id="{one.id}" class="chart{" small" * one.small}">',
-        f"<h2>{html.escape(one.title)}</h2>",
-        *(_switch(one.id) if one.small else ()),
-        _legend(labels, one.panels),
+        f'<section id="{section.id}" class="chart{" small" * section.small}">',
+        f"<h2>{html.escape(section.title)}</h2>",
+        *(_switch(section.id) if section.small else ()),
+        _legend(labels, section.panels),
     ]
-    for heading, row in one.rows:
+    for heading, row in section.rows:
         parts += [f"<h3>{html.escape(heading)}</h3>"] * bool(heading)
         parts += ['<div class="panels">']
         parts += [_figure(panel, labels, axes, top, frame) for panel in row]
         parts += ["</div>"]
-    parts += [f'<p class="note">{html.escape(note)}</p>' for note in one.notes]
+    parts += [f'<p class="note">{html.escape(note)}</p>' for note in section.notes]
     return "\n".join([*parts, "</section>"])
 
 
@@ -72,10 +72,10 @@ def _switch(name: str) -> Iterator[str]:
         ("linear", "sparsity", " checked"),
         ("log", "prunable weights left, log scale", ""),
     )
-    for axis, said, checked in choices:
+    for axis, text, checked in choices:
         yield (
             f'<input type="radio" class="to-{axis}" name="{name}-axis" '
-            f'id="{name}-{axis}"{checked}><label for="{name}-{axis}">{said}</label>'
+            f'id="{name}-{axis}"{checked}><label for="{name}-{axis}">{text}</label>'
         )
 
 
@@ -90,15 +90,15 @@ def _legend(labels: Sequence[str], panels: Sequence[Panel]) -> str:
     ]
     references: dict[str, list[Reference]] = {}
     for panel in panels:
-        for one in panel.references:
-            references.setdefault(one.label, []).append(one)
+        for reference in panel.references:
+            references.setdefault(reference.label, []).append(reference)
     for label, found in references.items():
-        values = {f" {100 * one.accuracy:.1f} %" for one in found}
+        values = {f" {100 * reference.accuracy:.1f} %" for reference in found}
         name = found[0].short.replace(" ", "-")
-        said = html.escape(label + (values.pop() if len(values) == 1 else ""))
+        text = html.escape(label + (values.pop() if len(values) == 1 else ""))
         keys.append(
             '<li><svg class="key" viewBox="-16 -7 32 14" aria-hidden="true">'
-            f'<path class="reference {name}" d="M-16 0h32"/></svg>{said}</li>'
+            f'<path class="reference {name}" d="M-16 0h32"/></svg>{text}</li>'
         )
     return f'<ul class="legend">{"".join(keys)}</ul>'
 
@@ -119,12 +119,14 @@ def heat_maps(maps: Sequence[plots.HeatMap]) -> str:
     ])  # fmt: skip
 
 
-def _heat_map(one: plots.HeatMap) -> str:
-    title = html.escape(one.panel)
-    head = "".join(f'<th scope="col">{sparsity:g}</th>' for sparsity in one.columns)
+def _heat_map(heat_map: plots.HeatMap) -> str:
+    title = html.escape(heat_map.panel)
+    head = "".join(
+        f'<th scope="col">{sparsity:g}</th>' for sparsity in heat_map.columns
+    )
     rows = [
         f'<tr><th scope="row">{html.escape(name)}</th>{_heats(values)}</tr>'
-        for name, values in zip(one.rows, one.values, strict=True)
+        for name, values in zip(heat_map.rows, heat_map.values, strict=True)
     ]
     return "\n".join([
         f"<figure><figcaption>{title}</figcaption>",

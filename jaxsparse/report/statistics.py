@@ -96,14 +96,14 @@ def contests(points: Sequence[Point]) -> tuple[tuple[Contest, ...], ...]:
         the contests of each way of asking; Holm's correction is over all of one.
     """
     groups: dict[tuple, list[tuple[Point, Point]]] = {}
-    places = {(one.setup, *_place(one)): one for one in points}
+    places = {(point.setup, *_place(point)): point for point in points}
     setups = [setup for setup, _ in by_setup(points)]
     for first, second in itertools.combinations(setups, 2):
         if first.model == second.model or _how(first) != _how(second):
             continue
         groups.setdefault(_how(first), []).extend(
-            (one, places[second, *place])
-            for (setup, *place), one in places.items()
+            (point, places[second, *place])
+            for (setup, *place), point in places.items()
             if setup == first and (second, *place) in places
         )
     return tuple(
@@ -121,11 +121,11 @@ def _how(setup: Setup) -> tuple[Presentation, str]:
     return setup.presentation, setup.dtype
 
 
-def _place(one: Point) -> tuple:
+def _place(point: Point) -> tuple:
     """Where a point stands on its curve, and which curve that is; dense is on all."""
-    if not one.sparsity and not one.curve.finetuned:
+    if not point.sparsity and not point.curve.finetuned:
         return None, False, 0.0
-    return one.curve.recipe, one.curve.finetuned, one.sparsity
+    return point.curve.recipe, point.curve.finetuned, point.sparsity
 
 
 def baselines(questions: Sequence[Question]) -> tuple[Baseline, ...]:

@@ -82,7 +82,11 @@ class Loss:
     def hidden(self) -> float:
         """The largest loss that the intervals allow up to `undetected`, a fraction; 0
         where they exclude any."""
-        lows = [one.difference.low for at, one in self.points if at <= self.undetected]
+        lows = [
+            comparison.difference.low
+            for sparsity, comparison in self.points
+            if sparsity <= self.undetected
+        ]
         return max([0.0, *(-low for low in lows)])
 
     @property
@@ -93,7 +97,7 @@ class Loss:
     def excluded_up_to(self, margin: float) -> float:
         """The largest sparsity at which, and at every smaller one asked for, a loss of
         more than `margin`, a fraction, is excluded; 0 where there is none."""
-        holds = [one.largest_loss <= margin for _, one in self.points]
+        holds = [comparison.largest_loss <= margin for _, comparison in self.points]
         return stats.holds_up_to([at for at, _ in self.points], holds)
 
 
@@ -119,20 +123,20 @@ def summarise(setup: Setup, points: Sequence[Point], chance: float) -> Summary:
         chance: what is right by chance, a fraction.
     """
     dense = dense_of(points, setup)
-    pruned = [one for one in points if one.sparsity or one.curve.finetuned]
-    compared = compare([(one, dense) for one in pruned]) if dense else ()
+    pruned = [point for point in points if point.sparsity or point.curve.finetuned]
+    compared = compare([(point, dense) for point in pruned]) if dense else ()
     by_point = dict(zip(pruned, compared, strict=bool(dense)))
     rows = tuple(
         Standing(
-            one,
-            *stats.class_mean_interval(one.answers.correct, one.classes),
-            by_point.get(one),
+            point,
+            *stats.class_mean_interval(point.answers.correct, point.classes),
+            by_point.get(point),
         )
-        for one in points
-        if one is dense or one in pruned
+        for point in points
+        if point is dense or point in pruned
     )
     questions = len(points[0].questions)
-    changed = max((one.changed for one in compared), default=0.0)
+    changed = max((comparison.changed for comparison in compared), default=0.0)
     strictest = ALPHA / max(len(pruned), 1)
     return Summary(
         setup=setup,
@@ -147,21 +151,21 @@ def summarise(setup: Setup, points: Sequence[Point], chance: float) -> Summary:
 def compare(pairs: Sequence[tuple[Point, Point]]) -> tuple[Comparison, ...]:
     """Each first against its second, corrected for the number of pairs."""
     p_values = [
-        stats.mcnemar(one.answers.correct, other.answers.correct)
-        for one, other in pairs
+        stats.mcnemar(first.answers.correct, second.answers.correct)
+        for first, second in pairs
     ]
     return tuple(
-        _comparison(one, other, p, adjusted)
-        for (one, other), p, adjusted in zip(
+        _comparison(first, second, p, adjusted)
+        for (first, second), p, adjusted in zip(
             pairs, p_values, stats.holm(p_values), strict=True
         )
     )
 
 
-def _comparison(one: Point, other: Point, p: float, adjusted: float) -> Comparison:
-    questions = len(one.answers.correct)
-    gained = int(np.count_nonzero(one.answers.correct & ~other.answers.correct))
-    lost = int(np.count_nonzero(other.answers.correct & ~one.answers.correct))
+def _comparison(first: Point, second: Point, p: float, adjusted: float) -> Comparison:
+    questions = len(first.answers.correct)
+    gained = int(np.count_nonzero(first.answers.correct & ~second.answers.correct))
+    lost = int(np.count_nonzero(second.answers.correct & ~first.answers.correct))
     low, high = stats.difference_interval(gained, lost, questions)
     bound, _ = stats.difference_interval(gained, lost, questions, ONE_SIDED)
     return Comparison(
@@ -182,12 +186,12 @@ def _losses(
     """For every curve, from dense on."""
     fewest = stats.fewest_significant(strictest)
     for curve, members in by_curve(list(compared)):
-        pruned = [one for one in members if one.sparsity]
+        pruned = [point for point in members if point.sparsity]
         if not pruned:
             continue
-        sparsities = [one.sparsity for one in pruned]
-        points = tuple((one.sparsity, compared[one]) for one in pruned)
-        accuracies = [one.pooled.accuracy for one in (dense, *pruned)]
+        sparsities = [point.sparsity for point in pruned]
+        points = tuple((point.sparsity, compared[point]) for point in pruned)
+        accuracies = [point.pooled.accuracy for point in (dense, *pruned)]
         yield Loss(
             curve=curve,
             dense=dense,
@@ -195,7 +199,7 @@ def _losses(
             above_chance=dense.pooled.ci_low > chance,
             could_be_significant=dense.pooled.correct >= fewest,
             undetected=stats.holds_up_to(
-                sparsities, [not one.below for _, one in points]
+                sparsities, [not comparison.below for _, comparison in points]
             ),
             half=stats.half_life([0.0, *sparsities], accuracies, chance),
             chance=chance,

@@ -62,7 +62,10 @@ def tables(found: Statistics) -> Iterator[TextTable]:
             header=tuple(name for name, _ in columns),
             rows=(
                 *(tuple(cell(row) for _, cell in columns) for row in summary.rows),
-                *(_baseline_row(one, columns, first) for one in found.baselines),
+                *(
+                    _baseline_row(baseline, columns, first)
+                    for baseline in found.baselines
+                ),
             ),
             notes=tuple(_notes(first, summary, found.labels, found.margin)),
         )
@@ -77,9 +80,9 @@ def original(points: Sequence[Point]) -> TextTable:
     rows = []
     for model in dict.fromkeys(curve.setup.model for curve in curves):
         cells = {
-            (labels.line(curve), one.sparsity): one
+            (labels.line(curve), point.sparsity): point
             for curve, members in curves.items()
-            for one in members
+            for point in members
             if curve.setup.model == model
         }
         for number, sparsity in enumerate(sorted({sparsity for _, sparsity in cells})):
@@ -113,7 +116,10 @@ def _columns(first: Point, labels: Labels, margin: float | None) -> list[Column]
     def of_class(at: int) -> Callable[[Standing], str]:
         return lambda row: percent(row.point.accuracies[at].accuracy)
 
-    bound = ("loss at most", _compared(lambda one: percent(max(one.largest_loss, 0.0))))
+    bound = (
+        "loss at most",
+        _compared(lambda comparison: percent(max(comparison.largest_loss, 0.0))),
+    )
     return [
         ("method", lambda row: method(row.point, labels)),
         ("sparsity", lambda row: f"{row.point.sparsity:g}"),
@@ -128,8 +134,14 @@ def _columns(first: Point, labels: Labels, margin: float | None) -> list[Column]
                 row.point.pooled.cluster_low, row.point.pooled.cluster_high
             ),
         ),
-        ("difference", _compared(lambda one: signed(one.difference.value))),
-        ("difference CI", _compared(lambda one: signed_interval(one.difference))),
+        (
+            "difference",
+            _compared(lambda comparison: signed(comparison.difference.value)),
+        ),
+        (
+            "difference CI",
+            _compared(lambda comparison: signed_interval(comparison.difference)),
+        ),
         ("p Holm", _compared(holm)),
         *([] if margin is None else [bound]),
         *(
@@ -141,7 +153,7 @@ def _columns(first: Point, labels: Labels, margin: float | None) -> list[Column]
             "class mean CI",
             lambda row: span(*(row.class_mean_interval or (None, None))),
         ),
-        ("p", _compared(lambda one: f"{one.p:.2g}")),
+        ("p", _compared(lambda comparison: f"{comparison.p:.2g}")),
         ("achieved", lambda row: f"{row.point.achieved_sparsity:.4f}"),
         ("total", lambda row: f"{row.point.total_sparsity:.4f}"),
         ("ties", lambda row: f"{row.point.pooled.ties}"),

@@ -34,7 +34,7 @@ def markdown(
     """
     lines = ["# Accuracy against sparsity", "", f"    {run['command']}", ""]
     first, *others = map(_escaped, sentences)
-    lines += [first, "", *(f"- {said}" for said in others), ""]
+    lines += [first, "", *(f"- {sentence}" for sentence in others), ""]
     lines += [f"{_escaped(line)}\n" for line in run["notes"]]
     for picture in pictures:
         lines += [f"![{picture.rpartition('.')[0]} against sparsity]({picture})", ""]
@@ -115,7 +115,7 @@ def _parts(table: TextTable, columns: int) -> Iterator[TextTable]:
     names = [_shortened(name, LONGEST_NAME) for name in first]
     parts = [[names]]
     for column in others:
-        widths = [max(map(len, one)) for one in (*parts[-1], column)]
+        widths = [max(map(len, texts)) for texts in (*parts[-1], column)]
         if sum(widths) + 2 * (len(widths) - 1) > columns and len(parts[-1]) > 1:
             parts.append([names])
         parts[-1].append(column)

@@ -104,11 +104,11 @@ def of_models(group: Sequence[Contest], labels: Labels) -> TextTable:
     )  # fmt: skip
 
 
-def _comparison_cells(one: Comparison) -> tuple[str, ...]:
+def _comparison_cells(comparison: Comparison) -> tuple[str, ...]:
     return (
-        signed(one.difference.value),
-        signed_interval(one.difference),
-        percent(one.changed),
-        f"{one.p:.2g}",
-        holm(one),
+        signed(comparison.difference.value),
+        signed_interval(comparison.difference),
+        percent(comparison.changed),
+        f"{comparison.p:.2g}",
+        holm(comparison),
     )

@@ -147,7 +147,7 @@ class _Merging:
         return list(zip(longest, members, strict=True))  # pyright: ignore[reportReturnType]
 
     def _together(self, budget: Budget, chosen) -> Any:
-        """The cost of each of the groups `chosen` joined with each group."""
+        """The cost of each of `chosen` joined with each group there is."""
         return budget.cost(
             self.total[chosen, None] + self.total,
             np.maximum(self.largest[chosen, None], self.largest),
@@ -155,7 +155,7 @@ class _Merging:
         )
 
     def _dearer(self, chosen) -> Any:
-        """What that costs more than both alone."""
+        """What each of `chosen` costs more joined with each group than both alone."""
         alone = self.budget.cost(self.total, self.largest, self.lengths)
         return self._together(self.budget, chosen) - alone[chosen, None] - alone
 

@@ -113,11 +113,11 @@ def _open_shards(
         if not os.path.isfile(index.parent / name):  # False for a name too long, too
             raise InputError(f"{index.parent / name}: missing; {index.name} names it")
     files = [opener(index.parent / name) for name in names]
-    held = {name for file in files for name in file.shapes}
+    found = {name for file in files for name in file.shapes}
     unheld = {
         name: index.parent / shard
         for name, shard in weight_map.items()
-        if name not in held
+        if name not in found
     }
     for file in files:
         listed = {key for key, name in weight_map.items() if name == file.path.name}

@@ -278,7 +278,7 @@ def _tensor(codec: Codec, slot: np.ndarray) -> Callable[[], np.ndarray]:
     return lambda: np.ascontiguousarray(codec.to_hf(slot))
 
 
-def equal(read: Callable[[str], np.ndarray], one: str, other: str) -> bool:
+def equal(read: Callable[[str], np.ndarray], name: str, other: str) -> bool:
     """Whether two tensors of a file hold the same values."""
-    first, second = read(one), read(other)
+    first, second = read(name), read(other)
     return first.shape == second.shape and bool(np.array_equal(first, second))

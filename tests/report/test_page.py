@@ -916,7 +916,7 @@ def test_a_page_without_questions_has_its_tables(browser, tmp_path):
     page = dataclasses.replace(page_of(0), asked=48)
     open_page(browser, tmp_path / "bare.html", page)
     assert texts(browser, "#tables tbody th") == ["most frequent", "magnitude"]
-    assert text(browser, "#held").startswith("0 of 48 questions are in this file")
+    assert text(browser, "#in-file").startswith("0 of 48 questions are in this file")
     assert text(browser, "#nothing") == "There is no question to show."
     hidden = "return !document.getElementById('explorer').checkVisibility()"
     assert browser.run(hidden)
