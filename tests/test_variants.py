@@ -184,6 +184,7 @@ def test_prune_refuses_what_a_method_does_not_define(loaded):
     for wrong, message in (
         ({"method": "fancy"}, "`method=fancy`"),
         ({"scope": "row"}, "`scope=row`"),
+        ({"prunable": "heads"}, "`prunable=heads`"),
         ({"pattern": "2:4"}, "`pattern=2:4`"),
         ({"sparsity": 1.5}, "`sparsities`: 1.5"),
     ):

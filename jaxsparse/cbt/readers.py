@@ -36,7 +36,7 @@ READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
 ACCEPTED = (
     "`data` accepts bundled, cbt (the hub data set), a directory of CBTest text files, "
     "or one CBTest .txt, .json/.jsonl (json-lines) or .parquet file; the last two may "
-    "hold any other cloze, each row with its `task`"
+    "hold any other cloze, each row with a task"
 )
 MAY_HOLD_A_TASK = (".json", ".jsonl", ".parquet")
 PATTERNS = {"train": "train", "validation": "valid*", "test": "test*"}
