@@ -186,7 +186,8 @@ def test_prune_refuses_what_a_method_does_not_define(loaded):
         ({"scope": "row"}, "`scope=row`"),
         ({"prunable": "heads"}, "`prunable=heads`"),
         ({"pattern": "2:4"}, "`pattern=2:4`"),
-        ({"sparsity": 1.5}, "`sparsities`: 1.5"),
+        ({"sparsity": 1.5}, "`sparsity=1.5`"),
+        ({"method": "random", "seed": -1}, "`seed=-1`"),
     ):
         with pytest.raises(InputError, match=message):
             prune(model, **wrong)
@@ -283,7 +284,7 @@ def test_a_report_is_made_of_every_kind_and_read_again(every_kind, tmp_path):
         "command": "./run.sh", "notes": [], "settings": {},
         "models": {"gpt2": {"digest": every_kind[0].model.digest}},
     }  # fmt: skip
-    report.write(tmp_path, points, run)
+    report.write(tmp_path, report.statistics(points), run)
     for point, read in zip(points, report.read(tmp_path).points, strict=True):
         assert read.curve == point.curve
         assert read.sparsity == point.sparsity

@@ -88,7 +88,7 @@ def read(data: str, split: str | None, word_classes: Sequence[str] | None) -> Re
 def read_questions(
     data: str = "bundled",
     split: str | None = None,
-    word_classes: Sequence[str] | None = None,
+    word_classes: str | Sequence[str] | None = None,
     num_examples: int = 0,
 ) -> tuple[Question, ...]:
     """Reads questions, all of which must be sound.
@@ -102,6 +102,8 @@ def read_questions(
     Raises:
         InputError: as `read` does, and for malformed items.
     """
+    if isinstance(word_classes, str):
+        word_classes = [word_classes]
     reading = read(data, split, word_classes)
     check(reading.malformed, skip=False)
     return select(reading.questions, num_examples)
