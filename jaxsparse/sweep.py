@@ -195,11 +195,12 @@ class _Job:
     def _portions(
         self, lacking: Sequence[frozenset[int]], size: int
     ) -> Iterator[tuple[list[str], frozenset[int]]]:
-        """Variants that go at once: neighbours that lack the same questions, and whose
-        function and leaves are alike."""
+        """Variants that go at once: neighbours that lack the same questions, share the
+        function and all leaves but those that may differ, and have these alike."""
         groups: list[tuple[Any, list[str]]] = []
         for (key, variant), wanted in zip(self.variants.items(), lacking, strict=True):
-            alike = (variant.model.apply, variant.shapes, wanted)
+            model = variant.model
+            alike = (model.apply, id(model.params), variant.shapes, wanted)
             if not groups or groups[-1][0] != alike:
                 groups.append((alike, []))
             groups[-1][1].append(key)

@@ -106,12 +106,16 @@ def test_a_scan_of_vmaps_with_a_remainder_gives_the_same_scores(loaded):
     (planned,) = plan.batches
     made = batch(plan.encoded, planned, model.config, "cloze")
 
-    score = jax.jit(score_variants, static_argnums=(0, 4))
+    score = jax.jit(score_variants, static_argnums=(0, 4, 5))
     together = stacked(pruned, 5)
     for variant, scores in zip(
-        pruned, score(model.apply, model.params, together, made, 2), strict=True
+        pruned,
+        score(model.apply, model.params, together, made, 2, model.form),
+        strict=True,
     ):
-        (alone,) = score(model.apply, model.params, variant.leaves(), made, 1)
+        (alone,) = score(
+            model.apply, model.params, variant.leaves(), made, 1, model.form
+        )
         np.testing.assert_allclose(scores, alone, rtol=1e-5)
 
 

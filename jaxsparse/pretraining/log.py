@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from jaxsparse import device
 from jaxsparse.answers import Answers
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import Scorer, ScoringPlan, score_batches
+from jaxsparse.evaluation import Scorer, ScoringPlan, all_scores
 from jaxsparse.models import Family
 from jaxsparse.models.apply import Apply
 from jaxsparse.pretraining.run import PretrainingRun
@@ -58,11 +56,7 @@ class Exam:
 
     def accuracy(self, params: Leaves) -> float:
         """The fraction answered correctly, cloze protocol, full story."""
-        options = max(len(question.options) for question in self.plan.questions)
-        scores = np.zeros((len(self.plan.questions), options), np.float32)
-        batches = score_batches(self.scorer, self.plan, self.apply, params, {})
-        for members, (said,), _ in batches:
-            scores[list(members)] = said
+        (scores,) = all_scores(self.scorer, self.plan, self.apply, params, {})
         return float(Answers(self.plan.questions, scores).correct.mean())
 
 
