@@ -58,9 +58,11 @@ class ScoringPlan:
             form: the model's, which says what a compilation is worth.
 
         Raises:
-            InputError: a question that the model cannot read, or a token that it does
-                not have.
+            InputError: no questions; one that the model cannot read, or a token that it
+                does not have.
         """
+        if not questions:
+            raise InputError("`questions` holds none; give one or more")
         progress.stage(f"{presentation.protocol} · reading", len(questions))
         encoded = []
         for question in questions:

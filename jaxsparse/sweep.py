@@ -30,7 +30,7 @@ from jaxsparse.variants import Variant
 def sweep(
     model: Model,
     questions: Sequence[Question],
-    methods: Sequence[str | Recipe] = ("magnitude",),
+    methods: str | Recipe | Sequence[str | Recipe] = ("magnitude",),
     sparsities: Sequence[float] = (0, 0.1, 0.5, 0.9, 0.99),
     presentations: Sequence[Presentation] = (Presentation(),),
     *,
@@ -61,6 +61,8 @@ def sweep(
             that cannot be written.
         ValueError: no method, several prunable sets, or a negative `levels_at_once`.
     """
+    if isinstance(methods, str | Recipe):
+        methods = [methods]
     recipes = [
         method if isinstance(method, Recipe) else Recipe(method) for method in methods
     ]

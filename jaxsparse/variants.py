@@ -231,9 +231,9 @@ def prune(
         InputError: what the method does not define; a sparsity that is no fraction.
     """
     recipe = Recipe(method, scope, prunable, pattern, seed)
-    model = prunable_model(model, prunable)
     if not sparsity:
         return dense(model, recipe)
+    model = prunable_model(model, prunable)
     number = matrix_count(model, prunable)
     progress.stage("pruning", number, unit="matrices", patient=True)
     (variant,) = one_shot(model, recipe, [sparsity], progress.done)
@@ -249,7 +249,8 @@ def save(
         directory: must not exist yet.
 
     Raises:
-        InputError: it exists, or cannot be written.
+        InputError: it exists.
+        OSError: it cannot be written.
     """
     model, changed = (
         (variant.model, variant.leaves())

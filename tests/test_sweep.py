@@ -225,6 +225,15 @@ def test_a_method_by_name_is_pruned_in_its_own_scope(loaded, curve):
     np.testing.assert_array_equal(scores_of(points), scores_of(curve("gpt2")[3:]))
 
 
+def test_a_presentation_that_there_is_not_and_no_questions_are_refused(loaded):
+    with pytest.raises(InputError, match="`protocol=fill`"):
+        Presentation("fill")
+    with pytest.raises(InputError, match="`context=none`"):
+        Presentation(context="none")
+    with pytest.raises(InputError, match="`questions` holds none"):
+        list(sweep(loaded("gpt2"), [], ["magnitude"], [0]))
+
+
 def test_negative_levels_at_once_are_refused(loaded):
     with pytest.raises(ValueError, match="levels_at_once is -1"):
         next(sweep(loaded("gpt2"), QUESTIONS, [MAGNITUDE], (0.5,), levels_at_once=-1))

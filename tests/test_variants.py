@@ -184,8 +184,10 @@ def test_prune_refuses_what_a_method_does_not_define(loaded):
     for wrong, message in (
         ({"method": "fancy"}, "`method=fancy`"),
         ({"scope": "row"}, "`scope=row`"),
+        ({"prunable": "heads"}, "`prunable=heads`"),
         ({"pattern": "2:4"}, "`pattern=2:4`"),
-        ({"sparsity": 1.5}, "`sparsities`: 1.5"),
+        ({"sparsity": 1.5}, "`sparsity=1.5`"),
+        ({"method": "random", "seed": -1}, "`seed=-1`"),
     ):
         with pytest.raises(InputError, match=message):
             prune(model, **wrong)
