@@ -31,7 +31,7 @@ def main() -> None:
     start = time.time()
     with (
         _journal(settings, made_by) as answers,
-        closing(Shown(quiet=not hosts.leads())) as shown,
+        closing(Shown(quiet=not hosts.is_first())) as shown,
     ):
         given = _inputs(settings, shown)
         shown.models(len(given.models))
@@ -40,7 +40,7 @@ def main() -> None:
             for blueprint in given.models
         ]
         with hosts.together():
-            if hosts.leads():
+            if hosts.is_first():
                 run = {
                     **facts.of_run(settings, given, runs),
                     **made_by,
@@ -63,7 +63,7 @@ def _settings() -> flags.Settings:
     with hosts.together():
         settings = flags.settings_from_flags()
         parallel.check(settings.mesh)
-        if hosts.leads():
+        if hosts.is_first():
             paths.check_writable("out", settings.out)
             report.check_replaceable(settings.out)
     # Paths may differ from host to host; what is read there is compared by content.
@@ -80,7 +80,7 @@ def _journal(settings: flags.Settings, made_by: Mapping[str, Any]) -> Iterator[J
         with hosts.together():
             answers = stack.enter_context(
                 journal.opened(settings.out, made_by)
-                if hosts.leads()
+                if hosts.is_first()
                 else closing(Journal())
             )
         yield answers

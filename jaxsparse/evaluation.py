@@ -58,9 +58,11 @@ class ScoringPlan:
             form: the model's, which says what a compilation is worth.
 
         Raises:
-            InputError: a question that the model cannot read, or a token that it does
-                not have.
+            InputError: no questions; one that the model cannot read, or a token that it
+                does not have.
         """
+        if not questions:
+            raise InputError("`questions` holds none; give one or more")
         progress.stage(f"{presentation.protocol} · reading", len(questions))
         encoded = []
         for question in questions:
@@ -101,7 +103,7 @@ class ScoringPlan:
 @dataclass
 class Scorer:
     """Scores batches with several variants' leaves at once. Compiles once for each
-    function and each set of shapes, of batch and leaves.
+    function and each set of shapes and dtypes, of batch and leaves.
 
     `levels_at_once` sets of leaves are stacked on axis 0 and mapped over, which vmaps
     them; one at a time is the plain function.
@@ -141,7 +143,7 @@ class Scorer:
     ) -> Any:
         arguments = (shared, changed, batch)
         leaves, structure = jax.tree.flatten(arguments)
-        key = (apply, structure, tuple(leaf.shape for leaf in leaves))
+        key = (apply, structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
         if key not in self._compiled:
             start = time.perf_counter()
             if self.form.part_tokens and self.mesh is None:
@@ -243,3 +245,16 @@ def score_batches(
         )
         scores, seconds = scorer.score(apply, params, changed, batch)
         yield members, scores[:, : len(members)], seconds
+
+
+def all_scores(
+    scorer: Scorer, plan: ScoringPlan, apply: Apply, params: Leaves, changed: Leaves
+) -> Float[np.ndarray, "variant question option"]:
+    """The scores of all questions in one array; see `score_batches`. As in `Answers`,
+    minus infinity stands for options that a question lacks."""
+    options = max(len(encoded.terms) for encoded in plan.encoded)
+    shape = scorer.levels_at_once, len(plan.encoded), options
+    scores = np.full(shape, -np.inf, np.float32)
+    for members, said, _ in score_batches(scorer, plan, apply, params, changed):
+        scores[:, list(members), : said.shape[-1]] = said
+    return scores

@@ -24,7 +24,7 @@ def several() -> bool:
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
-def leads() -> bool:
+def is_first() -> bool:
     """Whether this is the process that writes and speaks."""
     return not several() or jax.process_index() == 0
 

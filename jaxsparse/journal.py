@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from jaxsparse.database import Database
-from jaxsparse.whole import held, made, temporary
+from jaxsparse.whole import locked, made, temporary
 
 NAME = "journal.sqlite"
 FORMAT = 1  # raised when older programs could no longer read what newer ones write
@@ -217,7 +217,7 @@ def _is_sound(question: Any, scores: Any, tokens: Any, seconds: Any, crc: Any) -
 
 @contextmanager
 def opened(directory: Path, made_by: Mapping[str, Any]) -> Iterator[Journal]:
-    """The journal of a directory, which is made where need be and held meanwhile.
+    """The journal of a directory, which is made where need be and locked meanwhile.
 
     If that ends before anything is recorded, what was made is taken away again.
 
@@ -225,7 +225,7 @@ def opened(directory: Path, made_by: Mapping[str, Any]) -> Iterator[Journal]:
         InputError: another process holds the directory; the file is not ours to use.
     """
     path = directory / NAME
-    with made(directory), held(directory):
+    with made(directory), locked(directory):
         new = not os.path.lexists(path) or (
             path.is_file() and not path.is_symlink() and path.stat().st_size == 0
         )

@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxsparse import device, parallel
-from jaxsparse.models import FAMILIES, Family, Tensors
+from jaxsparse.models import FAMILIES, PRUNABLE, Family, Tensors
 from jaxsparse.models.apply import Apply, make_apply
 from jaxsparse.models.config import Reader
 from jaxsparse.progress import NOBODY, Progress
@@ -79,7 +79,15 @@ class Model:
         return self.blueprint.tokenizer
 
     def prunable(self, prunable: str) -> tuple[str, ...]:
-        """The paths of the leaves that `prunable` names."""
+        """The paths of the leaves that `prunable` names.
+
+        Raises:
+            InputError: it names none.
+        """
+        if prunable not in PRUNABLE:
+            raise InputError(
+                f"`prunable={prunable}`: choose one of {', '.join(PRUNABLE)}"
+            )
         return self.blueprint.family.prunable.paths(self.params, prunable)
 
 

@@ -40,7 +40,7 @@ class Workload:
     """What was computed for all points of one presentation, beside their scores."""
 
     shapes: int
-    batches: int  # of all questions, at each level
+    batches: int  # of all questions, for each variant
     padding: float  # fraction of the tokens in them
     levels_at_once: int
     compilations: int  # none where the journal knew all

@@ -30,7 +30,7 @@ from jaxsparse.variants import Variant
 def sweep(
     model: Model,
     questions: Sequence[Question],
-    methods: Sequence[str | Recipe] = ("magnitude",),
+    methods: str | Recipe | Sequence[str | Recipe] = ("magnitude",),
     sparsities: Sequence[float] = (0, 0.1, 0.5, 0.9, 0.99),
     presentations: Sequence[Presentation] = (Presentation(),),
     *,
@@ -61,6 +61,8 @@ def sweep(
             that cannot be written.
         ValueError: no method, several prunable sets, or a negative `levels_at_once`.
     """
+    if isinstance(methods, str | Recipe):
+        methods = [methods]
     recipes = [
         method if isinstance(method, Recipe) else Recipe(method) for method in methods
     ]
@@ -135,7 +137,7 @@ def evaluate(
     job.score_unknown(scorer)
     points: list[Point] = []
     with hosts.together():
-        if hosts.leads():
+        if hosts.is_first():
             points += job.points(curves, scorer)
     yield from points
 
@@ -193,11 +195,12 @@ class _Job:
     def _portions(
         self, lacking: Sequence[frozenset[int]], size: int
     ) -> Iterator[tuple[list[str], frozenset[int]]]:
-        """Variants that go at once: neighbours that lack the same questions, and whose
-        function and leaves are alike."""
+        """Variants that go at once: neighbours that lack the same questions, share the
+        function and all leaves but those that may differ, and have these alike."""
         groups: list[tuple[Any, list[str]]] = []
         for (key, variant), wanted in zip(self.variants.items(), lacking, strict=True):
-            alike = (variant.model.apply, variant.shapes, wanted)
+            model = variant.model
+            alike = (model.apply, id(model.params), variant.shapes, wanted)
             if not groups or groups[-1][0] != alike:
                 groups.append((alike, []))
             groups[-1][1].append(key)

@@ -4,7 +4,6 @@ Leaves travel flat, path -> leaf, and are nested only where flax takes them.
 
 A leaf is not a layer: layers are stacked on axis 0, and a leaf of shape (layer, in,
 out) holds one matrix per layer. Whatever is defined per matrix goes through `matrices`.
-.
 """
 
 import fnmatch

@@ -27,11 +27,20 @@ CONTEXTS = ("full", "query", "last")
 
 @dataclass(frozen=True)
 class Presentation:
-    """How a question is put to a model; DESIGN's words for what its values mean."""
+    """How a question is put to a model; DESIGN's words for what its values mean.
+
+    Raises:
+        InputError: no such protocol or context.
+    """
 
     protocol: str = "cloze"  # one of PROTOCOLS
     context: str = "full"  # one of CONTEXTS: how much of the story is read
     detokenize: str = "ptb"  # one of cbt.STYLES: how its tokens become text
+
+    def __post_init__(self):
+        for name, legal in (("protocol", PROTOCOLS), ("context", CONTEXTS)):
+            if (value := getattr(self, name)) not in legal:
+                raise InputError(f"`{name}={value}`: choose one of {', '.join(legal)}")
 
 
 def brief(error: BaseException) -> str:

@@ -66,7 +66,7 @@ def dense(model: Model, recipe: Recipe) -> Variant:
         sparsity=0.0,
         achieved_sparsity=zeros / sum(model.params[path].size for path in paths),
         total_sparsity=zeros / trees.size(model.params),
-        identity=identity(model),
+        identity=_identity(model),
         shapes={path: model.params[path].shape for path in paths},
         leaf=model.params.__getitem__,
     )
@@ -143,7 +143,7 @@ def _masked(
         sparsity=sparsity,
         achieved_sparsity=pruned / sum(matrix.weights for matrix in matrices),
         total_sparsity=pruned / trees.size(model.params),
-        identity=identity(model, recipe, sparsity),
+        identity=_identity(model, recipe, sparsity),
         shapes={path: leaf.shape for path, leaf in nested.items()},
         leaf=leaf,
         matrices=matrices,
@@ -164,7 +164,7 @@ def _zeros_by_row(leaf: Float[Array, "..."]) -> Int[Array, "..."]:
     return jnp.count_nonzero(leaf == 0, axis=-1)
 
 
-def identity(
+def _identity(
     model: Model, recipe: Recipe | None = None, sparsity: float = 0.0
 ) -> dict[str, Any]:
     """What decides the scores of a model pruned by masks; of a dense one, which no
@@ -231,9 +231,9 @@ def prune(
         InputError: what the method does not define; a sparsity that is no fraction.
     """
     recipe = Recipe(method, scope, prunable, pattern, seed)
-    model = prunable_model(model, prunable)
     if not sparsity:
         return dense(model, recipe)
+    model = prunable_model(model, prunable)
     number = matrix_count(model, prunable)
     progress.stage("pruning", number, unit="matrices", patient=True)
     (variant,) = one_shot(model, recipe, [sparsity], progress.done)
@@ -249,7 +249,8 @@ def save(
         directory: must not exist yet.
 
     Raises:
-        InputError: it exists, or cannot be written.
+        InputError: it exists.
+        OSError: it cannot be written.
     """
     model, changed = (
         (variant.model, variant.leaves())

@@ -20,7 +20,7 @@ from jaxsparse.types import InputError
 
 LOCK = ".jaxsparse.lock"
 SCRATCH = ".partial"  # how the name of a `scratch_directory` ends
-PARTIAL = re.compile(r"\..+\.\d+\.partial")  # what `whole_file` writes to
+PARTIAL = re.compile(r"\..+\.\d+\.partial")  # what `atomic_file` writes to
 
 
 _removals: list[Callable[[], None]] = []  # what is there only for a while
@@ -46,7 +46,7 @@ def temporary(remove: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Gives a path to write to, and makes it `path` once all is written."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with temporary(lambda: partial.unlink(missing_ok=True)):
@@ -55,7 +55,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_directory(directory: Path) -> Iterator[Path]:
+def atomic_directory(directory: Path) -> Iterator[Path]:
     """Likewise for a directory, which must not exist yet (of those that do, an empty
     one is replaced); its parents are made."""
     prefix = f".{directory.name}-"
@@ -125,7 +125,7 @@ def made(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     """Keeps other processes from a directory; the lock goes with its process, however
     that ends. What a process that was killed had half-written is taken away.
 

@@ -106,12 +106,16 @@ def test_a_scan_of_vmaps_with_a_remainder_gives_the_same_scores(loaded):
     (planned,) = plan.batches
     made = batch(plan.encoded, planned, model.config, "cloze")
 
-    score = jax.jit(score_variants, static_argnums=(0, 4))
+    score = jax.jit(score_variants, static_argnums=(0, 4, 5))
     together = stacked(pruned, 5)
     for variant, scores in zip(
-        pruned, score(model.apply, model.params, together, made, 2), strict=True
+        pruned,
+        score(model.apply, model.params, together, made, 2, model.form),
+        strict=True,
     ):
-        (alone,) = score(model.apply, model.params, variant.leaves(), made, 1)
+        (alone,) = score(
+            model.apply, model.params, variant.leaves(), made, 1, model.form
+        )
         np.testing.assert_allclose(scores, alone, rtol=1e-5)
 
 
@@ -219,6 +223,15 @@ def test_a_method_by_name_is_pruned_in_its_own_scope(loaded, curve):
     points = list(sweep(loaded("gpt2"), QUESTIONS, ["random"], (0.5, 0.9), **SHORT))
     assert {point.curve.recipe for point in points} == {RANDOM}
     np.testing.assert_array_equal(scores_of(points), scores_of(curve("gpt2")[3:]))
+
+
+def test_a_presentation_that_there_is_not_and_no_questions_are_refused(loaded):
+    with pytest.raises(InputError, match="`protocol=fill`"):
+        Presentation("fill")
+    with pytest.raises(InputError, match="`context=none`"):
+        Presentation(context="none")
+    with pytest.raises(InputError, match="`questions` holds none"):
+        list(sweep(loaded("gpt2"), [], ["magnitude"], [0]))
 
 
 def test_negative_levels_at_once_are_refused(loaded):

@@ -184,8 +184,10 @@ def test_prune_refuses_what_a_method_does_not_define(loaded):
     for wrong, message in (
         ({"method": "fancy"}, "`method=fancy`"),
         ({"scope": "row"}, "`scope=row`"),
+        ({"prunable": "heads"}, "`prunable=heads`"),
         ({"pattern": "2:4"}, "`pattern=2:4`"),
-        ({"sparsity": 1.5}, "`sparsities`: 1.5"),
+        ({"sparsity": 1.5}, "`sparsity=1.5`"),
+        ({"method": "random", "seed": -1}, "`seed=-1`"),
     ):
         with pytest.raises(InputError, match=message):
             prune(model, **wrong)
@@ -276,13 +278,41 @@ def test_a_sweep_takes_every_kind_and_its_journal_knows_them(
         assert point.digest == every_kind[0].model.digest
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_leaves_beside_its_own_are_those_of_a_variants_model(loaded, at_once):
+    """Also where two models have one `apply`, and so what is compiled."""
+    model = loaded("gpt2")
+    start = dense(model, MAGNITUDE)
+    params = {**model.params, "wte/embedding": model.params["wte/embedding"] * 1.5}
+    other = dataclasses.replace(model, params=params, digest="other")
+    pair = (start, dataclasses.replace(dense(other, MAGNITUDE), sparsity=0.5))
+    points = evaluate(pair, QUESTIONS, QUERY, levels_at_once=at_once)
+    for point, variant in zip(points, pair, strict=True):
+        (alone,) = evaluate([variant], QUESTIONS, QUERY)
+        np.testing.assert_allclose(
+            point.answers.scores, alone.answers.scores, rtol=1e-5
+        )
+
+
+def test_leaves_may_be_of_another_dtype(loaded, scorers):
+    start = dense(loaded("gpt2"), MAGNITUDE)
+    half = {path: leaf.astype("bfloat16") for path, leaf in start.leaves().items()}
+    narrow = dataclasses.replace(
+        start, identity={**start.identity, "leaves": "half"}, leaf=half.__getitem__
+    )
+    wide, rounded = scores_of(evaluate([start, narrow], QUESTIONS, QUERY))
+    assert scorers[-1].compilations == 2
+    np.testing.assert_allclose(rounded, wide, rtol=0.02)
+    assert not np.array_equal(rounded, wide)
+
+
 def test_a_report_is_made_of_every_kind_and_read_again(every_kind, tmp_path):
     points = list(evaluate(every_kind, QUESTIONS, QUERY))
     run = {
         "command": "./run.sh", "notes": [], "settings": {},
         "models": {"gpt2": {"digest": every_kind[0].model.digest}},
     }  # fmt: skip
-    report.write(tmp_path, points, run)
+    report.write(tmp_path, report.statistics(points), run)
     for point, read in zip(points, report.read(tmp_path).points, strict=True):
         assert read.curve == point.curve
         assert read.sparsity == point.sparsity

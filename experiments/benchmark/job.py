@@ -16,7 +16,7 @@ from jaxsparse import cbt, device
 from jaxsparse.assets import MODELS
 from jaxsparse.types import InputError
 from jaxsparse.weights.tokenizer import load_tokenizer
-from jaxsparse.whole import scratch_directory, whole_file
+from jaxsparse.whole import atomic_file, scratch_directory
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "transformers", "lm-eval")
 
@@ -35,7 +35,7 @@ def main() -> None:
     else:
         results = (_measure_masks if settings.masks else _measure_models)(settings)
     everything = {"started": started, **_conditions(), "results": results}
-    with whole_file(settings.json) as partial:
+    with atomic_file(settings.json) as partial:
         partial.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     print(f"Written to {settings.json}, every repeat")
     for result in () if settings.masks or settings.parts else results:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxsparse import capacity, cbt, variants
-from jaxsparse.evaluation import Scorer, ScoringPlan, score_batches
+from jaxsparse.evaluation import Scorer, ScoringPlan, all_scores
 from jaxsparse.model import Model
 from jaxsparse.pruning import Recipe
 from jaxsparse.types import Leaves, Presentation
@@ -92,11 +92,5 @@ class Ours:
 
     def _score(self, scorer: Scorer, plan: ScoringPlan, changed: Leaves) -> np.ndarray:
         """float32[variant, question, option]"""
-        first = plan.encoded[0]
-        shape = scorer.levels_at_once, len(plan.encoded), len(first.terms)
-        scores = np.zeros(shape, np.float32)
         model = self.model
-        batches = score_batches(scorer, plan, model.apply, model.params, changed)
-        for members, level_scores, _ in batches:
-            scores[:, list(members)] = level_scores
-        return scores
+        return all_scores(scorer, plan, model.apply, model.params, changed)

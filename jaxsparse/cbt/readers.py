@@ -36,7 +36,7 @@ READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
 ACCEPTED = (
     "`data` accepts bundled, cbt (the hub data set), a directory of CBTest text files, "
     "or one CBTest .txt, .json/.jsonl (json-lines) or .parquet file; the last two may "
-    "hold any other cloze, each row with its `task`"
+    "hold any other cloze, each row with a task"
 )
 MAY_HOLD_A_TASK = (".json", ".jsonl", ".parquet")
 PATTERNS = {"train": "train", "validation": "valid*", "test": "test*"}
@@ -88,7 +88,7 @@ def read(data: str, split: str | None, word_classes: Sequence[str] | None) -> Re
 def read_questions(
     data: str = "bundled",
     split: str | None = None,
-    word_classes: Sequence[str] | None = None,
+    word_classes: str | Sequence[str] | None = None,
     num_examples: int = 0,
 ) -> tuple[Question, ...]:
     """Reads questions, all of which must be sound.
@@ -102,6 +102,8 @@ def read_questions(
     Raises:
         InputError: as `read` does, and for malformed items.
     """
+    if isinstance(word_classes, str):
+        word_classes = [word_classes]
     reading = read(data, split, word_classes)
     check(reading.malformed, skip=False)
     return select(reading.questions, num_examples)

@@ -6,18 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from jaxsparse import device
 from jaxsparse.answers import Answers
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import Scorer, ScoringPlan, score_batches
+from jaxsparse.evaluation import Scorer, ScoringPlan, all_scores
 from jaxsparse.models import Family
 from jaxsparse.models.apply import Apply
 from jaxsparse.pretraining.run import PretrainingRun
 from jaxsparse.progress import Progress
 from jaxsparse.types import Leaves, Presentation
-from jaxsparse.whole import whole_file
+from jaxsparse.whole import atomic_file
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -58,11 +56,7 @@ class Exam:
 
     def accuracy(self, params: Leaves) -> float:
         """The fraction answered correctly, cloze protocol, full story."""
-        options = max(len(question.options) for question in self.plan.questions)
-        scores = np.zeros((len(self.plan.questions), options), np.float32)
-        batches = score_batches(self.scorer, self.plan, self.apply, params, {})
-        for members, (said,), _ in batches:
-            scores[list(members)] = said
+        (scores,) = all_scores(self.scorer, self.plan, self.apply, params, {})
         return float(Answers(self.plan.questions, scores).correct.mean())
 
 
@@ -102,7 +96,7 @@ class Log:
 
     def _begin(self, done: int) -> None:
         kept = [line for line in self._lines() if line["step"] <= done]
-        with whole_file(self._file) as partial:
+        with atomic_file(self._file) as partial:
             text = "".join(f"{json.dumps(line)}\n" for line in kept)
             partial.write_text(text, encoding="utf-8")
         self._is_begun = True

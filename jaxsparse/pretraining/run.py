@@ -36,7 +36,7 @@ from jaxsparse.training.objectives import (
 from jaxsparse.training.step import train
 from jaxsparse.types import InputError, Leaves
 from jaxsparse.weights import rules, writing
-from jaxsparse.whole import held
+from jaxsparse.whole import locked
 
 TEXTS = ("books", "validation_books")  # kept by their digests
 VALIDATION_ROWS = 32  # the same ones each time
@@ -191,7 +191,7 @@ def _claim(
     """Writes the tokenizer and then what the run is made of, unless both are there."""
     files = run.tokenizer_directory
     run.directory.mkdir(parents=True, exist_ok=True)
-    with held(run.directory):
+    with locked(run.directory):
         # Again: another process may have begun a run since.
         begun = record.is_begun(run.directory, made_of, TEXTS)
         if begun and (files / "tokenizer.json").is_file():
@@ -222,7 +222,7 @@ def pretrain(
     progress.stage("word vectors to start from", patient=True)
     params = initial_params(run.family, run.config, run.seed, run.corpus.tokens)
     with (
-        held(run.directory),
+        locked(run.directory),
         Checkpoints(run.directory / "checkpoints") as checkpoints,
     ):
         return train(

@@ -82,5 +82,5 @@ def counts(group: Group, sparsity: float) -> int:
         InputError: `sparsity` is not in [0, 1].
     """
     if not 0 <= sparsity <= 1:
-        raise InputError(f"`sparsities`: {sparsity} is not a fraction from 0 to 1")
+        raise InputError(f"`sparsity={sparsity}`: not a fraction from 0 to 1")
     return round(float(sparsity) * sum(part.shape[-1] for part in group))

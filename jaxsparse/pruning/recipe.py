@@ -14,8 +14,8 @@ class Recipe:
     """All that decides which weights go, but for how many.
 
     Raises:
-        InputError: no such method or pattern, or a scope that the method does not
-            define.
+        InputError: no such method or pattern, a scope that the method does not define,
+            or a seed that is none.
     """
 
     method: str
@@ -36,6 +36,8 @@ class Recipe:
             raise InputError(
                 f"`pattern={self.pattern}`: there are {', '.join(PATTERNS)}"
             )
+        if method.draws and not (isinstance(self.seed, int) and self.seed >= 0):
+            raise InputError(f"`seed={self.seed}`: not an integer from 0 on")
         object.__setattr__(self, "scope", scope)
         object.__setattr__(self, "seed", self.seed if method.draws else None)
 

@@ -32,7 +32,7 @@ from jaxsparse.report.labels import is_task
 from jaxsparse.report.statistics import Statistics
 from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
-from jaxsparse.whole import whole_file
+from jaxsparse.whole import atomic_file
 
 FILES = (
     "report.md", "report.html", "results.csv", "accuracy.png", "predictions.parquet",
@@ -63,7 +63,9 @@ def write(
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         # Entered first, replaced last: it says what the others are.
-        to = {name: files.enter_context(whole_file(out / name)) for name in FILES[::-1]}
+        to = {
+            name: files.enter_context(atomic_file(out / name)) for name in FILES[::-1]
+        }
         progress.stage("writing predictions", len(points), unit="points", patient=True)
         # A file, not a path: pyarrow reads a path with a colon as an address.
         with (
@@ -71,10 +73,10 @@ def write(
             pq.ParquetWriter(file, pa.schema(PREDICTIONS)) as writer,
         ):
             for point in points:
-                writer.write_table(prediction_table(point))
+                writer.write_table(_prediction_table(point))
                 progress.done(1)
         with to["questions.parquet"].open("wb") as file:
-            pq.write_table(question_table(points[0].questions), file)
+            pq.write_table(_question_table(points[0].questions), file)
         write_csv(to["results.csv"], RESULTS, result_rows(points))
         write_csv(to["layers.csv"], LAYERS, layer_rows(points))
         tables, sentences = all_tables(found), findings(found)
@@ -129,7 +131,7 @@ def layer_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
                 }  # fmt: skip
 
 
-def question_table(questions: Sequence[Question]) -> pa.Table:
+def _question_table(questions: Sequence[Question]) -> pa.Table:
     """Rows of questions.parquet; CBT's have no column `task`."""
     schema = dict(QUESTIONS)
     if not is_task(questions):
@@ -149,7 +151,7 @@ def question_table(questions: Sequence[Question]) -> pa.Table:
     return pa.table(columns, schema=pa.schema(schema))
 
 
-def prediction_table(point: Point) -> pa.Table:
+def _prediction_table(point: Point) -> pa.Table:
     """Rows of predictions.parquet: one for each question."""
     questions = point.questions
     columns: dict[str, Any] = {

@@ -20,7 +20,7 @@ from jaxsparse.report.reading import RunFiles
 from jaxsparse.report.statistics import Statistics
 from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
-from jaxsparse.whole import held, made, whole_file
+from jaxsparse.whole import atomic_file, locked, made
 
 OF_RUNS = ("run.json", "predictions.parquet", "journal.sqlite")
 PICTURES = ("accuracy", "classes", "finetuned", "layers")
@@ -177,7 +177,7 @@ def write_merged(
         InputError: another process writes there, or a run has its results there.
         OSError: a file could not be written; then the old ones are all there still.
     """
-    with made(out), held(out):
+    with made(out), locked(out):
         if taken := [name for name in OF_RUNS if (out / name).exists()]:
             raise InputError(
                 f"{out}: holds a run's {taken[0]}, beside which a report does not go; "
@@ -208,7 +208,7 @@ def _write(
         if name.rpartition(".")[0] not in PICTURES or name.rpartition(".")[0] in drawn
     ]
     with ExitStack() as files:
-        to = {name: files.enter_context(whole_file(out / name)) for name in names}
+        to = {name: files.enter_context(atomic_file(out / name)) for name in names}
         write_csv(to["results.csv"], RESULTS, result_rows(found.points))
         shown = [f"{name}.png" for name in drawn]
         run = {"command": command, "notes": merged.notes}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsparse.types import InputError
-from jaxsparse.whole import whole_file
+from jaxsparse.whole import atomic_file
 
 NAME = "run.json"
 _MISSING = object()  # a setting that is not there, which null is
@@ -69,6 +69,6 @@ def _differences(
 
 
 def write(directory: Path, made_of: Mapping[str, Any]) -> None:
-    with whole_file(directory / NAME) as partial:
+    with atomic_file(directory / NAME) as partial:
         text = json.dumps(made_of, indent=2)
         partial.write_text(f"{text}\n", encoding="utf-8")

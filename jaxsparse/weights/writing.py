@@ -14,7 +14,7 @@ from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError
 from jaxsparse.weights.reading import SAFETENSORS
 from jaxsparse.weights.rules import Shape
-from jaxsparse.whole import umask, whole_directory
+from jaxsparse.whole import atomic_directory, umask
 
 SHARD_BYTES = 5 * 10**9  # one shard is held in memory while it is written
 
@@ -50,7 +50,7 @@ def write_checkpoint(
         raise InputError(f"{directory}: exists already; name a new directory")
     size = sum(tensor.nbytes for tensor in tensors.values())
     progress.stage("writing", size, unit="bytes", patient=True)
-    with whole_directory(directory) as partial:
+    with atomic_directory(directory) as partial:
         _copy_beside_weights(source, partial)
         text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
         (partial / "config.json").write_text(f"{text}\n", encoding="utf-8")

@@ -18,7 +18,7 @@ import pytest
 from experiments import sweep
 from jaxsparse import evaluation
 from jaxsparse.journal import NAME
-from jaxsparse.whole import held
+from jaxsparse.whole import locked
 from tests import tiny
 from tests.experiments import binary
 from tests.experiments.logged import run_logged
@@ -256,7 +256,7 @@ def test_a_directory_that_another_process_holds_is_refused(place, monkeypatch):
 
 def held_directory(path):
     path.mkdir()
-    return held(path)
+    return locked(path)
 
 
 def test_a_journal_that_cannot_be_used_stops_the_run_before_weights(place, monkeypatch):

@@ -109,9 +109,9 @@ from pathlib import Path
 out = Path("deep/out")
 with (
     whole.made(out),
-    whole.held(out),
-    whole.whole_file(out / "file") as file,
-    whole.whole_directory(Path("new/directory")) as directory,
+    whole.locked(out),
+    whole.atomic_file(out / "file") as file,
+    whole.atomic_directory(Path("new/directory")) as directory,
 ):
     file.touch()
     (directory / "half").touch()

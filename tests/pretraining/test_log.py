@@ -39,6 +39,26 @@ def test_accuracy_is_the_fraction_whose_answer_scores_best(loaded, monkeypatch):
     assert asked.accuracy(other) < 4 / 7
 
 
+def test_questions_may_differ_in_how_many_options_they_have(loaded, monkeypatch):
+    """Every answer is the last option, which another question's padding stands for."""
+    monkeypatch.setattr(log, "BATCH_TOKENS", 64)  # a batch for each number
+    model = loaded("gpt2")
+    options = ["ab", "cd", "ef", "gh"]
+    questions = [
+        asking.question(f"XXXXX ran {'far ' * 9 * number}.", options[:number])
+        for number in (2, 4)
+    ]
+    encoded = [asking.Asked(q, **PUT).encode(model, "cloze") for q in questions]
+    right = [
+        dataclasses.replace(question, answer=question.options[scores.argmax()])
+        for question, one in zip(questions, encoded, strict=True)
+        for scores in asking.option_scores(model, [one], "cloze")
+    ]
+    asked = exam_of(model, right)
+    assert len({planned.shape.options for planned in asked.plan.batches}) == 2
+    assert asked.accuracy(model.params) == 1
+
+
 def test_a_question_that_the_model_cannot_read_is_refused_by_its_line(loaded):
     long = asking.question("XXXXX " + "ran " * 2000, [f"o{n}" for n in range(10)])
     with pytest.raises(InputError, match=r"^here:1: the query alone is .* leave the q"):

@@ -112,7 +112,7 @@ def test_the_rule_is_the_one_of_torch(sparsity, n):
 
 @pytest.mark.parametrize("sparsity", [-0.1, 1.0001, 50.0, float("nan"), float("inf")])
 def test_a_sparsity_that_is_not_a_fraction_is_refused(sparsity):
-    with pytest.raises(InputError, match=f"`sparsities`: {sparsity}"):
+    with pytest.raises(InputError, match=f"`sparsity={sparsity}`"):
         counts(group(3), sparsity)
 
 

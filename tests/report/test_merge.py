@@ -12,7 +12,7 @@ from jaxsparse import plots, report
 from jaxsparse.answers import Answers
 from jaxsparse.report.reading import RunFiles
 from jaxsparse.types import InputError
-from jaxsparse.whole import held
+from jaxsparse.whole import locked
 from tests.report.made import QUESTIONS, curve, questions_of
 
 PICTURES = {"accuracy.png", "accuracy.svg", "classes.png", "classes.svg"}
@@ -216,7 +216,7 @@ def test_a_report_does_not_replace_a_run(tmp_path, name):
 
 def test_two_reports_do_not_go_to_one_place_at_once(tmp_path):
     runs = [run("a", curve({0.0: 6}))]
-    with held(tmp_path), pytest.raises(InputError, match="another process"):
+    with locked(tmp_path), pytest.raises(InputError, match="another process"):
         write(tmp_path, report.merge(runs), "command", runs)
 
 
