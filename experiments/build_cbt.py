@@ -13,7 +13,7 @@ if __name__ == "__main__":  # what follows takes seconds to import
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from experiments.build_cbt_summary import BookQuestion
 from experiments.jobs import flags_of
 from experiments.paths import new_directory, text_files
 from experiments.progress import Shown
-from jaxsparse.cbt import WORD_CLASSES, build, references, writers
+from jaxsparse.cbt import WORD_CLASSES, build, references
 from jaxsparse.cbt.books import Book, read_book
 from jaxsparse.types import InputError
 from jaxsparse.whole import atomic_directory
@@ -108,15 +108,37 @@ def _write(
     split = FILE_SPLITS.get(FLAGS.split, FLAGS.split)
     for name in word_classes:
         of_class = [q.text for q in questions if q.built.word_class == name]
-        blocks = [writers.cbtest(text) for text in of_class]
+        blocks = [_cbtest(text) for text in of_class]
         if not blocks:  # an empty file would be no file of the test
             continue
         path = directory / f"cbtest_{name}_{split}.txt"
         path.write_text("\n".join(blocks), encoding="utf-8", newline="\n")
-    rows = [writers.hub_row(q.built, q.text, FLAGS.split) for q in questions]
+    rows = [_hub_row(q, FLAGS.split) for q in questions]
     with (directory / "questions.parquet").open("wb") as file:
         pq.write_table(pa.Table.from_pylist(rows), file)
     lines = references.to_lines(question.built for question in questions)
     with (directory / "references.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(lines)
     (directory / "summary.md").write_text(text, encoding="utf-8")
+
+
+def _cbtest(text: build.QuestionText) -> str:
+    """An item in CBTest's own format, without the empty line between items."""
+    lines = [f"{number} {line}" for number, line in enumerate(text.sentences, 1)]
+    last = f"{len(lines) + 1} {text.question}"
+    lines.append(f"{last}\t{text.answer}\t\t{'|'.join(text.options)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _hub_row(question: BookQuestion, split: str) -> Mapping[str, object]:
+    """A row with the hub's columns, and where it is from."""
+    text = question.text
+    return {
+        "sentences": list(text.sentences),
+        "question": text.question,
+        "answer": text.answer,
+        "options": list(text.options),
+        "word_class": question.built.word_class,
+        "split": split,
+        "story": question.built.book,
+    }

@@ -36,9 +36,9 @@ def main() -> None:
     if FLAGS.model is None:
         raise InputError(f"--model is missing; choose from {', '.join(RECIPES)}")
     directory = new_directory("export", FLAGS.export)
-    work = run_directory(directory)
-    chosen = recipe()
-    questions = read_questions()
+    work = _run_directory(directory)
+    chosen = _recipe()
+    questions = _read_questions()
     books = text_files("books", FLAGS.books)
     validation_books = text_files("validation_books", FLAGS.validation_books)
     devices.find()
@@ -62,7 +62,7 @@ def main() -> None:
     print(f"{FLAGS.model}: written to {directory}")
 
 
-def run_directory(exported: Path) -> Path:
+def _run_directory(exported: Path) -> Path:
     if not FLAGS.work:
         raise InputError("--work is missing; name the directory of the run")
     directory = Path(os.path.abspath(os.path.expanduser(FLAGS.work)))
@@ -76,7 +76,7 @@ def run_directory(exported: Path) -> Path:
     return directory
 
 
-def read_questions() -> tuple[cbt.Question, ...]:
+def _read_questions() -> tuple[cbt.Question, ...]:
     if not FLAGS.data:
         return ()
     reading = cbt.read(FLAGS.data, FLAGS.split, FLAGS.word_classes)
@@ -88,7 +88,7 @@ def read_questions() -> tuple[cbt.Question, ...]:
     return cbt.select(reading.questions, FLAGS.num_examples)
 
 
-def recipe() -> pretraining.TrainingRecipe:
+def _recipe() -> pretraining.TrainingRecipe:
     chosen = RECIPES[FLAGS.model]
     schedule = chosen.schedule
     if FLAGS.steps:

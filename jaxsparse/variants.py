@@ -74,7 +74,7 @@ def dense(model: Model, recipe: Recipe) -> Variant:
         sparsity=0.0,
         achieved_sparsity=zeros / sum(model.params[path].size for path in paths),
         total_sparsity=zeros / trees.size(model.params),
-        identity=identity(model),
+        identity=_identity(model),
         shapes=shapes_of({path: model.params[path] for path in paths}),
         leaf=model.params.__getitem__,
     )
@@ -155,7 +155,7 @@ def _masked(
         sparsity=sparsity,
         achieved_sparsity=pruned / sum(matrix.weights for matrix in matrices),
         total_sparsity=pruned / trees.size(model.params),
-        identity=identity(model, recipe, sparsity),
+        identity=_identity(model, recipe, sparsity),
         shapes=shapes_of({path: model.params[path] for path in nested}),
         leaf=leaf,
         matrices=matrices,
@@ -176,7 +176,7 @@ def _zeros_by_row(leaf: Float[Array, "..."]) -> Int[Array, "..."]:
     return jnp.count_nonzero(leaf == 0, axis=-1)
 
 
-def identity(
+def _identity(
     model: Model, recipe: Recipe | None = None, sparsity: float = 0.0
 ) -> dict[str, Any]:
     """What decides the scores of a model pruned by masks; of a dense one, which no

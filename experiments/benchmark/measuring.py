@@ -30,7 +30,7 @@ class Timing:
 
 
 @dataclass
-class Peak:
+class _Peak:
     bytes: int = 0
 
 
@@ -60,9 +60,9 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 @contextlib.contextmanager
-def peak_memory() -> Iterator[Peak]:
+def peak_memory() -> Iterator[_Peak]:
     """The most anonymous memory that this process holds meanwhile."""
-    peak, ended = Peak(rss_anon()), threading.Event()
+    peak, ended = _Peak(rss_anon()), threading.Event()
 
     def watch() -> None:
         while not ended.wait(INTERVAL):

@@ -40,7 +40,7 @@ SPLIT_WORDS = {  # one word in the story, two tokens
 
 
 @dataclass(frozen=True)
-class Piece:
+class _Piece:
     """A token's text, and whether a space is missing before or after it."""
 
     text: str
@@ -49,7 +49,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Place:
+class _Place:
     """A token between its neighbours."""
 
     token: str
@@ -85,7 +85,7 @@ def _undo(sentences: Sequence[str]) -> list[str]:
     """The text of consecutive sentences of one story."""
     places = _places([sentence.split() for sentence in sentences])
     is_open = {quote: _begins_open(quote, places) for quote in "'\""}
-    done: list[list[Piece]] = [[] for _ in sentences]
+    done: list[list[_Piece]] = [[] for _ in sentences]
     for place in places:
         quote, here = QUOTES.get(place.token), done[place.sentence]
         if quote is None:
@@ -96,29 +96,29 @@ def _undo(sentences: Sequence[str]) -> list[str]:
             is_open[quote] = opens
         if opens and place.ends_sentence and here and place.after:
             here = done[place.sentence + 1]
-        here.append(Piece(quote, joins_left=not opens, joins_right=opens))
+        here.append(_Piece(quote, joins_left=not opens, joins_right=opens))
     return [_joined(pieces) for pieces in done]
 
 
-def _places(sentences: Sequence[Sequence[str]]) -> list[Place]:
+def _places(sentences: Sequence[Sequence[str]]) -> list[_Place]:
     tokens = ["", *(token for sentence in sentences for token in sentence), ""]
-    places: list[Place] = []
+    places: list[_Place] = []
     for index, sentence in enumerate(sentences):
         for position, token in enumerate(sentence, 1):
             before = sentence[position - 2] if position > 1 else ""
             after = tokens[len(places) + 2]
             ends = position == len(sentence)
-            places.append(Place(token, before, after, index, ends))
+            places.append(_Place(token, before, after, index, ends))
     return places
 
 
-def _begins_open(quote: str, places: Sequence[Place]) -> bool:
+def _begins_open(quote: str, places: Sequence[_Place]) -> bool:
     """Whether a quote is open before the first sentence: a story begins anywhere.
 
     The first quote token that is certain says so; every uncertain one before it turns
     the answer round. With none certain, the first one closes if it ends a sentence.
     """
-    uncertain: list[Place] = []
+    uncertain: list[_Place] = []
     for place in places:
         if QUOTES.get(place.token) != quote or _is_apostrophe(place):
             continue
@@ -129,7 +129,7 @@ def _begins_open(quote: str, places: Sequence[Place]) -> bool:
     return bool(uncertain) and uncertain[0].ends_sentence
 
 
-def _opens(place: Place, is_open: bool) -> bool:
+def _opens(place: _Place, is_open: bool) -> bool:
     """Whether a quote token opens a quote, given whether one is open."""
     if place.token in OPENING:
         return True
@@ -138,7 +138,7 @@ def _opens(place: Place, is_open: bool) -> bool:
     return _must_open(place) or not is_open
 
 
-def _can_open(place: Place) -> bool:
+def _can_open(place: _Place) -> bool:
     """Whether the tokenizer can have overlooked that this token opens a quote."""
     after = place.after
     if not after or after in BRACKETS or CONTRACTION.fullmatch(after):
@@ -154,7 +154,7 @@ def _can_open(place: Place) -> bool:
     return not after[0].isalpha()
 
 
-def _must_open(place: Place) -> bool:
+def _must_open(place: _Place) -> bool:
     """Whether a token that can open does so even in an open quote.
 
     It begins a sentence (speech goes on in a new paragraph), or what it quotes was
@@ -164,19 +164,19 @@ def _must_open(place: Place) -> bool:
     return place.before in ("", ":") or announced
 
 
-def _is_apostrophe(place: Place) -> bool:
+def _is_apostrophe(place: _Place) -> bool:
     """Whether a token is the end of the word before: the boys ' books, goin ' home."""
     if place.token != "'" or place.ends_sentence or _can_open(place):
         return False
     return place.after[:1].isalpha() and bool(ELIDED.fullmatch(place.before))
 
 
-def _piece(place: Place) -> Piece:
+def _piece(place: _Place) -> _Piece:
     """The piece of any token but a quote."""
     token, before, after = place.token, place.before.lower(), place.after.lower()
     if token in BRACKETS:
         opens = BRACKETS[token] in "({["
-        return Piece(BRACKETS[token], joins_left=not opens, joins_right=opens)
+        return _Piece(BRACKETS[token], joins_left=not opens, joins_right=opens)
     joins_left = (
         PUNCTUATION.fullmatch(token)
         or CONTRACTION.fullmatch(token)
@@ -185,10 +185,10 @@ def _piece(place: Place) -> Piece:
     )
     joins_right = token == "$" and after[:1].isdigit()
     text = token.replace(r"\/", "/").replace(r"\*", "*")  # the tokenizer escapes both
-    return Piece(text, bool(joins_left), joins_right)
+    return _Piece(text, bool(joins_left), joins_right)
 
 
-def _joined(pieces: Sequence[Piece]) -> str:
+def _joined(pieces: Sequence[_Piece]) -> str:
     text = ""
     for left, piece in zip([None, *pieces], pieces, strict=False):
         together = left is None or left.joins_right or piece.joins_left

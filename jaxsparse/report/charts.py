@@ -1,5 +1,8 @@
 """One panel of curves as SVG, in the page's own colours.
 
+Its axis has sparsity as it is, or the weights left in logarithms, so that 0.9 and 0.99
+do not fall together.
+
 Nothing here has a colour: every shape carries a class, and page.css gives it one in
 light and in dark. Every point is a link to its questions, and says in its title what it
 stands for, so that nothing needs a script.
@@ -12,8 +15,6 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from jaxsparse import plots
-from jaxsparse.report import axes
-from jaxsparse.report.axes import Axis, Frame
 
 COLOURS = 6  # that page.css has: --curve-0, …
 MARKERS = (  # round the point, each of about the same weight
@@ -22,6 +23,70 @@ MARKERS = (  # round the point, each of about the same weight
     "M-1.6-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z",
 )  # fmt: skip
 DASHES = ("", "7 4", "2 3", "9 3 2 3")
+
+Place = Callable[[float], float]  # a number in the view box of a panel
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The view box of a panel, and its margins; in its units."""
+
+    width: int
+    height: int
+    above: int
+    below: int
+    labelled: bool  # whether the axes say what they are
+    left: int = 30
+    aside: int = 54  # for the names of level lines
+
+    @property
+    def right(self) -> int:
+        return self.width - self.aside
+
+    @property
+    def base(self) -> int:
+        return self.height - self.below
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where a sparsity stands between left (0) and right (1), and what is written."""
+
+    name: str
+    label: str
+    ticks: tuple[tuple[float, str], ...]
+    place: Place
+    broken: float | None = None  # between the last weight left and none at all
+
+
+def linear() -> Axis:
+    ticks = tuple((place, f"{place:g}") for place in (0.0, 0.25, 0.5, 0.75, 1.0))
+    return Axis(
+        "linear", "sparsity of the prunable weights", ticks, lambda sparsity: sparsity
+    )
+
+
+def remaining(shown: Sequence[float]) -> Axis:
+    """The weights left, in logarithms; behind a gap, none of them."""
+    decades = max(
+        [1.0, *(-math.log10(1 - sparsity) for sparsity in shown if sparsity < 1)]
+    )
+    end = 0.86 if 1 in shown else 1.0
+    steps = (1, 0.5, 0.2) if decades < 2.5 else (1,)
+    shares = (step / 10**k for k in range(math.ceil(decades) + 1) for step in steps)
+    ticks = [
+        (end * at, f"{100 * share:g}")
+        for share in shares
+        if (at := -math.log10(share) / decades) < 1 + 1e-9
+    ]
+    if end < 1:
+        ticks.append((1.0, "0"))
+
+    def place(sparsity: float) -> float:
+        return 1.0 if sparsity == 1 else -end * math.log10(1 - sparsity) / decades
+
+    label = "prunable weights left, % (log scale)"
+    return Axis("log", label, tuple(ticks), place, (1 + end) / 2 if end < 1 else None)
 
 
 @dataclass(frozen=True)
@@ -78,16 +143,16 @@ def draw(
     def y(accuracy: float) -> float:
         return frame.base - accuracy / top * (frame.base - frame.above)
 
-    described = html.escape(described_in_words(panel))
+    described = html.escape(_described_in_words(panel))
     numbers = [labels.index(line.label) for line in panel.lines]
     drawn = list(zip(panel.lines, numbers, strict=True))
     opacity = f"{max(0.05, min(0.14, 0.22 / len(drawn))):.2f}"  # many overlap
     return "\n".join([
         f'<svg class="{axis.name}" viewBox="0 0 {frame.width} {frame.height}" '
         f'role="group" aria-label="{described}">',
-        *(axes.names(axis, frame) if frame.labelled else ()),
-        *axes.accuracies(top, y, frame),
-        *axes.sparsities(axis, frame),
+        *(_names(axis, frame) if frame.labelled else ()),
+        *_accuracies(top, y, frame),
+        *_sparsities(axis, frame),
         *_references(panel.references, y, frame),
         f'<g fill-opacity="{opacity}">',
         *(_band(line, number, x, y) for line, number in drawn),
@@ -98,10 +163,7 @@ def draw(
     ])  # fmt: skip
 
 
-Place = Callable[[float], float]
-
-
-def described_in_words(panel: Panel) -> str:
+def _described_in_words(panel: Panel) -> str:
     """A panel for those who do not see it."""
     texts = [
         f"{line.label}: "
@@ -129,6 +191,37 @@ def stroke(number: int) -> str:
     dashes = DASHES[number % len(DASHES)]
     dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
     return f'class="curve c{number % COLOURS}"{dashed}'
+
+
+def _names(axis: Axis, frame: Frame) -> Iterator[str]:
+    """What the axes are."""
+    middle = (frame.left + frame.right) / 2
+    yield f'<text class="name" x="0" y="{frame.above - 9}">accuracy, %</text>'
+    below = f'x="{middle:g}" y="{frame.height - 4}">{axis.label}</text>'
+    yield f'<text class="name middle" {below}'
+
+
+def _accuracies(top: float, y: Place, frame: Frame) -> Iterator[str]:
+    """The level lines and their percents."""
+    step = 10 if top < 0.35 else 20
+    for percent in range(0, round(100 * top) + 1, step):
+        at = f"{y(percent / 100):.1f}"
+        kind = "grid" if percent else "base"
+        yield f'<path class="{kind}" d="M{frame.left} {at}H{frame.right}"/>'
+        place = f'x="{frame.left - 6}" y="{at}" dy=".35em"'
+        yield f'<text class="tick end" {place}>{percent}</text>'
+
+
+def _sparsities(axis: Axis, frame: Frame) -> Iterator[str]:
+    """The base line's ticks, and its gap."""
+    span, base = frame.right - frame.left, frame.base
+    for place, text in axis.ticks:
+        at = f"{frame.left + place * span:.1f}"
+        yield f'<path class="base" d="M{at} {base}v4"/>'
+        yield f'<text class="tick middle" x="{at}" y="{base + 15}">{text}</text>'
+    if axis.broken is not None:
+        at = f"{frame.left + axis.broken * span:.1f}"
+        yield f'<path class="gap" d="M{at} {base}m-5 4l4-8m3 8l4-8"/>'
 
 
 def _references(

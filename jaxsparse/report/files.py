@@ -73,10 +73,10 @@ def write(
             pq.ParquetWriter(file, pa.schema(PREDICTIONS)) as writer,
         ):
             for point in points:
-                writer.write_table(prediction_table(point))
+                writer.write_table(_prediction_table(point))
                 progress.done(1)
         with to["questions.parquet"].open("wb") as file:
-            pq.write_table(question_table(points[0].questions), file)
+            pq.write_table(_question_table(points[0].questions), file)
         write_csv(to["results.csv"], RESULTS, result_rows(points))
         write_csv(to["layers.csv"], LAYERS, layer_rows(points))
         tables, sentences = all_tables(found), findings(found)
@@ -131,7 +131,7 @@ def layer_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
                 }  # fmt: skip
 
 
-def question_table(questions: Sequence[Question]) -> pa.Table:
+def _question_table(questions: Sequence[Question]) -> pa.Table:
     """Rows of questions.parquet; CBT's have no column `task`."""
     schema = dict(QUESTIONS)
     if not is_task(questions):
@@ -151,7 +151,7 @@ def question_table(questions: Sequence[Question]) -> pa.Table:
     return pa.table(columns, schema=pa.schema(schema))
 
 
-def prediction_table(point: Point) -> pa.Table:
+def _prediction_table(point: Point) -> pa.Table:
     """Rows of predictions.parquet: one for each question."""
     questions = point.questions
     columns: dict[str, Any] = {

@@ -6,8 +6,15 @@ from dataclasses import dataclass
 
 from jaxsparse import plots
 from jaxsparse.report import charts
-from jaxsparse.report.axes import Axis, Frame, linear, remaining
-from jaxsparse.report.charts import COLOURS, Panel, Reference
+from jaxsparse.report.charts import (
+    COLOURS,
+    Axis,
+    Frame,
+    Panel,
+    Reference,
+    linear,
+    remaining,
+)
 
 LARGE, SMALL = Frame(400, 214, 20, 36, True), Frame(300, 140, 8, 20, False)
 

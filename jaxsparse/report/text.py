@@ -7,8 +7,7 @@ from typing import Any
 from jaxsparse.report.cells import TextTable, legend
 from jaxsparse.report.claims import findings, of_zeros, within
 from jaxsparse.report.statistics import Statistics
-from jaxsparse.report.tables import overview, tables
-from jaxsparse.report.verdicts import costs
+from jaxsparse.report.tables import costs, overview, tables
 
 COLUMNS = 100  # of a terminal
 # What a terminal has no room for; report.md has it.

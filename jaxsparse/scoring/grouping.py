@@ -71,7 +71,7 @@ class Budget:
         return replace(self, operations=TOKENS_ONLY)
 
 
-def lengths(question: Encoded) -> Lengths:
+def _lengths(question: Encoded) -> Lengths:
     """Those of the question's longest rows."""
     rows = question.rows
     return (
@@ -96,7 +96,7 @@ def groups(
     """The lengths of each shape, and the questions that share it; shortest first."""
     alike: dict[Lengths, list[int]] = {}
     for number, question in enumerate(encoded):
-        encoder, tokens, scored = map(rounded, lengths(question))
+        encoder, tokens, scored = map(rounded, _lengths(question))
         alike.setdefault((encoder, tokens, scored), []).append(number)
     cells = list(alike.values())
     rows = [[len(encoded[number].rows) for number in cell] for cell in cells]

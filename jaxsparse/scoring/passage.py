@@ -49,26 +49,26 @@ class Passage:
         """The text up to the query's end, its blank left open."""
         return " ".join((*self.sentences[dropped:], self.query))
 
-    def in_blank(self, dropped: int, options: Options) -> "list[OptionText]":
+    def in_blank(self, dropped: int, options: Options) -> "list[_OptionText]":
         """The text with each option in its blank."""
         before, after = self.around_blank(dropped)
         start = len(before)
         return [
-            OptionText(f"{before}{option}{after}", start, start + len(option))
+            _OptionText(f"{before}{option}{after}", start, start + len(option))
             for option in options
         ]
 
-    def behind_query(self, dropped: int, options: Options) -> "list[OptionText]":
+    def behind_query(self, dropped: int, options: Options) -> "list[_OptionText]":
         """The text and each option behind it, whose own space counts with it."""
         text = self.text(dropped)
         return [
-            OptionText(f"{text} {option}", len(text), len(text) + 1 + len(option))
+            _OptionText(f"{text} {option}", len(text), len(text) + 1 + len(option))
             for option in options
         ]
 
 
 @dataclass(frozen=True)
-class OptionText:
+class _OptionText:
     """A text that holds an option, and which of its characters are the option's."""
 
     text: str
@@ -76,7 +76,7 @@ class OptionText:
     end: int
 
 
-Placing = Callable[[int, Options], list[OptionText]]  # sentences dropped, options
+Placing = Callable[[int, Options], list[_OptionText]]  # sentences dropped, options
 
 Rows = TypeVar("Rows")
 
@@ -173,7 +173,7 @@ class OptionRow:
     """The tokens of a text that holds an option."""
 
     tokens: Tokens
-    place: OptionText
+    place: _OptionText
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RowMaker:
+class _RowMaker:
     """How rows are made for one way of reading, and what that asks of a tokenizer."""
 
     encode: Mapping[str, Callable[[Passage, Any, Any], Encoded]]  # by protocol
@@ -24,21 +24,21 @@ class RowMaker:
 
 
 ROWS = {  # by `config.reading`
-    "causal": RowMaker(
+    "causal": _RowMaker(
         {"cloze": causal.cloze, "append": causal.append},
         ("<|endoftext|>",),
     ),
-    "masked": RowMaker(
+    "masked": _RowMaker(
         {"cloze": masked.cloze, "append": masked.append},
         ("[CLS]", "[SEP]", "[MASK]"),
         ("[CLS]", "[SEP]"),
     ),
-    "replaced": RowMaker(
+    "replaced": _RowMaker(
         {"cloze": masked.replaced_cloze, "append": masked.append},
         ("[CLS]", "[SEP]"),
         ("[CLS]", "[SEP]"),
     ),
-    "seq2seq": RowMaker(
+    "seq2seq": _RowMaker(
         {"cloze": seq2seq.cloze, "append": seq2seq.append},
         ("<pad>", "</s>", "<extra_id_0>", "<extra_id_1>"),
         ("", "</s>"),

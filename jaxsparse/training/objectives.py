@@ -188,9 +188,9 @@ def span_corruption(
     decoder_length = 2 * round(CORRUPTED * length) + 1
     encoder = _padded([encoder for encoder, _ in pairs], encoder_length, vocabulary)
     decoder = _padded([decoder for _, decoder in pairs], decoder_length + 1, vocabulary)
-    lengths = np.array([min(len(one), encoder_length) for one, _ in pairs])
+    lengths = np.array([min(len(text), encoder_length) for text, _ in pairs])
     mask = np.arange(encoder_length)[None] < lengths[:, None]
-    sizes = np.array([min(len(one), decoder_length + 1) for _, one in pairs])
+    sizes = np.array([min(len(text), decoder_length + 1) for _, text in pairs])
     positions = np.broadcast_to(
         np.arange(decoder_length, dtype=np.int32), (len(windows), decoder_length)
     )

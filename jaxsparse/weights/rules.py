@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Codec:
+class _Codec:
     """How one tensor of a file becomes one (layer's share of a) leaf, and back."""
 
     to_leaf: Callable[[np.ndarray], np.ndarray]
@@ -25,15 +25,15 @@ class Codec:
     hf_shape: Callable[[Shape], Shape]
 
 
-IDENTITY = Codec(lambda x: x, lambda x: x, lambda shape: shape)
-TRANSPOSED = Codec(lambda x: x.T, lambda x: x.T, lambda shape: shape[::-1])
+IDENTITY = _Codec(lambda x: x, lambda x: x, lambda shape: shape)
+TRANSPOSED = _Codec(lambda x: x.T, lambda x: x.T, lambda shape: shape[::-1])
 
 
 @dataclass(frozen=True)
 class Rule:
     hf_name: str
     path: str
-    codec: Codec = IDENTITY
+    codec: _Codec = IDENTITY
 
     @property
     def stacked(self) -> bool:
@@ -274,7 +274,7 @@ def to_hf(
     return tensors
 
 
-def _tensor(codec: Codec, slot: np.ndarray) -> Callable[[], np.ndarray]:
+def _tensor(codec: _Codec, slot: np.ndarray) -> Callable[[], np.ndarray]:
     return lambda: np.ascontiguousarray(codec.to_hf(slot))
 
 

@@ -126,8 +126,8 @@ def test_a_bundled_model_is_less_than_6_mb(name):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_asks_nothing_of_its_model_that_it_cannot_do(name):
     recipe = RECIPES[name]
-    config = recipe.configuration()
-    assert config.vocab == recipe.vocabulary
+    _, config = recipe.model
+    assert config.vocab == recipe.config["vocab_size"]
     assert max(stage.length for stage in recipe.stages) == recipe.stages[-1].length
     positions = getattr(config, "positions", None) or recipe.config["n_positions"]
     assert recipe.stages[-1].length <= positions

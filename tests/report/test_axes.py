@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from jaxsparse.report.axes import linear, remaining
+from jaxsparse.report.charts import linear, remaining
 
 
 def test_sparsity_stands_as_it_is():

@@ -6,8 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from jaxsparse.report import charts
-from jaxsparse.report.axes import Frame, linear
-from jaxsparse.report.charts import Line, Panel, Reference
+from jaxsparse.report.charts import Frame, Line, Panel, Reference, linear
 
 FRAME = Frame(400, 200, 20, 30, True)
 SVG = "{http://www.w3.org/2000/svg}"

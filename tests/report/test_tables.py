@@ -6,7 +6,7 @@ import re
 import pytest
 
 from jaxsparse import stats
-from jaxsparse.report import cells, tables, text, verdicts
+from jaxsparse.report import cells, tables, text
 from jaxsparse.report.statistics import statistics
 from jaxsparse.report.tables import all_tables
 from tests.report.made import RUN, curve, many, questions_of, results_of
@@ -113,18 +113,18 @@ def test_what_pruning_costs_is_a_table_too():
     power = f"{100 * stats.detectable_difference(40, 34 / 40, 0.05 / 3):.1f}"
     query = f"{100 * stats.detectable_difference(40, 26 / 40, 0.05):.1f}"
     two, none = (-100 * stats.difference_interval(0, n, 40)[0] for n in (2, 0))
-    named = [row[1:] for row in verdicts.costs(statistics(results)).rows]
+    named = [row[1:] for row in tables.costs(statistics(results)).rows]
     assert named == [
         ("0.5", f"{two:.1f}", "0.9", "0.68", power),
         ("0.5", f"{none:.1f}", "none", "none", power),
         ("none", "", "0.5", "0.31", query),
         ("not above chance", "", "", "", ""),
     ]
-    table = verdicts.costs(statistics(results, 0.1))
+    table = tables.costs(statistics(results, 0.1))
     at = table.header.index("10 excluded up to")
     assert [row[at] for row in table.rows] == ["none", "0.5", "none", ""]
     gains = list(curve({0.0: 10, 0.5: 30}, questions=questions))
-    table = verdicts.costs(statistics(gains, 0.0))
+    table = tables.costs(statistics(gains, 0.0))
     assert table.rows[0][table.header.index("0 excluded up to")] == "0.5"
     assert len({len(row) for row in (table.header, *table.rows)}) == 1
 
