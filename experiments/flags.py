@@ -231,16 +231,11 @@ def _choices(flag: str, values: list[str], known) -> tuple[str, ...]:
 
 def _recipes(values: FlagValues) -> tuple[Recipe, ...]:
     methods = _choices("method", values.method, pruning.METHODS)
-    return tuple(
-        Recipe(
-            method,
-            values.scope or "",
-            values.prunable,
-            values.pattern,
-            values.seed,
-        )
-        for method in methods
-    )
+    given = values.scope or "", values.prunable, values.pattern, values.seed
+    recipes = tuple(Recipe(method, *given) for method in methods)
+    for recipe in recipes:
+        recipe.check()
+    return recipes
 
 
 def _sparsities(values: list[str]) -> tuple[float, ...]:

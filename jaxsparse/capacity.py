@@ -46,12 +46,16 @@ def fitting_tokens(form: Form, memory: int, weights: int, config: Any) -> int:
 
 
 def levels_at_once(
-    model: Model, prunable: Sequence[str], shapes: Iterable[BatchShape], most: int
+    model: Model, changed: Iterable[str], shapes: Iterable[BatchShape], most: int
 ) -> int:
-    """As many of at most `most` variants as a device takes for all of these shapes."""
+    """As many of at most `most` variants as a device takes for all of these shapes.
+
+    Args:
+        changed: paths of the leaves that each variant has of its own.
+    """
     leaves, devices = model.params, parallel.rows_multiple(model.mesh)
     dense = sum(map(_bytes_of_device, leaves.values()))
-    pruned = [_bytes_of_device(leaves[path]) for path in prunable]
+    pruned = [_bytes_of_device(leaves[path]) for path in changed]
     largest = max(
         activations(model.config, shape.lengths, -(-shape.rows // devices))
         for shape in shapes

@@ -7,7 +7,7 @@ sparsity 0 of every method.
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -129,7 +129,7 @@ def evaluate(
         unique.setdefault(_key(variant, presentation), variant)
     most = len(unique)
     at_once = min(levels_at_once, most) or capacity.levels_at_once(
-        model, tuple(dense.shapes), plan.shapes, most
+        model, max((v.shapes for v in unique.values()), key=len), plan.shapes, most
     )
     options = model.compiler_options
     scorer = Scorer(at_once, options, model.mesh, progress, model.form)
@@ -284,9 +284,7 @@ def _key(variant: Variant, presentation: Presentation) -> str:
     return key_of(
         {
             **variant.identity,
-            "protocol": presentation.protocol,
-            "context": presentation.context,
-            "detokenize": presentation.detokenize,
+            **asdict(presentation),
             "scoring_revision": scoring.REVISION,
         }
     )

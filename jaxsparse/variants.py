@@ -28,7 +28,8 @@ class Variant:
 
     `model` is the one whose `apply`, configuration and other leaves it has: the dense
     model, or where shapes or execution differ, one of its own. Variants whose models
-    share `apply` and whose leaves share shapes share what is compiled.
+    share `apply` and whose leaves share shapes share what is compiled. Questions are
+    encoded once, for the dense model: tokens and positions are the same for all.
     """
 
     model: Model
@@ -37,7 +38,7 @@ class Variant:
     achieved_sparsity: float  # of the prunable set
     total_sparsity: float  # of all parameters
     identity: Mapping[str, Any]  # JSON; decides its scores: the journal's key
-    shapes: Mapping[str, tuple[int, ...]]  # of the leaves that may differ, by path
+    shapes: Mapping[str, jax.ShapeDtypeStruct]  # of the leaves that may differ
     leaf: Callable[[str], jax.Array]  # makes the leaf at one of these paths
     matrices: tuple[MatrixSparsity, ...] = ()  # the pruned ones
     finetuned: bool = False
@@ -51,6 +52,13 @@ class Variant:
     def leaves(self) -> dict[str, jax.Array]:
         """All that may differ from the model's."""
         return {path: self.leaf(path) for path in self.shapes}
+
+
+def shapes_of(leaves: Leaves) -> dict[str, jax.ShapeDtypeStruct]:
+    return {
+        path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+        for path, leaf in leaves.items()
+    }
 
 
 def dense(model: Model, recipe: Recipe) -> Variant:
@@ -67,7 +75,7 @@ def dense(model: Model, recipe: Recipe) -> Variant:
         achieved_sparsity=zeros / sum(model.params[path].size for path in paths),
         total_sparsity=zeros / trees.size(model.params),
         identity=_identity(model),
-        shapes={path: model.params[path].shape for path in paths},
+        shapes=shapes_of({path: model.params[path] for path in paths}),
         leaf=model.params.__getitem__,
     )
 
@@ -77,6 +85,7 @@ def one_shot(
     recipe: Recipe,
     sparsities: Sequence[float],
     done: Callable[[int], object] = lambda matrices: None,
+    statistics: Mapping[str, pruning.Statistics] | None = None,
 ) -> tuple[Variant, ...]:
     """Prunes by masks, which nest and are decided for all sparsities at once.
 
@@ -87,13 +96,16 @@ def one_shot(
         model: with a head of its own if that is prunable; see `prunable_model`.
         sparsities: fractions; 0 is no pruning, and left out.
         done: is told how many more matrices are decided.
+        statistics: of the leaves' inputs, by path, for methods that need some.
 
     Returns:
         a variant for each sparsity above 0, ascending.
 
     Raises:
-        InputError: scores that are NaN; a sparsity that is no fraction.
+        InputError: what the method does not define or is not given; scores that are
+            NaN; a sparsity that is no fraction.
     """
+    recipe.check()
     ascending = sorted(sparsity for sparsity in sparsities if sparsity)
     paths = model.prunable(recipe.prunable)
     nested: dict[str, np.ndarray] = {}
@@ -102,7 +114,7 @@ def one_shot(
         scores = {}
         for path in portion:
             leaf = {path: hosts.gathered(model.params[path])}
-            scores |= pruning.scores(leaf, recipe.method, seed=recipe.seed)
+            scores |= pruning.scores(leaf, recipe.method, statistics, recipe.seed)
         nested |= pruning.nested_masks(
             scores, ascending, recipe.scope, recipe.pattern, done
         )
@@ -144,7 +156,7 @@ def _masked(
         achieved_sparsity=pruned / sum(matrix.weights for matrix in matrices),
         total_sparsity=pruned / trees.size(model.params),
         identity=_identity(model, recipe, sparsity),
-        shapes={path: leaf.shape for path, leaf in nested.items()},
+        shapes=shapes_of({path: model.params[path] for path in nested}),
         leaf=leaf,
         matrices=matrices,
     )
@@ -231,6 +243,7 @@ def prune(
         InputError: what the method does not define; a sparsity that is no fraction.
     """
     recipe = Recipe(method, scope, prunable, pattern, seed)
+    recipe.check()
     if not sparsity:
         return dense(model, recipe)
     model = prunable_model(model, prunable)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from transformers import AutoModelForCausalLM
 
-from jaxsparse import report, trees
+from jaxsparse import pruning, report, trees
 from jaxsparse.cbt import Question
 from jaxsparse.journal import Journal
 from jaxsparse.model import load_model
@@ -15,7 +15,15 @@ from jaxsparse.models.apply import make_apply
 from jaxsparse.pruning import Recipe
 from jaxsparse.sweep import evaluate, sweep
 from jaxsparse.types import InputError, Presentation
-from jaxsparse.variants import Variant, dense, one_shot, prunable_model, prune, save
+from jaxsparse.variants import (
+    Variant,
+    dense,
+    one_shot,
+    prunable_model,
+    prune,
+    save,
+    shapes_of,
+)
 from tests import tiny
 from tests.pruned_by_torch import torch_model
 from tests.told import Told
@@ -65,7 +73,7 @@ def test_leaves_are_the_masked_ones_and_exact_elsewhere(loaded):
     for variant in one_shot(model, MAGNITUDE, (0.5, 0.9)):
         assert variant.shapes.keys() == set(model.prunable("blocks"))
         for path, leaf in variant.leaves().items():
-            assert leaf.shape == variant.shapes[path]
+            assert leaf.shape == variant.shapes[path].shape
             exact = np.where(np.asarray(leaf) != 0, model.params[path], 0)
             np.testing.assert_array_equal(leaf, exact)
             for matrix in np.asarray(leaf):
@@ -210,7 +218,7 @@ def with_new_weights(start: Variant) -> Variant:
         recipe=MAGNITUDE,
         sparsity=0.5,
         identity={**start.identity, "method": "made up", "weights of": "this test"},
-        shapes={path: leaf.shape for path, leaf in changed.items()},
+        shapes=shapes_of(changed),
         leaf=changed.__getitem__,
         finetuned=True,
     )
@@ -239,7 +247,7 @@ def with_fewer_neurons(start: Variant) -> Variant:
         model=smaller,
         sparsity=0.25,
         identity={**start.identity, "method": "made up", "neurons": half},
-        shapes={path: leaf.shape for path, leaf in changed.items()},
+        shapes=shapes_of(changed),
         leaf=changed.__getitem__,
     )
 
@@ -332,6 +340,26 @@ def test_every_kind_is_saved_for_transformers_and_loaded_again(
         tmp_path / "saved", output_loading_info=True
     )
     assert not any(messages[name] for name in ("missing_keys", "unexpected_keys"))
+
+
+def test_a_method_is_given_statistics_of_its_leaves(loaded, monkeypatch):
+    def by_norm(leaf, statistics, path, seed):
+        return np.abs(leaf) * statistics["norm"][..., None]
+
+    method = pruning.Method(by_norm, ("output",), ("norm",))
+    monkeypatch.setitem(pruning.METHODS, "by_norm", method)
+    model, recipe = loaded("gpt2"), Recipe("by_norm")
+    given = {
+        path: {"norm": np.arange(1.0, 1 + model.params[path][..., 0].size)
+               .reshape(model.params[path][..., 0].shape).astype(np.float32)}
+        for path in model.prunable("blocks")
+    }  # fmt: skip
+    (variant,) = one_shot(model, recipe, [0.5], statistics=given)
+    for leaf in variant.leaves().values():
+        zeros = np.count_nonzero(np.asarray(leaf) == 0, axis=-2)
+        assert (zeros == round(0.5 * leaf.shape[-2])).all()
+    with pytest.raises(InputError, match="needs norm"):
+        one_shot(model, recipe, [0.5])
 
 
 def test_a_model_itself_is_saved_too(loaded, tmp_path):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from jaxsparse.pruning.groups import UNSTRUCTURED
-from jaxsparse.pruning.scores import method_named
+from jaxsparse.pruning.scores import METHODS, method_named
 from jaxsparse.types import InputError
 
 PATTERNS = (UNSTRUCTURED,)
@@ -11,12 +11,7 @@ PATTERNS = (UNSTRUCTURED,)
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides which weights go, but for how many.
-
-    Raises:
-        InputError: no such method or pattern, a scope that the method does not define,
-            or a seed that is none.
-    """
+    """All that decides which weights go, but for how many."""
 
     method: str
     scope: str = ""  # becomes the method's own
@@ -25,11 +20,18 @@ class Recipe:
     seed: int | None = 0  # None of a method that draws nothing, whatever is given
 
     def __post_init__(self):
+        method = METHODS.get(self.method)  # a table may name one of a newer version
+        if method and not self.scope:
+            object.__setattr__(self, "scope", method.scopes[0])
+        if method and not method.draws:
+            object.__setattr__(self, "seed", None)
+
+    def check(self) -> None:
+        """Raises InputError for what cannot be pruned so."""
         method = method_named(self.method)
-        scope = self.scope or method.scopes[0]
-        if scope not in method.scopes:
+        if self.scope not in method.scopes:
             raise InputError(
-                f"`scope={scope}`: method {self.method} defines "
+                f"`scope={self.scope}`: method {self.method} defines "
                 f"{', '.join(method.scopes)}"
             )
         if self.pattern not in PATTERNS:
@@ -38,8 +40,6 @@ class Recipe:
             )
         if method.draws and not (isinstance(self.seed, int) and self.seed >= 0):
             raise InputError(f"`seed={self.seed}`: not an integer from 0 on")
-        object.__setattr__(self, "scope", scope)
-        object.__setattr__(self, "seed", self.seed if method.draws else None)
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,13 @@ def test_a_method_is_given_the_statistics_that_it_needs_and_refused_without(
     assert Recipe("by_norm").scope == "output"
 
 
+def test_a_table_may_name_a_method_of_a_newer_version():
+    newer = Recipe("newer", "block", pattern="2:4", seed=3)
+    assert (newer.scope, newer.seed) == ("block", 3)
+    with pytest.raises(InputError, match="`method=newer`"):
+        newer.check()
+
+
 def test_refusals_name_what_is_wrong():
     with pytest.raises(InputError, match=r"`method=fancy`.*magnitude, random"):
         scores(leaves(), "fancy")
@@ -116,8 +123,8 @@ def test_scope_defaults_to_the_method_and_is_refused_by_name():
     assert Recipe("magnitude", "output").scope == "output"
     message = "`scope=row`: method magnitude defines matrix, output, global"
     with pytest.raises(InputError, match=message):
-        Recipe("magnitude", "row")
+        Recipe("magnitude", "row").check()
     with pytest.raises(InputError, match="`method=fancy`"):
-        Recipe("fancy")
+        Recipe("fancy").check()
     with pytest.raises(InputError, match="`pattern=2:4`: there are unstructured"):
-        Recipe("magnitude", pattern="2:4")
+        Recipe("magnitude", pattern="2:4").check()
