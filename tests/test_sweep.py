@@ -231,7 +231,7 @@ def test_a_presentation_that_there_is_not_and_no_questions_are_refused(loaded):
     with pytest.raises(InputError, match="`context=none`"):
         Presentation(context="none")
     with pytest.raises(InputError, match="`questions` holds none"):
-        list(sweep(loaded("gpt2"), [], ["magnitude"], [0]))
+        list(sweep(loaded("gpt2"), [], ["magnitude"], [0.5]))
 
 
 def test_negative_levels_at_once_are_refused(loaded):

@@ -20,13 +20,13 @@ def run_logged(cwd: str, log: str, argv: tuple[str, ...]) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     score = evaluation.Scorer.score
 
-    def logged(self, params, levels, batch):
+    def logged(self, apply, params, changed, batch):
         content = hashlib.sha256(batch.protocol.encode())
-        for leaf in (*levels.values(), batch.terms.tokens, batch.terms.places):
+        for leaf in (*changed.values(), batch.terms.tokens, batch.terms.places):
             content.update(np.asarray(leaf).tobytes())
         with open(log, "a") as file:
             file.write(f"{content.hexdigest()}\n")
-        return score(self, params, levels, batch)
+        return score(self, apply, params, changed, batch)
 
     evaluation.Scorer.score = logged
     with open(f"{log}.out", "a") as out:

@@ -16,8 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from experiments import sweep
-from jaxsparse import evaluation
-from jaxsparse.journal import NAME
+from jaxsparse.journal import NAME, Journal
 from jaxsparse.whole import locked
 from tests import tiny
 from tests.experiments import binary
@@ -144,14 +143,14 @@ def counted(monkeypatch, place):
     """The number of questions times levels that are scored."""
     monkeypatch.chdir(place)
     scored = []
-    record = evaluation.Journal.record
+    record = Journal.record
 
     def counting(self, answers):
         answers = list(answers)
         scored.append(len(answers))
         record(self, answers)
 
-    monkeypatch.setattr(evaluation.Journal, "record", counting)
+    monkeypatch.setattr(Journal, "record", counting)
 
     def run(*argv):
         scored.clear()
@@ -276,14 +275,14 @@ def test_a_full_disk_loses_nothing_and_the_same_command_goes_on(
     disk, fill = small_disk
     flags = (*SMALL, f"--out={disk / 'out'}")
     with monkeypatch.context() as patch:
-        record = evaluation.Journal.record
+        record = Journal.record
 
         def filling(self, answers):
             if self.recorded == 20:
                 fill()
             record(self, answers)
 
-        patch.setattr(evaluation.Journal, "record", filling)
+        patch.setattr(Journal, "record", filling)
         error = refused(*flags)
     assert f"{disk / 'out' / NAME}: " in error
     assert "there is no room left for it" in error

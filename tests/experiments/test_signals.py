@@ -131,7 +131,7 @@ def stay(*_):
     say("ready")
     time.sleep(60)
 if where == "scored":  # all batches
-    sweep.write = stay
+    sweep._write = stay
 else:  # the journal is open, and empty
     sweep.inputs.read_inputs = stay
 command.run("sweep")

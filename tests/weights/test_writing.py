@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxsparse import load_model
-from jaxsparse.model import untie
+from jaxsparse.model import save_leaves, untie
 from jaxsparse.types import InputError
 from jaxsparse.weights import writing
 from tests import rows, tiny
