@@ -64,17 +64,16 @@ class ScoringPlan:
         if not questions:
             raise InputError("`questions` holds none; give one or more")
         progress.stage(f"{presentation.protocol} · reading", len(questions))
-        encoded = []
-        for question in questions:
-            try:
-                rows = scoring.encode(question, tokenizer, config, presentation)
-            except scoring.Unusable as reason:
-                raise InputError(
-                    f"{question.source or question.id}: {reason}; leave the question "
-                    "out"
-                ) from None
-            encoded.append(rows)
-            progress.done(1)
+        encoded: list[scoring.Encoded] = []
+        try:
+            for read in scoring.encode_all(questions, tokenizer, config, presentation):
+                encoded.append(read)
+                progress.done(1)
+        except scoring.Unusable as reason:
+            question = questions[len(encoded)]
+            raise InputError(
+                f"{question.source or question.id}: {reason}; leave the question out"
+            ) from None
         costs = family.operations(config)
         batches = scoring.plan(encoded, batch_tokens, costs, rows_multiple, form)
         return cls(tuple(questions), presentation, config, tuple(encoded), batches)
@@ -252,7 +251,7 @@ def all_scores(
 ) -> Float[np.ndarray, "variant question option"]:
     """The scores of all questions in one array; see `score_batches`. As in `Answers`,
     minus infinity stands for options that a question lacks."""
-    options = max(len(encoded.terms) for encoded in plan.encoded)
+    options = max(encoded.options for encoded in plan.encoded)
     shape = scorer.levels_at_once, len(plan.encoded), options
     scores = np.full(shape, -np.inf, np.float32)
     for members, said, _ in score_batches(scorer, plan, apply, params, changed):

@@ -112,6 +112,15 @@ def one_batch(encoded: Sequence[scoring.Encoded]) -> scoring.BatchPlan:
     return dataclasses.replace(planned, shape=shape)
 
 
+def option_terms(encoded: scoring.Encoded) -> list[list[tuple[int, ...]]]:
+    """Of each option its terms: (row, slot, token)."""
+    terms = encoded.laid_out.terms
+    return [
+        [tuple(term[1:]) for term in terms[terms[:, 0] == option].tolist()]
+        for option in range(encoded.options)
+    ]
+
+
 def option_scores(
     model: Model,
     encoded: Sequence[scoring.Encoded],
@@ -124,7 +133,7 @@ def option_scores(
         planned = [one_batch(encoded)]
     else:
         planned = scoring.plan(encoded, batch_tokens)
-    options = max(len(question.terms) for question in encoded)
+    options = max(question.options for question in encoded)
     scores = np.full((len(encoded), options), np.nan, np.float32)
     for one in planned:
         batch = scoring.batch(encoded, one, model.config, protocol)

@@ -9,12 +9,12 @@ their prefix, shared rows are repeated.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 import numpy as np
 
 from jaxsparse.models import Operations
 from jaxsparse.scoring import Encoded
+from jaxsparse.scoring.encoded import OPTION, ROW, SLOT, TOKEN
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,22 @@ def naive_rows(encoded: Sequence[Encoded]) -> list[NaiveRow]:
 
 
 def _of(question: int, encoded: Encoded) -> Iterator[NaiveRow]:
-    for option, terms in enumerate(encoded.terms):
-        for number, members in groupby(terms, key=lambda term: term[0]):
-            row = encoded.rows[number]
-            _, slots, targets = np.array(list(members)).T
-            at = row["scored"][slots]
-            causal = "branches" in row
-            own = int(row["branches"][at[-1]]) if causal else 0
-            yield NaiveRow(
-                question,
-                option,
-                row["tokens"][np.isin(row["branches"], [0, own])]
-                if causal
-                else row["tokens"],
-                row["positions"][at] if causal else at,
-                targets,
-                row.get("encoder_tokens"),
-                causal,
-            )
+    made = encoded.laid_out
+    pairs, begins = np.unique(made.terms[:, [OPTION, ROW]], axis=0, return_index=True)
+    ends = [*begins[1:], len(made.terms)]
+    for (option, number), begin, end in zip(pairs, begins, ends, strict=True):
+        row, terms = made.rows[number], made.terms[begin:end]
+        at = row["scored"][terms[:, SLOT]]
+        causal = "branches" in row
+        own = int(row["branches"][at[-1]]) if causal else 0
+        yield NaiveRow(
+            question,
+            int(option),
+            row["tokens"][np.isin(row["branches"], [0, own])]
+            if causal
+            else row["tokens"],
+            row["positions"][at] if causal else at,
+            terms[:, TOKEN],
+            row.get("encoder_tokens"),
+            causal,
+        )

@@ -8,14 +8,15 @@ discriminator), seq2seq (T5).
 
 from jaxsparse.scoring.batching import BatchPlan, BatchShape, padding, plan
 from jaxsparse.scoring.encoded import Encoded
-from jaxsparse.scoring.passage import Unusable
 from jaxsparse.scoring.reading import (
     check_tokenizer,
     check_tokens,
     check_usable,
     encode,
+    encode_all,
 )
 from jaxsparse.scoring.scores import REVISION, Batch, batch, option_scores
+from jaxsparse.scoring.tokens import Unusable
 from jaxsparse.types import CONTEXTS, PROTOCOLS
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "check_tokens",
     "check_usable",
     "encode",
+    "encode_all",
     "option_scores",
     "padding",
     "plan",

@@ -14,7 +14,12 @@ from jaxtyping import Bool, Int
 
 from jaxsparse.device import CPU, Form
 from jaxsparse.models.operations import Operations
-from jaxsparse.scoring.encoded import Encoded, EncodedRow
+from jaxsparse.scoring.encoded import (
+    TOKEN_FIELDS,
+    Encoded,
+    EncodedRow,
+    QuestionRows,
+)
 from jaxsparse.scoring.grouping import TOKENS_ONLY, Budget, Lengths, groups, rounded
 from jaxsparse.types import Array
 
@@ -27,7 +32,6 @@ _PADDING = {
     "attention_mask": False,
     "scored": 0,
 }
-_TOKEN_FIELDS = ("encoder_tokens", "tokens")
 
 
 @jax.tree_util.register_dataclass
@@ -57,7 +61,7 @@ class BatchShape:
     def tokens(self) -> int:
         """Tokens computed, padding included."""
         lengths = dict(self.lengths)
-        return self.rows * sum(lengths.get(field, 0) for field in _TOKEN_FIELDS)
+        return self.rows * sum(lengths.get(field, 0) for field in TOKEN_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -93,30 +97,25 @@ def plan(
 
 def padding(encoded: Sequence[Encoded], planned: Iterable[BatchPlan]) -> float:
     """The fraction of all tokens computed that are no question's."""
-    needed = sum(
-        len(row.get(field, ()))
-        for question in encoded
-        for row in question.rows
-        for field in _TOKEN_FIELDS
-    )
+    needed = sum(question.sizes.all_tokens for question in encoded)
     return 1 - needed / sum(batch.shape.tokens for batch in planned)
 
 
 def _plan_group(
     encoded: Sequence[Encoded], members: list[int], longest: Lengths, budget: Budget
 ) -> list[BatchPlan]:
-    questions = [encoded[number] for number in members]
-    rows = [len(question.rows) for question in questions]
+    sizes = [encoded[number].sizes for number in members]
+    rows = [size.rows for size in sizes]
     capacity = int(budget.rows(sum(rows), max(rows), np.array(longest)))
     batches = _fill(members, rows, capacity)
-    most = max(sum(len(encoded[n].rows) for n in batch) for batch in batches)
+    most = max(sum(encoded[n].sizes.rows for n in batch) for batch in batches)
     shape = BatchShape(
         questions=max(len(batch) for batch in batches),
         rows=-(-most // budget.rows_multiple) * budget.rows_multiple,
-        lengths=tuple(_lengths(questions[0].rows[0], longest)),
-        reads=rounded(max(sum(map(len, q.terms)) for q in questions)),
-        options=max(len(question.terms) for question in questions),
-        terms=rounded(max(len(option) for q in questions for option in q.terms)),
+        lengths=tuple(_lengths(encoded[members[0]].rows[0], longest)),
+        reads=rounded(max(size.reads for size in sizes)),
+        options=max(encoded[number].options for number in members),
+        terms=rounded(max(size.terms for size in sizes)),
     )
     return [BatchPlan(tuple(batch), shape) for batch in batches]
 
@@ -154,31 +153,40 @@ def stack(
 ) -> tuple[dict[str, np.ndarray], Terms]:
     """The arrays of a batch, padded to its shape."""
     shape = batch.shape
-    members = [encoded[number] for number in batch.questions]
-    rows = [row for member in members for row in member.rows]
+    made = [encoded[number].laid_out for number in batch.questions]
+    rows = [row for question in made for row in question.rows]
     fields = {
         field: _pad([row[field] for row in rows], shape.rows, length, _PADDING[field])
         for field, length in shape.lengths
     }
-    return fields, _terms(members, shape)
+    return fields, _terms(made, shape)
 
 
-def _terms(members: Sequence[Encoded], shape: BatchShape) -> Terms:
+def _terms(made: Sequence[QuestionRows], shape: BatchShape) -> Terms:
+    counts = [len(question.terms) for question in made]
+    question = np.repeat(np.arange(len(made)), counts)
+    first = np.cumsum([0, *(len(question.rows) for question in made)])  # row of each
+    option, row, slot, token = np.concatenate([q.terms for q in made]).T
+    row = row + first[question]
+    read = _number_within(row)
+    number = _number_within(question * shape.options + option)
     slots, tokens = (np.zeros((shape.rows, shape.reads), np.int32) for _ in "st")
     places = np.zeros((shape.questions, shape.options, shape.terms), np.int32)
     valid = np.zeros(places.shape, bool)
-    taken = np.zeros(shape.rows, int)  # reads, of each row
-    first = 0  # row of the question
-    for question, member in enumerate(members):
-        for option, terms in enumerate(member.terms):
-            for number, (row, slot, token) in enumerate(terms):
-                place = first + row, taken[first + row]
-                slots[place], tokens[place] = slot, token
-                places[question, option, number] = place[0] * shape.reads + place[1]
-                taken[first + row] += 1
-            valid[question, option, : len(terms)] = True
-        first += len(member.rows)
+    slots[row, read], tokens[row, read] = slot, token
+    places[question, option, number] = row * shape.reads + read
+    valid[question, option, number] = True
     return Terms(slots, tokens, places, valid)
+
+
+def _number_within(groups: Int[np.ndarray, " term"]) -> Int[np.ndarray, " term"]:
+    """Of each term, how many of its group stand before it."""
+    order = np.argsort(groups, kind="stable")
+    counts = np.bincount(groups)
+    begins = np.repeat(np.cumsum(counts) - counts, counts)
+    numbers = np.empty_like(order)
+    numbers[order] = np.arange(len(groups)) - begins
+    return numbers
 
 
 def _pad(

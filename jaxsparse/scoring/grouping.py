@@ -71,16 +71,6 @@ class Budget:
         return replace(self, operations=TOKENS_ONLY)
 
 
-def _lengths(question: Encoded) -> Lengths:
-    """Those of the question's longest rows."""
-    rows = question.rows
-    return (
-        max(len(row.get("encoder_tokens", ())) for row in rows),
-        max(len(row["tokens"]) for row in rows),
-        max(len(row["scored"]) for row in rows),
-    )
-
-
 def rounded(length: int) -> int:
     """Few lengths: short ones as they are (one masked token is one), then by eights,
     long ones by 32."""
@@ -96,15 +86,12 @@ def groups(
     """The lengths of each shape, and the questions that share it; shortest first."""
     alike: dict[Lengths, list[int]] = {}
     for number, question in enumerate(encoded):
-        encoder, tokens, scored = map(rounded, _lengths(question))
-        alike.setdefault((encoder, tokens, scored), []).append(number)
+        size = question.sizes
+        longest = rounded(size.encoder), rounded(size.tokens), rounded(size.scored)
+        alike.setdefault(longest, []).append(number)
     cells = list(alike.values())
-    rows = [[len(encoded[number].rows) for number in cell] for cell in cells]
-    needed = sum(
-        len(row["tokens"]) + len(row.get("encoder_tokens", ()))
-        for question in encoded
-        for row in question.rows
-    )
+    rows = [[encoded[number].sizes.rows for number in cell] for cell in cells]
+    needed = sum(question.sizes.all_tokens for question in encoded)
     merging = _Merging(
         budget,
         needed,

@@ -1,24 +1,22 @@
 """What a model is given to read: some of the story, and the query around its blank."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
 
 from jaxsparse.cbt.detokenize import detokenize
 from jaxsparse.cbt.questions import BLANK, Question
-from jaxsparse.types import InputError, Presentation, brief
-
-if TYPE_CHECKING:
-    from transformers import BatchEncoding, PreTrainedTokenizerFast
+from jaxsparse.types import Presentation
 
 Options = Sequence[str]
 
 
-class Unusable(ValueError):
-    """A question that a model cannot answer: its query does not fit even without a
-    story, or an option has no tokens."""
+@dataclass(frozen=True)
+class OptionText:
+    """A text that holds an option, and which of its characters are the option's."""
+
+    text: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -49,180 +47,98 @@ class Passage:
         """The text up to the query's end, its blank left open."""
         return " ".join((*self.sentences[dropped:], self.query))
 
-    def in_blank(self, dropped: int, options: Options) -> "list[_OptionText]":
+    def in_blank(self, dropped: int, options: Options) -> list[OptionText]:
         """The text with each option in its blank."""
         before, after = self.around_blank(dropped)
         start = len(before)
         return [
-            _OptionText(f"{before}{option}{after}", start, start + len(option))
+            OptionText(f"{before}{option}{after}", start, start + len(option))
             for option in options
         ]
 
-    def behind_query(self, dropped: int, options: Options) -> "list[_OptionText]":
+    def behind_query(self, dropped: int, options: Options) -> list[OptionText]:
         """The text and each option behind it, whose own space counts with it."""
         text = self.text(dropped)
         return [
-            _OptionText(f"{text} {option}", len(text), len(text) + 1 + len(option))
+            OptionText(f"{text} {option}", len(text), len(text) + 1 + len(option))
             for option in options
         ]
 
 
 @dataclass(frozen=True)
-class _OptionText:
-    """A text that holds an option, and which of its characters are the option's."""
+class Gap:
+    """A passage in words, with a gap in it for what differs from row to row.
 
-    text: str
-    start: int
-    end: int
+    Ned ran . Then | "XXXXX," | he said .
+    words                       after
+                     fillings: ' "fox,"', ' "hen,"', …
 
-
-Placing = Callable[[int, Options], list[_OptionText]]  # sentences dropped, options
-
-Rows = TypeVar("Rows")
-
-
-def shorten(
-    passage: Passage,
-    limit: int,
-    rows: Callable[[int], Rows],
-    longest: Callable[[Rows], int],
-    probe: Callable[[int], Rows] | None = None,
-) -> tuple[int, Rows]:
-    """Drops sentences from the left, for all options alike, until every row fits.
-
-    Args:
-        limit: in tokens of a row with its special tokens.
-        rows: number of sentences dropped -> the rows.
-        longest: the rows -> tokens of the longest of them.
-        probe: as `rows`, but one of them: while it is too long by itself, the others
-            need not be tokenized.
-
-    Returns:
-        the number of sentences dropped, and the rows that are left.
-
-    Raises:
-        Unusable: nothing fits, not even the query alone.
+    All words stand behind a space, but for the first of the text. So do fillings.
     """
-    length = 0
-    for dropped in range(len(passage.sentences) + 1):
-        if probe and (length := longest(probe(dropped))) > limit:
-            continue
-        candidate = rows(dropped)
-        length = longest(candidate)
-        if length <= limit:
-            return dropped, candidate
-    raise Unusable(f"the query alone is {length} tokens, of at most {limit}")
+
+    words: list[str]
+    starts: list[int]  # the word that each sentence begins with; last, the query
+    fillings: list[str]
+    places: list[tuple[int, int]]  # of each filling the characters of the option
+    after: list[str]
+    alone: tuple[str, ...] = ()  # texts that are read by themselves
+
+    @classmethod
+    def of_blank(cls, passage: Passage) -> "Gap":
+        """Options in the blank, with what stands at it without a space."""
+        left, prefix, suffix, right = _at_blank(passage.query)
+        start = 1 + len(prefix)
+        return cls(
+            *_words(passage, left),
+            [f" {prefix}{option}{suffix}" for option in passage.options],
+            [(start, start + len(option)) for option in passage.options],
+            right,
+        )
+
+    @classmethod
+    def behind_query(cls, passage: Passage) -> "Gap":
+        """Options behind the query; their space counts with them."""
+        return cls(
+            *_words(passage, passage.query.split(" ")),
+            [f" {option}" for option in passage.options],
+            [(0, 1 + len(option)) for option in passage.options],
+            [],
+        )
+
+    @classmethod
+    def around_blank(cls, passage: Passage) -> "Gap":
+        """Nothing in the blank: the text before it ends there, with a word more in the
+        filling that the space behind it is read with; the text after it begins anew."""
+        left, prefix, suffix, right = _at_blank(passage.query)
+        words, starts = _words(passage, left)
+        last = words.pop() if words else ""
+        alone = (*passage.options, suffix) if suffix else passage.options
+        return cls(words, starts, [f" {last} {prefix}"], [(0, 0)], right, alone)
+
+    @classmethod
+    def with_token(cls, passage: Passage, token: str) -> "Gap":
+        """A special token in the blank, between the words beside it: a tokenizer cuts
+        texts at such tokens before it looks at spaces."""
+        left, prefix, suffix, right = _at_blank(passage.query)
+        words, starts = _words(passage, left)
+        beside = [*words[-1:], f"{prefix}{token}{suffix}", *right[:1]]
+        filling = f" {' '.join(beside)}"
+        del words[-1:]
+        return cls(words, starts, [filling], [(0, 0)], right[1:], passage.options)
 
 
-def token_ids(
-    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]
-) -> list[list[int]]:
-    """Tokens of each text, without special tokens."""
-    if not texts:
-        return []
-    return _read(tokenizer, texts, add_special_tokens=False)["input_ids"]
+def _at_blank(query: str) -> tuple[list[str], str, str, list[str]]:
+    """The words before the blank, what touches it on both sides, the words after."""
+    before, after = query.split(BLANK)
+    *left, prefix = before.split(" ")
+    suffix, *right = after.split(" ")
+    return left, prefix, suffix, right
 
 
-def _read(
-    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str], **options: Any
-) -> "BatchEncoding":
-    """Raises InputError where the vocabulary has no token for what it does not know,
-    which comes out when such a text is read."""
-    try:
-        return tokenizer(list(texts), verbose=False, **options)
-    except Exception as error:  # tokenizers raises plain exceptions
-        raise InputError(
-            f"the tokenizer cannot read every text ({brief(error)}); put the model's "
-            "own tokenizer files there"
-        ) from None
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """One row with its usual special tokens, and which characters each token covers."""
-
-    ids: np.ndarray  # (position,)
-    starts: np.ndarray  # (position,) characters; 0 and 0 for special tokens
-    ends: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def covering(self, start: int, end: int | None = None) -> np.ndarray:
-        """Positions of the tokens that cover characters from `start` on, up to `end`
-        (the text's). What a tokenizer adds in front or behind covers none."""
-        found = self.ends > start
-        return np.flatnonzero(found if end is None else found & (self.starts < end))
-
-
-def tokenize(
-    tokenizer: "PreTrainedTokenizerFast", texts: Sequence[str]
-) -> list[Tokens]:
-    encoded = _read(tokenizer, texts, return_offsets_mapping=True)
-    rows = []
-    for ids, offsets in zip(
-        encoded["input_ids"], encoded["offset_mapping"], strict=True
-    ):
-        starts, ends = np.asarray(offsets, np.int32).reshape(-1, 2).T
-        rows.append(Tokens(np.asarray(ids, np.int32), starts, ends))
-    return rows
-
-
-@dataclass(frozen=True)
-class OptionRow:
-    """The tokens of a text that holds an option."""
-
-    tokens: Tokens
-    place: _OptionText
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def of_option(self) -> np.ndarray:
-        """The positions of the option's own tokens."""
-        return self.tokens.covering(self.place.start, self.place.end)
-
-    def from_option(self) -> np.ndarray:
-        """The positions of the option's tokens and of all behind them."""
-        return self.tokens.covering(self.place.start)
-
-
-def option_rows(
-    passage: Passage,
-    placing: Placing,
-    tokenizer: "PreTrainedTokenizerFast",
-    limit: int,
-    longest: Callable[[list[OptionRow]], int] = lambda rows: max(map(len, rows)),
-) -> tuple[int, list[OptionRow]]:
-    """A row for each option, shortened to fit; see `shorten`."""
-
-    def rows(dropped: int, options: Options) -> list[OptionRow]:
-        texts = placing(dropped, options)
-        tokens = tokenize(tokenizer, [place.text for place in texts])
-        return [OptionRow(*row) for row in zip(tokens, texts, strict=True)]
-
-    return shorten(
-        passage,
-        limit,
-        rows=lambda dropped: rows(dropped, passage.options),
-        longest=longest,
-        probe=lambda dropped: rows(dropped, passage.longest_option),
-    )
-
-
-def added_around(
-    tokenizer: "PreTrainedTokenizerFast",
-) -> tuple[list[int], list[int]]:
-    """The tokens that a tokenizer puts in front of every text, and behind it."""
-    (row,) = tokenize(tokenizer, ["a"])
-    covering = row.covering(0)
-    if not len(covering):
-        raise InputError("the tokenizer makes no token of a letter")
-    return row.ids[: covering[0]].tolist(), row.ids[covering[-1] + 1 :].tolist()
-
-
-def refuse_empty(tokens: Sequence[Sequence[object]], options: Sequence[str]) -> None:
-    """An option that the tokenizer makes nothing of has no score. Raises Unusable."""
-    for option_tokens, option in zip(tokens, options, strict=True):
-        if not option_tokens:
-            raise Unusable(f"option {option!r} has no tokens")
+def _words(passage: Passage, left: Sequence[str]) -> tuple[list[str], list[int]]:
+    """All words before the gap, and with which of them each sentence begins."""
+    starts, words = [0], []
+    for sentence in passage.sentences:
+        words += sentence.split(" ")
+        starts.append(len(words))
+    return [*words, *left], starts

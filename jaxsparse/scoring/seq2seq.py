@@ -1,22 +1,23 @@
 """T5: the encoder reads the text, the decoder fills the blank."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
-from jaxsparse.scoring.encoded import Encoded, EncodedRow, distinct, pack
-from jaxsparse.scoring.passage import (
-    Passage,
-    Tokens,
-    option_rows,
-    refuse_empty,
-    shorten,
-    token_ids,
-    tokenize,
+from jaxsparse.scoring.encoded import (
+    EncodedRow,
+    QuestionRows,
+    TokenRows,
+    distinct,
+    pack,
+    terms_of,
 )
+from jaxsparse.scoring.placing import SENTINEL
+
+PAD, NEXT_SENTINEL = "<pad>", "<extra_id_1>"
 
 
-def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
+def span(tokens: TokenRows, special: Mapping[str, int]) -> QuestionRows:
     """The span corruption that T5 was trained on: one encoder row, a branch an option.
 
     encoder   story and query with <extra_id_0> at the blank </s>
@@ -25,54 +26,33 @@ def cloze(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
 
     Source: Raffel et al. (2020), section 3.1.4.
     """
-    start, blank, end = (
-        tokenizer.convert_tokens_to_ids(token)
-        for token in ("<pad>", "<extra_id_0>", "<extra_id_1>")
-    )
-    pieces = token_ids(tokenizer, passage.options)
-    refuse_empty(pieces, passage.options)
-
-    def encoder(dropped: int) -> Tokens:
-        before, after = passage.around_blank(dropped)
-        return tokenize(tokenizer, [f"{before}<extra_id_0>{after}"])[0]
-
-    dropped, row = shorten(passage, config.positions, rows=encoder, longest=len)
-    targets = [np.asarray([start, blank, *option, end], np.int32) for option in pieces]
-    packed, terms = pack(targets, [2] * len(targets))
-    return Encoded(
-        rows=(_row(row.ids, packed),),
-        terms=tuple(
-            tuple((0, slot, token) for slot, token in option) for option in terms
-        ),
-        option_tokens=tuple(map(len, pieces)),
-        dropped=dropped,
-    )
+    head = np.array([special[PAD], special[SENTINEL]], np.int32)
+    targets = [np.append(piece, special[NEXT_SENTINEL]) for piece in tokens.tails]
+    targets = [target.astype(np.int32) for target in targets]
+    row, terms = pack(head, targets, tokens.first)
+    return QuestionRows((_row(tokens.head, row),), terms)
 
 
-def append(passage: Passage, tokenizer: Any, config: Any) -> Encoded:
-    """Options after the query, its blank left open; the decoder repeats what the
+def repeated(tokens: TokenRows, special: Mapping[str, int]) -> QuestionRows:
+    """Options behind the query, its blank left open; the decoder repeats what the
     encoder reads and is scored over the option."""
-
-    dropped, rows = option_rows(
-        passage, passage.behind_query, tokenizer, config.positions
-    )
-    option_positions = [row.from_option().tolist() for row in rows]
-    refuse_empty(option_positions, passage.options)
-    start = tokenizer.convert_tokens_to_ids("<pad>")
-    encoded, option_terms = [], []
-    for row, scored in zip(rows, option_positions, strict=True):
+    rows, targets = [], []
+    start = np.array([special[PAD]], np.int32)
+    head = np.concatenate([start, tokens.head])
+    for tail, text, first in zip(
+        tokens.tails, tokens.texts(), tokens.first, strict=True
+    ):
         # The decoder's input is its target, </s> included, shifted right from <pad>;
         # what comes after the option changes nothing before it.
-        target = np.concatenate([[start], row.tokens.ids[: scored[-1] + 1]])
-        packed, (row_terms,) = pack([target], [scored[0] + 1])
-        encoded.append(_row(row.tokens.ids, packed))
-        option_terms.append(row_terms)
-    encoded, numbers = distinct(encoded)
-    terms = tuple(
-        tuple((number, slot, token) for slot, token in row_terms)
-        for number, row_terms in zip(numbers, option_terms, strict=True)
-    )
-    return Encoded(encoded, terms, tuple(map(len, terms)), dropped)
+        row, terms = pack(head, [text], [first])
+        rows.append(_row(np.concatenate([tokens.head, tail, tokens.rest]), row))
+        targets.append(terms)
+    kept, numbers = distinct(rows)
+    terms = [
+        terms_of(option, row, *made[:, 2:].T)
+        for option, (row, made) in enumerate(zip(numbers, targets, strict=True))
+    ]
+    return QuestionRows(kept, np.concatenate(terms))
 
 
 def _row(encoder_tokens: np.ndarray, packed: EncodedRow) -> EncodedRow:

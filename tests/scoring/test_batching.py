@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from jaxsparse.models.operations import Operations
 from jaxsparse.scoring.batching import padding, plan, stack
-from jaxsparse.scoring.encoded import Encoded
+from jaxsparse.scoring.encoded import Encoded, QuestionRows, Sizes, TokenRows
 from jaxsparse.scoring.grouping import MOST_SHAPES, rounded
+from tests.asking import option_terms
 
 property_test = settings(deadline=None, max_examples=60)
 
@@ -54,15 +55,16 @@ def make(asked, seed=0):
 def encoded(seed, kind, rows, terms):
     rng = np.random.default_rng(seed)
     made = tuple(row(rng, kind, *lengths) for lengths in rows)
-    options = []
-    for _ in range(10):
-        option = []
+    made_terms = []
+    for option in range(10):
         for _ in range(terms):
             number = int(rng.integers(len(made)))
             slot = int(rng.integers(len(made[number]["scored"])))
-            option.append((number, slot, int(rng.integers(1, 9))))
-        options.append(tuple(option))
-    return Encoded(made, tuple(options), (terms,) * 10, 0)
+            made_terms.append((option, number, slot, int(rng.integers(1, 9))))
+    question = QuestionRows(made, np.array(made_terms, np.int32))
+    piece = np.ones(terms, np.int32)
+    tokens = TokenRows.of_pieces(piece, [piece] * 10, piece, 0, False)
+    return Encoded(tokens, lambda _: question, Sizes.of(question))
 
 
 @given(QUESTIONS, BUDGETS)
@@ -195,16 +197,16 @@ def test_terms_point_at_what_the_questions_score(asked, budget):
     for batch in plan(members, budget):
         _, terms = stack(members, batch)
         assert terms.valid.sum() == sum(
-            len(option) for n in batch.questions for option in members[n].terms
+            len(members[n].laid_out.terms) for n in batch.questions
         )
         first_row = 0
         for place, number in enumerate(batch.questions):
-            for option, expected in enumerate(members[number].terms):
+            for option, expected in enumerate(option_terms(members[number])):
                 found = terms.places[place, option][terms.valid[place, option]]
                 rows, reads = np.divmod(found, batch.shape.reads)
                 slots, tokens = terms.slots[rows, reads], terms.tokens[rows, reads]
                 stacked = zip(rows - first_row, slots, tokens, strict=True)
-                assert tuple(stacked) == expected
+                assert list(stacked) == expected
             first_row += len(members[number].rows)
 
 

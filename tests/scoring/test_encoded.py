@@ -22,6 +22,19 @@ def rows_and_first(draw):
     return rows, first
 
 
+def packed_rows(rows, first, head=0):
+    """The packed row, and of each row its terms (slot, token), where the first `head`
+    tokens are given as those of all rows."""
+    packed, terms = pack(
+        rows[0][:head], [row[head:] for row in rows], [at - head for at in first]
+    )
+    assert terms[:, 1].tolist() == [0] * len(terms)
+    return packed, [
+        [tuple(term[2:]) for term in terms[terms[:, 0] == option].tolist()]
+        for option in range(len(rows))
+    ]
+
+
 def visible(packed, at):
     """The positions that the token at a packed position sees, itself included."""
     branches = packed["branches"]
@@ -33,7 +46,7 @@ def visible(packed, at):
 @property_test
 def test_a_scored_token_is_predicted_from_exactly_its_rows_beginning(case):
     rows, first = case
-    packed, terms = pack(rows, first)
+    packed, terms = packed_rows(rows, first)
     for row, start, row_terms in zip(rows, first, terms, strict=True):
         assert [token for _, token in row_terms] == row[start:].tolist()
         for place, (slot, _) in enumerate(row_terms, start):
@@ -46,7 +59,7 @@ def test_a_scored_token_is_predicted_from_exactly_its_rows_beginning(case):
 @property_test
 def test_every_row_is_the_prefix_a_branch_and_a_last_token(case):
     rows, first = case
-    packed, terms = pack(rows, first)
+    packed, terms = packed_rows(rows, first)
     branches = packed["branches"]
     prefix = packed["tokens"][branches == 0].tolist()
     made = {0: prefix} | {
@@ -64,7 +77,7 @@ def test_nothing_is_computed_twice_or_for_nothing(case):
     """The prefix is the longest there can be, equal rows share their branch, and a
     position is read only if it predicts."""
     rows, first = case
-    packed, terms = pack(rows, first)
+    packed, terms = packed_rows(rows, first)
     shared = 0
     while shared < min(first) and len({tuple(row[: shared + 1]) for row in rows}) == 1:
         shared += 1
@@ -78,9 +91,24 @@ def test_nothing_is_computed_twice_or_for_nothing(case):
     assert len(set(packed["scored"].tolist())) == len(packed["scored"])
 
 
+@given(rows_and_first(), st.data())
+@property_test
+def test_it_does_not_matter_how_much_is_given_as_head(case, data):
+    rows, first = case
+    shared = 0
+    while shared < min(first) and len({tuple(row[: shared + 1]) for row in rows}) == 1:
+        shared += 1
+    packed, terms = packed_rows(rows, first)
+    head = data.draw(st.integers(0, shared))
+    again, terms_again = packed_rows(rows, first, head)
+    assert terms_again == terms
+    for name, values in packed.items():
+        np.testing.assert_array_equal(again[name], values)
+
+
 def test_the_example_of_the_docstring():
     rows = [np.array([7, 8, 9, 1, 2, 3], np.int32), np.array([7, 8, 9, 4, 5], np.int32)]
-    packed, terms = pack(rows, [3, 3])
+    packed, terms = packed_rows(rows, [3, 3])
     assert packed["tokens"].tolist() == [7, 8, 9, 1, 2, 4]
     assert packed["positions"].tolist() == [0, 1, 2, 3, 4, 3]
     assert packed["branches"].tolist() == [0, 0, 0, 1, 1, 2]

@@ -7,14 +7,9 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from jaxsparse import scoring
-from jaxsparse.scoring.passage import (
-    Passage,
-    Unusable,
-    refuse_empty,
-    shorten,
-    token_ids,
-    tokenize,
-)
+from jaxsparse.scoring.passage import Passage
+from jaxsparse.scoring.placing import shorten
+from jaxsparse.scoring.tokens import Unusable, refuse_empty, token_ids, tokenize
 from jaxsparse.types import InputError, Presentation
 from tests import asking, reference
 from tests.asking import COMBINATIONS, Asked, question
