@@ -46,12 +46,10 @@ def _counts(question: Question) -> list[int]:
     """How often the sentences of the context hold each option."""
     options = [_tokens(option) for option in question.options]
     lengths = {len(option) for option in options}
-    counts = Counter(
-        run
-        for sentence in question.context
-        for length in lengths
-        for run in _runs(_tokens(sentence), length)
-    )
+    counts: Counter[tuple[str, ...]] = Counter()
+    for sentence in map(_tokens, question.context):
+        for length in lengths:
+            counts.update(_runs(sentence, length))
     return [counts[option] for option in options]
 
 
@@ -76,4 +74,4 @@ def _tokens(text: str) -> tuple[str, ...]:
 
 
 def _runs(tokens: tuple[str, ...], length: int) -> Iterator[tuple[str, ...]]:
-    return zip(*(tokens[start:] for start in range(length)), strict=False)
+    return zip(*[tokens[start:] for start in range(length)], strict=False)
