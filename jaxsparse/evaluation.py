@@ -3,7 +3,8 @@ for the exams of models that are still learning, and for the benchmark.
 """
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from jaxsparse.models import Family
 from jaxsparse.models.apply import Apply, in_parts
 from jaxsparse.points import Workload
 from jaxsparse.progress import NOBODY, Progress
+from jaxsparse.readings import Readings
 from jaxsparse.types import InputError, Leaves, Presentation
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class ScoringPlan:
         batch_tokens: int,
         rows_multiple: int = 1,
         form: Form = CPU,
+        readings: Readings | None = None,
         progress: Progress = NOBODY,
     ) -> "ScoringPlan":
         """Encodes every question, then plans the batches from the full list.
@@ -56,6 +59,7 @@ class ScoringPlan:
             batch_tokens: rows x length that a batch may have.
             rows_multiple: what divides the rows of every batch.
             form: the model's, which says what a compilation is worth.
+            readings: where questions are looked up first, and kept.
 
         Raises:
             InputError: no questions; one that the model cannot read, or a token that it
@@ -64,19 +68,11 @@ class ScoringPlan:
         if not questions:
             raise InputError("`questions` holds none; give one or more")
         progress.stage(f"{presentation.protocol} · reading", len(questions))
-        encoded: list[scoring.Encoded] = []
-        try:
-            for read in scoring.encode_all(questions, tokenizer, config, presentation):
-                encoded.append(read)
-                progress.done(1)
-        except scoring.Unusable as reason:
-            question = questions[len(encoded)]
-            raise InputError(
-                f"{question.source or question.id}: {reason}; leave the question out"
-            ) from None
+        reader = scoring.Reader(tokenizer, config, presentation)
+        encoded = (readings or Readings()).read(reader, questions, progress)
         costs = family.operations(config)
         batches = scoring.plan(encoded, batch_tokens, costs, rows_multiple, form)
-        return cls(tuple(questions), presentation, config, tuple(encoded), batches)
+        return cls(tuple(questions), presentation, config, encoded, batches)
 
     @cached_property
     def digests(self) -> tuple[str, ...]:
@@ -99,6 +95,10 @@ class ScoringPlan:
         return np.array([encoded.dropped > 0 for encoded in self.encoded])
 
 
+# Waits for the scores of a batch, and says what seconds they took.
+Scores = Callable[[], tuple[Float[np.ndarray, "variant question option"], float]]
+
+
 @dataclass
 class Scorer:
     """Scores batches with several variants' leaves at once. Compiles once for each
@@ -115,6 +115,9 @@ class Scorer:
     form: Form = CPU
     compile_seconds: float = 0.0
     _compiled: dict[Any, Any] = field(default_factory=dict)
+    _waiting: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, "scores")
+    )
 
     @property
     def compilations(self) -> int:
@@ -122,20 +125,27 @@ class Scorer:
 
     def score(
         self, apply: Apply, params: Leaves, changed: Leaves, batch: scoring.Batch
-    ) -> tuple[Float[np.ndarray, "variant question option"], float]:
-        """The scores of each variant, and the seconds they took without compilation.
+    ) -> Scores:
+        """Hands a batch to the device, and returns what waits for it: the scores of
+        each variant, and the seconds they took without compilation.
 
         Args:
             params: the leaves that all variants share.
             changed: those that differ, in place of theirs; of several variants at once
                 stacked on axis 0.
+            batch: on its devices, see `placed`.
         """
         shared = {path: leaf for path, leaf in params.items() if path not in changed}
-        batch = placed(self.mesh, batch)
         compiled = self._compile(apply, shared, changed, batch)
         start = time.perf_counter()
-        scores = np.asarray(compiled(shared, changed, batch))
-        return scores, time.perf_counter() - start
+        scores = compiled(shared, changed, batch)
+
+        def wait() -> tuple[np.ndarray, float]:
+            return np.asarray(scores), time.perf_counter() - start
+
+        # A thread of its own takes the time at which they are there, whatever the host
+        # is at; all else stays in this one, where processes keep to one order.
+        return self._waiting.submit(wait).result
 
     def _compile(
         self, apply: Apply, shared: Leaves, changed: Leaves, batch: scoring.Batch
@@ -217,13 +227,21 @@ def score_batches(
     params: Leaves,
     changed: Leaves,
     wanted: Collection[int] | None = None,
-) -> Iterator[
-    tuple[tuple[int, ...], Float[np.ndarray, "variant question option"], float]
+) -> Generator[
+    tuple[tuple[int, ...], Float[np.ndarray, "variant question option"], float],
+    None,
+    None,
 ]:
     """Scores questions batch by batch.
 
     Batches keep the shapes that were planned from all questions; of one that is wanted
     in part, the rest is padding. So a run that goes on computes what it would have.
+
+    The device never waits for the host: while it computes a batch, the next is made,
+    and whoever asked has the scores of the last.
+
+    device   |    batch 1    |    batch 2    |    batch 3
+    host     | make 2        | keep 1 make 3 | keep 2 …
 
     Args:
         changed: see `Scorer.score`.
@@ -232,6 +250,7 @@ def score_batches(
     Yields:
         of each batch the numbers of its questions, their scores, and seconds.
     """
+    running: tuple[tuple[int, ...], Scores] | None = None
     for planned in plan.batches:
         members = tuple(n for n in planned.questions if wanted is None or n in wanted)
         if not members:
@@ -242,8 +261,20 @@ def score_batches(
             plan.config,
             plan.presentation.protocol,
         )
-        scores, seconds = scorer.score(apply, params, changed, batch)
-        yield members, scores[:, : len(members)], seconds
+        batch = placed(scorer.mesh, batch)
+        last = running and _scored(*running)
+        running = members, scorer.score(apply, params, changed, batch)
+        if last:
+            yield last
+    if running:
+        yield _scored(*running)
+
+
+def _scored(
+    members: tuple[int, ...], wait: Scores
+) -> tuple[tuple[int, ...], np.ndarray, float]:
+    scores, seconds = wait()
+    return members, scores[:, : len(members)], seconds
 
 
 def all_scores(

@@ -21,7 +21,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int32
 
+from jaxsparse import readings
 from jaxsparse.database import Database
+from jaxsparse.readings import Readings
 from jaxsparse.whole import locked, made, temporary
 
 NAME = "journal.sqlite"
@@ -80,11 +82,13 @@ class Journal:
         self._read: Counter[int] = Counter()  # session -> its answers read
         self._ids: dict[str, int] = {}
         self.recorded = 0
+        self.readings = Readings(path and path.with_name(readings.NAME))
         self._database = Database(path, _TABLES, FORMAT)
         self._file = self._database.file
 
     def close(self) -> None:
         self._file.close()
+        self.readings.close()
 
     def unknown(self, key: str, questions: Collection[str]) -> frozenset[str]:
         """Those of the questions, by digest, that have no answer yet."""
@@ -229,11 +233,15 @@ def opened(directory: Path, made_by: Mapping[str, Any]) -> Iterator[Journal]:
         new = not os.path.lexists(path) or (
             path.is_file() and not path.is_symlink() and path.stat().st_size == 0
         )
+        fresh = [path] if new else []
+        if not os.path.lexists(beside := path.with_name(readings.NAME)):
+            fresh.append(beside)
         journal = None
 
         def forget() -> None:
             if new and not (journal and journal.recorded):
-                path.unlink(missing_ok=True)
+                for file in fresh:
+                    file.unlink(missing_ok=True)
 
         with temporary(forget), closing(Journal(path, made_by)) as opening:
             journal = opening

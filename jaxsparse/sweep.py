@@ -7,6 +7,7 @@ sparsity 0 of every method.
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -122,6 +123,7 @@ def evaluate(
         or capacity.batch_tokens(model, dense.recipe.prunable),
         rows_multiple=parallel.rows_multiple(model.mesh),
         form=model.form,
+        readings=journal.readings if journal else None,
         progress=progress,
     )
     unique: dict[str, Variant] = {}
@@ -176,8 +178,9 @@ class _Job:
                 variants.stacked(portion, scorer.levels_at_once),
                 wanted,
             )
-            for members, scores, seconds in batches:
-                self._record(keys, members, scores[: len(keys)], seconds)
+            with closing(batches):  # an error leaves none running
+                for members, scores, seconds in batches:
+                    self._record(keys, members, scores[: len(keys)], seconds)
 
     def _lacking(self) -> list[frozenset[int]]:
         """The numbers of the questions that the journal, process 0's, has no answer to,

@@ -37,7 +37,7 @@ def stub(monkeypatch):
         made = np.repeat(made[..., None], 10, axis=2).astype(np.float32)
         made[-1, 0, 0] += worst[0]
         made[:, ~np.asarray(batch.terms.valid).any(axis=-1)] = -np.inf
-        return made, 12.0
+        return lambda: (made, 12.0)
 
     monkeypatch.setattr(Scorer, "score", score)
     return sizes, worst

@@ -9,6 +9,7 @@ discriminator), seq2seq (T5).
 from jaxsparse.scoring.batching import BatchPlan, BatchShape, padding, plan
 from jaxsparse.scoring.encoded import Encoded
 from jaxsparse.scoring.reading import (
+    Reader,
     check_tokenizer,
     check_tokens,
     check_usable,
@@ -27,6 +28,7 @@ __all__ = [
     "BatchPlan",
     "BatchShape",
     "Encoded",
+    "Reader",
     "Unusable",
     "batch",
     "check_tokenizer",

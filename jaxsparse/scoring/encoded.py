@@ -1,7 +1,7 @@
 """One question, ready for the device: rows of tokens, and where scores come from."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from jaxtyping import Int, Int32
@@ -16,6 +16,7 @@ EncodedRow = dict[
 # scored positions, and the token whose probability is read there.
 Terms = Int32[np.ndarray, "_ 4"]
 OPTION, ROW, SLOT, TOKEN = range(4)
+_TWO_BYTES = np.iinfo(np.uint16)
 TOKEN_FIELDS = ("encoder_tokens", "tokens")
 
 
@@ -44,6 +45,33 @@ class TokenRows:
         own = tuple(map(np.arange, sizes))
         first = (0,) * len(pieces)
         return cls(head, tuple(pieces), rest, first, own, sizes, dropped, by_words)
+
+    def numbers(self) -> list[Int[np.ndarray, " _"]]:
+        """All of it as whole numbers, for `of_numbers`."""
+        lengths = [*map(len, self.tails), *map(len, self.own)]
+        counts = [len(self.tails), len(self.head), len(self.rest)]
+        about = [*counts, self.dropped, self.by_words, *self.first, *self.ends]
+        parts = (self.head, self.rest, *self.tails, *self.own)
+        return [np.array([*about, *lengths]), *parts]
+
+    @classmethod
+    def of_numbers(cls, numbers: Int[np.ndarray, " _"]) -> "TokenRows":
+        """What was made of `numbers`, as one array."""
+        options, head, rest, dropped, by_words = numbers[:5].tolist()
+        per_option = numbers[5 : 5 + 4 * options].reshape(4, options)
+        first, ends, *lengths = per_option.tolist()
+        sizes = np.cumsum([head, rest, *lengths[0], *lengths[1]])
+        head, rest, *parts = np.split(numbers[5 + 4 * options :], sizes[:-1])
+        return cls(
+            head=head,
+            tails=tuple(parts[:options]),
+            rest=rest,
+            first=tuple(first),
+            own=tuple(parts[options:]),
+            ends=tuple(ends),
+            dropped=dropped,
+            by_words=bool(by_words),
+        )
 
     def texts(self) -> list[Ids]:
         """What follows the head in each row, without what was added to its text."""
@@ -99,6 +127,24 @@ class Encoded:
     tokens: TokenRows
     lay_out: Callable[[TokenRows], QuestionRows]  # of the family and protocol
     sizes: Sizes
+
+    def to_bytes(self) -> bytes:
+        """All but `lay_out`, as whole numbers: two bytes each where that is enough."""
+        numbers = np.concatenate(
+            [*astuple(self.sizes), *self.tokens.numbers()], axis=None
+        )
+        kind = "<u2" if numbers.max() <= _TWO_BYTES.max else "<i4"
+        return kind.encode() + numbers.astype(kind).tobytes()
+
+    @classmethod
+    def from_bytes(
+        cls, content: bytes, lay_out: Callable[[TokenRows], QuestionRows]
+    ) -> "Encoded":
+        kind, values = content[:3].decode(), content[3:]
+        numbers = np.frombuffer(values, kind).astype(np.int32)
+        sizes = len(fields(Sizes))
+        tokens = TokenRows.of_numbers(numbers[sizes:])
+        return cls(tokens, lay_out, Sizes(*numbers[:sizes].tolist()))
 
     @property
     def option_tokens(self) -> tuple[int, ...]:

@@ -1,9 +1,9 @@
 """Questions into rows of tokens, on the host, in the way that a model reads."""
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +33,10 @@ from jaxsparse.types import InputError, Presentation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+# Raised with every change of what questions become, in detokenizing too: what was read
+# before is told from what is read now by it.
+REVISION = 1
 
 AT_ONCE = 256  # questions whose words a tokenizer is asked for in one call
 
@@ -126,11 +130,10 @@ class Reader:
         rows = ROWS[config.reading]
         self.tokenizer, self.config = tokenizer, config
         self.presentation = presentation
-        self._placing, layout = rows.protocols[presentation.protocol]
-        ids = {
-            name: tokenizer.convert_tokens_to_ids(name) for name in rows.special_tokens
-        }
-        self._lay_out = partial(layout, special=ids)
+        self._placing, self._layout = rows.protocols[presentation.protocol]
+        names = list(rows.special_tokens)
+        ids: Any = tokenizer.convert_tokens_to_ids(names)
+        self._special = dict(zip(names, ids, strict=True))
 
     def all(self, questions: Iterable[Question]) -> Iterator[Encoded]:
         """Reads many: word by word where the tokenizer does so itself, which gives the
@@ -145,6 +148,25 @@ class Reader:
                 read = self._by_words(words, passages)
             for question, passage in zip(some, passages, strict=True):
                 yield self._checked(question, self._laid_out(passage, next(read)))
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """All that decides what a question becomes, but for the question; JSON."""
+        import tokenizers
+
+        backend = self.tokenizer.backend_tokenizer
+        return {
+            **asdict(self.presentation),
+            "tokenizer": hashlib.sha256(backend.to_str().encode()).hexdigest(),
+            "tokenizers": tokenizers.__version__,
+            "reading": self.config.reading,
+            "limit": self.config.positions,
+            "revision": REVISION,
+        }
+
+    def recall(self, question: Question, content: bytes) -> Encoded:
+        """What a question became once, from `Encoded.to_bytes`."""
+        return self._checked(question, Encoded.from_bytes(content, self._lay_out))
 
     def one(self, question: Question) -> Encoded:
         """Reads one, as whole texts."""
@@ -173,6 +195,9 @@ class Reader:
         predicted = self.config.reading == "causal"
         limit = self.config.positions
         return self._placing.as_a_whole(self.tokenizer, passage, limit, predicted)
+
+    def _lay_out(self, tokens: TokenRows) -> QuestionRows:
+        return self._layout(tokens, self._special)
 
     def _laid_out(self, passage: Passage, tokens: TokenRows) -> Encoded:
         made = self._lay_out(tokens)

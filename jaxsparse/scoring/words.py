@@ -46,9 +46,9 @@ class Words:
         self._backend = tokenizer.backend_tokenizer
         self.front, self.behind = added_around(tokenizer)
         unknown = tokenizer.unk_token
-        self._unknown = unknown.casefold() if unknown else None
+        self._unknown = str(unknown).casefold() if unknown else None
         added = self._backend.get_added_tokens_decoder()
-        self._added = frozenset(added) - {tokenizer.unk_token_id}
+        self._added = {id for id in added if id != tokenizer.unk_token_id}
         self._numbers: dict[str, int] = {}  # of words behind a space, or _ODD
         self._ids = np.zeros(0, np.int32)  # of all of them, in that order
         self._ends = np.zeros(1, int)  # word n has the ids from ends[n] to ends[n + 1]
