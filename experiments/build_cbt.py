@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiments import build_cbt_summary as summary
-from experiments.build_cbt_summary import BookQuestion
 from experiments.jobs import flags_of
 from experiments.paths import new_directory, text_files
 from experiments.progress import Shown
-from jaxsparse.cbt import WORD_CLASSES, build, references
+from jaxsparse.cbt import WORD_CLASSES, references
 from jaxsparse.cbt.books import Book, read_book
+from jaxsparse.cbt.from_books import BookQuestion, QuestionText, from_books
 from jaxsparse.types import InputError
 from jaxsparse.whole import atomic_directory
 
@@ -52,8 +52,11 @@ def _make(word_classes: Sequence[str], out: Path, shown: Shown) -> str:
     books = _read_books(text_files("books", FLAGS.books), shown)
     if twice := [name for name, n in Counter(b.name for b in books).items() if n > 1]:
         raise InputError(f"--books: {twice[0]} names two books; rename one")
-    skipped = build.Skipped()
-    questions = list(_build_all(books, word_classes, skipped, shown))
+    shown.stage("tagging words", len(books), unit="books", patient=True)
+    by_book, skipped = from_books(
+        books, word_classes, FLAGS.per_book, FLAGS.seed, shown
+    )
+    questions = list(_in_turn(by_book, word_classes))
     if not questions:
         raise InputError(f"--books: no questions. {' '.join(summary.explain(skipped))}")
     classes = [name for name in WORD_CLASSES if name in word_classes]
@@ -73,29 +76,14 @@ def _read_books(paths: Sequence[Path], shown: Shown) -> list[Book]:
     return books
 
 
-def _build_all(
-    books: Sequence[Book],
-    word_classes: Sequence[str],
-    skipped: build.Skipped,
-    shown: Shown,
+def _in_turn(
+    by_book: Sequence[Sequence[BookQuestion]], word_classes: Sequence[str]
 ) -> Iterator[BookQuestion]:
     """Class by class, as CBT's files are; within a class one of each book in turn, so
     that the first questions of a file come from all books."""
-    tag = build.hanta_tagger()
-    made: dict[str, list[list[BookQuestion]]] = {name: [] for name in word_classes}
-    shown.stage("tagging words", len(books), unit="books", patient=True)
-    for book in books:
-        words = build.Words.of(book, tag)
-        for questions in made.values():
-            questions.append([])
-        for built in build.build(
-            words, word_classes, FLAGS.per_book, FLAGS.seed, skipped
-        ):
-            text = build.text_of(built, words.sentences)
-            made[built.word_class][-1].append(BookQuestion(built, text))
-        shown.done(1)
-    for by_book in made.values():
-        for round_of_books in itertools.zip_longest(*by_book):
+    for name in word_classes:
+        of_class = [[q for q in book if q.built.word_class == name] for book in by_book]
+        for round_of_books in itertools.zip_longest(*of_class):
             yield from (question for question in round_of_books if question)
 
 
@@ -122,7 +110,7 @@ def _write(
     (directory / "summary.md").write_text(text, encoding="utf-8")
 
 
-def _cbtest(text: build.QuestionText) -> str:
+def _cbtest(text: QuestionText) -> str:
     """An item in CBTest's own format, without the empty line between items."""
     lines = [f"{number} {line}" for number, line in enumerate(text.sentences, 1)]
     last = f"{len(lines) + 1} {text.question}"

@@ -12,6 +12,7 @@ import numpy as np
 from jaxsparse import stats
 from jaxsparse.cbt import build, chance
 from jaxsparse.cbt.books import Book
+from jaxsparse.cbt.from_books import BookQuestion
 from jaxsparse.cbt.questions import Question
 from jaxsparse.cbt.shortcuts import shortcuts
 from jaxsparse.progress import NOBODY, Progress
@@ -50,23 +51,6 @@ class Shortcut:
     def is_too_good(self) -> bool:
         most = TOO_MUCH_OF_ALL if self.word_class == ALL else TOO_MUCH
         return self.low > most * self.chance
-
-
-@dataclass(frozen=True)
-class BookQuestion:
-    built: build.QuestionPlace
-    text: build.QuestionText
-
-    def question(self, id: str) -> Question:
-        return Question(
-            context=self.text.sentences,
-            query=self.text.question,
-            options=self.text.options,
-            answer=self.text.answer,
-            word_class=self.built.word_class,
-            id=id,
-            story=self.built.book,
-        )
 
 
 def text(

@@ -13,12 +13,25 @@ Einsum letters: b batch, q k positions, h heads, d head_dim, m hidden, f ffn, v 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
-Array = jax.Array | np.ndarray
+if TYPE_CHECKING:
+    import jax
+
+    Array = jax.Array | np.ndarray
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Only `Array` takes JAX, and most of a second: who reads does without."""
+        if name != "Array":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import jax
+
+        return jax.Array | np.ndarray
+
+
 Leaves = Mapping[str, Any]  # path -> array; layers are stacked on its axis 0
 
 PROTOCOLS = ("cloze", "append")

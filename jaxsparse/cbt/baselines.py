@@ -80,5 +80,5 @@ def _runs_of(option: tuple[str, ...], sentences: Sequence[str]) -> int:
     return sum(
         run == option
         for tokens in map(_tokens, sentences)
-        for run in zip(*(tokens[n:] for n in range(len(option))), strict=False)
+        for run in zip(*[tokens[n:] for n in range(len(option))], strict=False)
     )

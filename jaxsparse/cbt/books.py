@@ -91,8 +91,8 @@ def _without_licence(text: str) -> str:
 
 def _is_prose(block: str) -> bool:
     """Words in lower case that end like a sentence, or break off as speech does."""
-    letters = [letter for letter in block if letter.isalpha()]
-    lower = sum(letter.islower() for letter in letters)
+    letters = [*filter(str.isalpha, block)]
+    lower = sum(map(str.islower, letters))
     return (
         bool(letters) and 2 * lower >= len(letters) and bool(_PROSE_END.search(block))
     )

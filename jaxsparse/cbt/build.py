@@ -16,6 +16,7 @@ in the other classes, since a capital gives the beginning of a sentence away.
 Source: Hill et al. (2016), section 2.1, https://arxiv.org/abs/1511.02301.
 """
 
+import functools
 import itertools
 import re
 import zlib
@@ -55,6 +56,7 @@ TITLES = frozenset({
 })  # fmt: skip
 SHORTEST_QUERY = 6  # tokens
 NAME_SEEN = 2  # capitalised within a sentence, at least so often
+WORDS_KEPT = 2**14  # a few kB each
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,11 @@ def hanta_tagger() -> Tagger:
             "run .venv/bin/python -m pip install 'hanta>=1.2'"
         ) from None
     tagger = HanoverTagger.HanoverTagger("morphmodel_en.pgz")
+    # What a word that the model has not seen may be depends on its letters alone.
+    tagger.analyze_forward = functools.lru_cache(WORDS_KEPT)(tagger.analyze_forward)
 
     def tag(tokens: Sequence[str]) -> list[str]:
-        return [str(tagged[2]) for tagged in tagger.tag_sent(list(tokens))]
+        return [*map(str, tagger.tag_sent(list(tokens), taglevel=0))]  # no lemmas
 
     return tag
 
@@ -255,37 +259,3 @@ def _generator(seed: int, *place: str | int) -> np.random.Generator:
         part if isinstance(part, int) else zlib.crc32(part.encode()) for part in place
     ]
     return np.random.default_rng([seed, *numbers])
-
-
-@dataclass(frozen=True)
-class QuestionText:
-    """A built question with its words, as CBTest's files and the hub have it."""
-
-    sentences: tuple[str, ...]
-    question: str
-    answer: str
-    options: tuple[str, ...]
-
-
-def text_of(built: QuestionPlace, sentences: Sequence[Sequence[str]]) -> QuestionText:
-    """A built question in full, from the tokens of its book's sentences.
-
-    Raises:
-        InputError: the book is not the one that the question was built from.
-    """
-    if not SENTENCES <= built.sentence < len(sentences):
-        raise InputError(f"{built.book} has no sentence {built.sentence}")
-    query = list(sentences[built.sentence])
-    if not 0 <= built.token < len(query) or query[built.token] != built.answer:
-        raise InputError(
-            f"{built.book}, sentence {built.sentence}: token {built.token} is not "
-            f"{built.answer!r}; the book is not what it was"
-        )
-    query[built.token] = BLANK
-    story = sentences[built.sentence - SENTENCES : built.sentence]
-    return QuestionText(
-        tuple(" ".join(tokens) for tokens in story),
-        " ".join(query),
-        built.answer,
-        built.options,
-    )

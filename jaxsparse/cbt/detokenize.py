@@ -1,7 +1,8 @@
 """Story text from Penn Treebank tokens: `` I ca n't , '' he said → "I can't," he said
 
 CBT was tokenized by Stanford CoreNLP. Almost every token says by itself how it is
-spaced; quotes are the exception: the tokenizer did not always know an opening one.
+spaced, so that its text is looked up; a few ask their neighbours (10 %, $ 5, gim me).
+Quotes are the exception: the tokenizer did not always know an opening one.
 
     ` ``    always open
     ' ''    close, or an opening quote that went unrecognised: it writes ` only before a
@@ -17,9 +18,10 @@ it (what the book had is lost); "can not" stays two words. Where the sentence sp
 left an opening quote at the end of a sentence, it goes to the next one.
 """
 
+import functools
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jaxsparse.cbt.questions import Question
 from jaxsparse.types import InputError
@@ -33,29 +35,23 @@ PUNCTUATION = re.compile(r"[.,!?;:]+")
 CONTRACTION = re.compile(r"n't|'(s|ll|re|ve|m|d)", re.IGNORECASE)
 ELIDED = re.compile(r".*s|.*in|o|th|an|wi", re.IGNORECASE)  # the boys ', goin ', th '
 SPLIT_WORDS = {  # one word in the story, two tokens
-    *(("'t", verb) for verb in ("is", "was", "were", "will", "would")),
-    *(("gim", "me"), ("lem", "me"), ("gon", "na"), ("wan", "na"), ("got", "ta")),
-    ("d'", "ye"),
+    "'t": ("is", "was", "were", "will", "would"),
+    **dict.fromkeys(("gim", "lem"), ("me",)),
+    **dict.fromkeys(("gon", "wan"), ("na",)),
+    "got": ("ta",),
+    "d'": ("ye",),
 }
+END = "\n"  # of a sentence; no token holds white space
+JOINED = "\t"  # in place of the space that is missing behind a token
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """A token's text, and whether a space is missing before or after it."""
+class _Place(NamedTuple):
+    """A token that asks its neighbours."""
 
-    text: str
-    joins_left: bool = False
-    joins_right: bool = False
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A token between its neighbours."""
-
+    index: int  # among the story's tokens and ENDs
     token: str
-    before: str  # in its sentence, "" if it is the first
+    before: str  # in its sentence, END if it is the first
     after: str  # in the story, "" if it is the last
-    sentence: int
     ends_sentence: bool
 
 
@@ -72,9 +68,14 @@ def detokenize(
     """
     if style not in STYLES:
         raise InputError(f"`detokenize={style}`: choose one of {', '.join(STYLES)}")
-    undo = STYLES[style]
-    *context, query = undo((*question.context, question.query))
-    return tuple(context), query, tuple(undo([text])[0] for text in question.options)
+    *context, query = STYLES[style]((*question.context, question.query))
+    options = tuple(_undo_alone(text, style) for text in question.options)
+    return tuple(context), query, options
+
+
+@functools.lru_cache(2**16)  # thousands of questions have the same options
+def _undo_alone(text: str, style: str) -> str:
+    return STYLES[style]([text])[0]
 
 
 def _as_it_stands(sentences: Sequence[str]) -> list[str]:
@@ -83,33 +84,69 @@ def _as_it_stands(sentences: Sequence[str]) -> list[str]:
 
 def _undo(sentences: Sequence[str]) -> list[str]:
     """The text of consecutive sentences of one story."""
-    places = _places([sentence.split() for sentence in sentences])
+    tokens: list[str] = []
+    for sentence in sentences:
+        tokens += sentence.split()
+        tokens.append(END)
+    texts = list(map(_text, tokens))
+    places = [_place(tokens, n) for n, text in enumerate(texts) if not text]
     is_open = {quote: _begins_open(quote, places) for quote in "'\""}
-    done: list[list[_Piece]] = [[] for _ in sentences]
     for place in places:
-        quote, here = QUOTES.get(place.token), done[place.sentence]
+        n, quote = place.index, QUOTES.get(place.token)
         if quote is None:
-            here.append(_piece(place))
+            texts[n] = _text_between(place)
             continue
-        opens = _opens(place, is_open[quote])
+        opens = _opens(place)
+        if opens is None:
+            opens = not is_open[quote]
         if not _is_apostrophe(place):
             is_open[quote] = opens
-        if opens and place.ends_sentence and here and place.after:
-            here = done[place.sentence + 1]
-        here.append(_Piece(quote, joins_left=not opens, joins_right=opens))
-    return [_joined(pieces) for pieces in done]
+        texts[n] = f" {quote}{JOINED}" if opens else quote
+        if opens and place.ends_sentence and texts[n - 1] != END and place.after:
+            texts[n], texts[n + 1] = END, texts[n]
+    text = "".join(texts).replace(f"{JOINED} ", "").replace(JOINED, "")
+    return [sentence.removeprefix(" ") for sentence in text.split(END)[:-1]]
 
 
-def _places(sentences: Sequence[Sequence[str]]) -> list[_Place]:
-    tokens = ["", *(token for sentence in sentences for token in sentence), ""]
-    places: list[_Place] = []
-    for index, sentence in enumerate(sentences):
-        for position, token in enumerate(sentence, 1):
-            before = sentence[position - 2] if position > 1 else ""
-            after = tokens[len(places) + 2]
-            ends = position == len(sentence)
-            places.append(_Place(token, before, after, index, ends))
-    return places
+@functools.cache
+def _text(token: str) -> str:
+    """A token's text, its space before it if it has one; "": the neighbours decide.
+
+    Remembered, since every story has the same words.
+    """
+    if token == END:
+        return END
+    if token in QUOTES or token in ("$", "%") or token.lower() in SPLIT_WORDS:
+        return ""
+    if token in BRACKETS:
+        bracket = BRACKETS[token]
+        return f" {bracket}{JOINED}" if bracket in "({[" else bracket
+    text = token.replace(r"\/", "/").replace(r"\*", "*")  # the tokenizer escapes both
+    joins_left = PUNCTUATION.fullmatch(token) or CONTRACTION.fullmatch(token)
+    return text if joins_left else f" {text}"
+
+
+def _text_between(place: _Place) -> str:
+    """The text of any other token whose neighbours decide: 10 %, $ 5, gim me."""
+    token, after = place.token, place.after
+    if token == "%":
+        return "%" if place.before[-1:].isdigit() else " %"
+    words = SPLIT_WORDS.get(token.lower(), ())
+    joins_right = after[:1].isdigit() if token == "$" else after.lower() in words
+    return f" {token}{JOINED}" if joins_right else f" {token}"
+
+
+def _place(tokens: Sequence[str], index: int) -> _Place:
+    following = index + 1
+    while following < len(tokens) and tokens[following] == END:
+        following += 1
+    return _Place(
+        index,
+        tokens[index],
+        tokens[index - 1],  # of the very first: the last, which is an END, too
+        tokens[following] if following < len(tokens) else "",
+        following > index + 1,
+    )
 
 
 def _begins_open(quote: str, places: Sequence[_Place]) -> bool:
@@ -122,20 +159,20 @@ def _begins_open(quote: str, places: Sequence[_Place]) -> bool:
     for place in places:
         if QUOTES.get(place.token) != quote or _is_apostrophe(place):
             continue
-        opens = [_opens(place, is_open) for is_open in (False, True)]
-        if opens[0] == opens[1]:
-            return opens[0] == bool(len(uncertain) % 2)
+        opens = _opens(place)
+        if opens is not None:
+            return opens == bool(len(uncertain) % 2)
         uncertain.append(place)
     return bool(uncertain) and uncertain[0].ends_sentence
 
 
-def _opens(place: _Place, is_open: bool) -> bool:
-    """Whether a quote token opens a quote, given whether one is open."""
+def _opens(place: _Place) -> bool | None:
+    """Whether a quote token opens a quote; None: it does unless one is open."""
     if place.token in OPENING:
         return True
     if not _can_open(place):
         return False
-    return _must_open(place) or not is_open
+    return True if _must_open(place) else None
 
 
 def _can_open(place: _Place) -> bool:
@@ -161,7 +198,7 @@ def _must_open(place: _Place) -> bool:
     announced: "he said : ' I", or by a word alone, with one more quote right behind it.
     """
     announced = place.before[-1:].isalnum() and place.after in OPENING
-    return place.before in ("", ":") or announced
+    return place.before in (END, ":") or announced
 
 
 def _is_apostrophe(place: _Place) -> bool:
@@ -169,31 +206,6 @@ def _is_apostrophe(place: _Place) -> bool:
     if place.token != "'" or place.ends_sentence or _can_open(place):
         return False
     return place.after[:1].isalpha() and bool(ELIDED.fullmatch(place.before))
-
-
-def _piece(place: _Place) -> _Piece:
-    """The piece of any token but a quote."""
-    token, before, after = place.token, place.before.lower(), place.after.lower()
-    if token in BRACKETS:
-        opens = BRACKETS[token] in "({["
-        return _Piece(BRACKETS[token], joins_left=not opens, joins_right=opens)
-    joins_left = (
-        PUNCTUATION.fullmatch(token)
-        or CONTRACTION.fullmatch(token)
-        or (token == "%" and before[-1:].isdigit())
-        or (before, token.lower()) in SPLIT_WORDS
-    )
-    joins_right = token == "$" and after[:1].isdigit()
-    text = token.replace(r"\/", "/").replace(r"\*", "*")  # the tokenizer escapes both
-    return _Piece(text, bool(joins_left), joins_right)
-
-
-def _joined(pieces: Sequence[_Piece]) -> str:
-    text = ""
-    for left, piece in zip([None, *pieces], pieces, strict=False):
-        together = left is None or left.joins_right or piece.joins_left
-        text += piece.text if together else f" {piece.text}"
-    return text
 
 
 STYLES = {"ptb": _undo, "none": _as_it_stands}

@@ -8,6 +8,7 @@ cloze, whose context and options are free, tasks.py does.
 Source: Hill et al. (2016), The Goldilocks Principle, https://arxiv.org/abs/1511.02301.
 """
 
+import functools
 import hashlib
 import itertools
 import json
@@ -34,6 +35,7 @@ SENTENCES = 20
 OPTIONS = 10
 COLUMNS = ("sentences", "question", "answer", "options")  # the hub's names
 STORY_COLUMNS = ("story", "book")  # of data that has one; `book` where no `story` is
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Fault = tuple[int, str]  # which of the 21 lines of an item (from 0), and what is wrong
 
@@ -53,7 +55,7 @@ class Question:
     story: str = ""  # the book or story it was made from; "" where that is not known
     task: str = ""  # the word for any other cloze; "" of CBT
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the content: the same wherever the question was read.
 
@@ -61,6 +63,10 @@ class Question:
         """
         content = [self.context, self.query, self.options, self.answer]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone, so that a pickle does not depend on what was asked for."""
+        return {name: value for name, value in vars(self).items() if name != "digest"}
 
 
 @dataclass(frozen=True)
@@ -256,7 +262,9 @@ def is_whole_number(value: Any) -> bool:
 
 def is_text(value: Any) -> bool:
     """Whether `value` is a string with a UTF-8 form: JSON can hold lone surrogates."""
-    return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
+    return isinstance(value, str) and (
+        value.isascii() or not _LONE_SURROGATE.search(value)
+    )
 
 
 def are_text(values: Any) -> bool:

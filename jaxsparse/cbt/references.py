@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from jaxsparse.cbt.books import read_book
-from jaxsparse.cbt.build import QuestionPlace, text_of
+from jaxsparse.cbt.build import QuestionPlace
+from jaxsparse.cbt.from_books import text_of
 from jaxsparse.cbt.items import from_json
 from jaxsparse.cbt.questions import Item
 from jaxsparse.types import InputError
 
-Sentences = tuple[tuple[str, ...], ...]
 FIELDS = tuple(field.name for field in dataclasses.fields(QuestionPlace))
 
 
@@ -38,17 +38,16 @@ def from_references(path: Path, books: Path) -> Iterator[Item]:
     """
 
     @functools.cache
-    def sentences_of(book: str) -> Sentences:
+    def sentences_of(book: str) -> list[str]:
         if not book or Path(book).name != book:
             raise InputError(f"{path}: {book!r} is no name of a book")
-        sentences = read_book(books / f"{book}.txt").sentences()
-        return tuple(tuple(sentence.split()) for sentence in sentences)
+        return list(read_book(books / f"{book}.txt").sentences())
 
     for item in from_json(path, FIELDS):
         yield item if item.fault else _in_full(item, sentences_of, path)
 
 
-def _in_full(item: Item, sentences_of: Callable[[str], Sentences], path: Path) -> Item:
+def _in_full(item: Item, sentences_of: Callable[[str], list[str]], path: Path) -> Item:
     fields = dict(item.fields)
     if missing := [name for name in FIELDS if name not in fields]:
         raise InputError(f"{path}:{item.line}: no {' and no '.join(missing)}")

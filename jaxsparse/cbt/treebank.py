@@ -6,6 +6,7 @@ before a word and behind nothing, a space or a bracket. A single quote behind a 
 ' whether it closes or is an apostrophe.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -96,7 +97,7 @@ def tokens(sentence: str) -> list[str]:
         elif kind == "dash":
             made.append("--")
         elif kind == "word":
-            made += _word(text, last=not sentence[at:].strip("\"')]} "))
+            made += _word(text, "." in text and not sentence[at:].strip("\"')]} "))
         else:
             made.append(text)
     return made
@@ -112,22 +113,27 @@ def _quote(sentence: str, match: re.Match[str], made: list[str]) -> int:
         return match.end()
     word = re.match(r"'[\w']+", sentence[match.start() :])
     if opens and word and word.group().lower().rstrip("'") in ELISIONS:
-        made += _word(word.group(), last=False)
+        made += _word(word.group(), False)
         return match.start() + word.end()
     made.append("`" if opens else "'")
     return match.end()
 
 
-def _word(text: str, last: bool) -> list[str]:
-    """A run without spaces: closing single quotes, a full stop, a contraction."""
+@functools.lru_cache(2**16)  # a book has far fewer
+def _word(text: str, last: bool) -> tuple[str, ...]:
+    """A run without spaces: closing single quotes, a full stop, a contraction.
+
+    Args:
+        last: of its sentence, which matters where there is a full stop.
+    """
     text, tail = _without_quotes(text)
     abbreviated = text[:-1] in ABBREVIATIONS or _INITIAL.fullmatch(text[:-1])
     if text.endswith(".") and len(text) > 1 and (last or not abbreviated):
         text, inner = _without_quotes(text[:-1])
         tail = [*inner, ".", *tail]
     if match := _CONTRACTION.search(text):
-        return [text[: match.start()], match.group(), *tail]
-    return [text, *tail]
+        return text[: match.start()], match.group(), *tail
+    return text, *tail
 
 
 def _without_quotes(text: str) -> tuple[str, list[str]]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxsparse import processes
 from jaxsparse.cbt import WORD_CLASSES
 from jaxsparse.cbt.books import Book
 from jaxsparse.cbt.build import (
@@ -22,9 +23,10 @@ from jaxsparse.cbt.build import (
     build,
     find_names,
     hanta_tagger,
-    text_of,
 )
+from jaxsparse.cbt.from_books import BookQuestion, from_books, text_of
 from jaxsparse.types import InputError
+from tests.told import Told
 
 NOUNS = ["apple", "barn", "cart", "door", "egg", "fence", "gate", "hen", "inn", "jug"]
 NOUNS += ["kite", "lamp", "mill", "nut"]
@@ -125,10 +127,11 @@ def test_every_question_follows_the_recipe(book, word_class, seed):
         else:
             assert lower(options) >= near
 
-        text = text_of(question, words.sentences)
-        assert text.sentences == tuple(map(" ".join, words.sentences[at - 20 : at]))
+        sentences = [*map(" ".join, words.sentences)]
+        text = text_of(question, sentences)
+        assert text.sentences == tuple(sentences[at - 20 : at])
         assert text.question.split().index("XXXXX") == question.token
-        assert text.question.replace("XXXXX", answer) == " ".join(words.sentences[at])
+        assert text.question.replace("XXXXX", answer) == sentences[at]
         assert (text.answer, text.options) == (answer, options)
 
 
@@ -310,16 +313,55 @@ def test_hanta_knows_the_four_classes():
     }
 
 
+def test_tags_are_what_hanta_says_whatever_was_tagged_before():
+    hanta = pytest.importorskip("HanTa.HanoverTagger")
+    tagger, tag = hanta.HanoverTagger("morphmodel_en.pgz"), hanta_tagger()
+    line = "Zorbles the unblinkable Zorbles snorkled , '' said zorbles `` MOPSILY . ''"
+    sentences = [line.split(), line.lower().split(), ["unblinkable"], [], line.split()]
+    expected = [[word[2] for word in tagger.tag_sent(words)] for words in sentences]
+    assert [tag(words) for words in sentences] == expected
+
+
 # In full
+
+
+def tagger():
+    """As a process of its own makes it."""
+    return tag
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_questions_of_many_books_do_not_depend_on_who_makes_them(cores, monkeypatch):
+    monkeypatch.setattr(processes, "cores", lambda: cores)
+    lengths = {"short": 12, "hens": 30, "ducks": 40, "geese": 25}
+    books = [
+        Book(name, tuple(map(plain, range(length))), 0)
+        for name, length in lengths.items()
+    ]
+    progress = Told()
+    by_book, skipped = from_books(books, ["V", "CN"], 7, 3, progress, tagger)
+    assert progress.told == [1] * 4
+    expected = Skipped()
+    for book, questions in zip(books, by_book, strict=True):
+        words = Words.of(book, tag)
+        assert questions == [
+            BookQuestion(place, text_of(place, [*map(" ".join, words.sentences)]))
+            for place in build(words, ["V", "CN"], 7, 3, expected)
+        ]
+    assert skipped == expected
+    assert skipped.short_books == {"short": 12}
+    assert [len(questions) for questions in by_book] == [0, 14, 14, 10]
+    sentences = [line for q in by_book[1] for line in q.text.sentences]
+    assert len({*map(id, sentences)}) == len({*sentences})  # shared, not copied
 
 
 def test_a_book_that_is_not_what_it_was_is_refused():
     words = words_of(*BOOK)
     question = built(words, "CN")[0][0]
-    at, sentences = question.sentence, words.sentences
+    at, sentences = question.sentence, [*map(" ".join, words.sentences)]
     with pytest.raises(InputError, match=f"hens has no sentence {at}"):
         text_of(question, sentences[:at])
-    for changed in (("So", "it", "was"), ("Ah", *sentences[at])):
-        other = (*sentences[:at], changed, *sentences[at + 1 :])
+    for changed in ("So it was", f"Ah {sentences[at]}"):
+        other = [*sentences[:at], changed, *sentences[at + 1 :]]
         with pytest.raises(InputError, match=f"hens, sentence {at}: token .* not what"):
             text_of(question, other)

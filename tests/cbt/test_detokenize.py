@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsparse.cbt import BLANK, Question, detokenize, read
+from jaxsparse.cbt.detokenize import BRACKETS, QUOTES
 from jaxsparse.types import InputError
 
 SAMPLE = Path(__file__).parents[2].parent / "shared/data/cbt_sample"
@@ -41,6 +42,7 @@ def story(*sentences):
         ("she can not", "she can not"),
         ("DO N'T , IT 'S HERS", "DON'T, IT'S HERS"),
         ("'T is late , 't was later", "'Tis late, 'twas later"),
+        ("'T IS LATE , Gim ME", "'TIS LATE, GimME"),
         ("I 'm gon na , gim me , d' ye hear", "I'm gonna, gimme, d'ye hear"),
         ("the boys ' kites", "the boys' kites"),
         ("he is goin ' home", "he is goin' home"),
@@ -112,6 +114,12 @@ def test_a_sentence(tokens, text):
         (("` He left .", "Well . '", "` So ? '"), "'He left. Well.' 'So?'"),
         # a sentence of one quote keeps it
         (("` Go ! '", "'", "I went ."), "'Go!' ' I went."),
+        # ... unless another was left to it
+        (("I go ! `", "``", "5 ."), "I go! ' \"5."),
+        # one that is left behind goes on by one sentence, even an empty one
+        (("` I go ! ' '", "", "I went ."), "'I go!' ' I went."),
+        # no token joins one of another sentence
+        (("It is $", "5 . I lem", "me go ."), "It is $ 5. I lem me go."),
     ],
 )
 def test_quotes_from_sentence_to_sentence(sentences, text):
@@ -134,6 +142,16 @@ def test_a_stray_quote_leaves_the_rest_of_the_story_alone(stray):
     )
     context, _, _ = detokenize(question(f"It fell {stray} down .", *rest), "ptb")
     assert context[1:] == undone
+
+
+@pytest.mark.parametrize(
+    "space", ["\t", "\n", "\x1c", "\x85", "\u2028", "\u3000", "  "]
+)
+def test_any_white_space_parts_tokens(space):
+    sentences = ("` Come , '", "he said -LRB- $ 5 -RRB- .", "` Go . '")
+    odd = [f" {sentence.replace(' ', space)}{space}" for sentence in sentences]
+    context, _, _ = detokenize(question(*odd), "ptb")
+    assert context == ("'Come,'", "he said ($5).", "'Go.'")
 
 
 def test_the_query_goes_on_where_the_context_stops():
@@ -215,6 +233,36 @@ def test_nothing_but_spacing_and_quotes_changes(context, before, after, option):
     assert undone_query.count(BLANK) == 1
     other = question(*context, query=query, options=("hen",))
     assert detokenize(other, "ptb")[:2] == (undone_context, undone_query)
+
+
+PAIRS = "'t is|'t was|'t were|'t will|'t would|gim me|lem me|gon na|wan na|got ta|d' ye"
+
+
+def stand_together(left, right):
+    """Whether no space is between two tokens, neither of them a quote."""
+    return (
+        re.fullmatch(r"-R[CRS]B-|[.,!?;:]+|(?i:n't|'(s|ll|re|ve|m|d))", right)
+        or re.fullmatch("-L[CRS]B-", left)
+        or (right == "%" and left[-1].isdigit())
+        or (left == "$" and right[0].isdigit())
+        or f"{left} {right}".lower() in PAIRS.split("|")
+    )
+
+
+WORDS = st.sampled_from([*FORMS.split(), *PAIRS.replace("|", " ").split(), "-LSB-"])
+
+
+@given(st.lists(st.lists(WORDS.filter(lambda token: token not in QUOTES))))
+def test_tokens_but_quotes_are_spaced_by_their_two_neighbours(sentences):
+    expected = []
+    for tokens in sentences:
+        text = "".join(
+            token if not left or stand_together(left, token) else f" {token}"
+            for left, token in zip(["", *tokens], tokens, strict=False)
+        )
+        expected.append(BRACKET.sub(lambda found: BRACKETS[found[0]], text))
+    context, _, _ = detokenize(question(*map(" ".join, sentences)), "ptb")
+    assert context == tuple(expected)
 
 
 @given(st.lists(SENTENCES, max_size=6))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pickle
 from collections import Counter
 from pathlib import Path
 
@@ -96,6 +97,16 @@ def test_the_digest_is_of_the_content_alone(ne_test, tmp_path):
     ):
         assert dataclasses.replace(first, **change).digest != first.digest
     assert dataclasses.replace(first, story="Hens").digest == first.digest
+
+
+def test_asking_for_the_digest_leaves_the_record_as_it_was(ne_test):
+    asked = read(write_text(ne_test, text()), None, None).questions[0]
+    other = dataclasses.replace(asked)
+    before = repr(asked), hash(asked), pickle.dumps(asked)
+    assert asked.digest is asked.digest
+    assert asked == other
+    assert (repr(asked), hash(asked), pickle.dumps(asked)) == before
+    assert pickle.loads(pickle.dumps(asked)).digest == other.digest
 
 
 def test_malformed_names_file_line_and_reason():

@@ -1,11 +1,16 @@
 """Questions from books of any origin: one run end to end, and what it refuses."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
 
 import pyarrow.parquet
 import pytest
 
-from jaxsparse import cbt
+from experiments import build_cbt
+from jaxsparse import cbt, processes
 from jaxsparse.cbt import build
 from jaxsparse.cbt.books import read_book
 from jaxsparse.cbt.references import from_references, to_lines
@@ -155,17 +160,24 @@ def test_flags_reach_the_draw(place, made):
     assert sorted(found) == sorted(expected)
 
 
-def test_the_same_command_writes_the_same_bytes(place, made):
-    assert run(place, "--books=books", "--out=again", *FLAGS).status == 0
+@pytest.mark.parametrize("cores", [1, 2])
+def test_the_same_flags_write_the_same_bytes_on_any_cores(
+    place, made, cores, monkeypatch
+):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(processes, "cores", lambda: cores)
+    ended = binary.run(build_cbt, "--books=books", f"--out=on-{cores}", *FLAGS)
+    assert (ended.status, ended.stderr) == (0, "")
     for path in made[0].iterdir():
         if path.name != "summary.md":  # it has the command line, and so --out
-            assert (place / "again" / path.name).read_bytes() == path.read_bytes()
+            written = place / f"on-{cores}" / path.name
+            assert written.read_bytes() == path.read_bytes()
 
 
-def refused(place, *argv):
+def refused(place, *argv, start=run):
     """The one line of a run that fails and writes nothing."""
     before = sorted(place.rglob("*"))
-    ended = run(place, *argv)
+    ended = start(place, *argv)
     assert (ended.status, ended.stdout) == (2, "")
     said = without_progress(ended.stderr)
     assert said.startswith("error: ")
@@ -207,3 +219,99 @@ def test_books_without_a_question_say_why(tmp_path):
         "short: 20 sentences, a question needs 21; skipped. "
         "NE: 12 sentences skipped, fewer than ten candidates in the book.\n"
     )
+
+
+# What goes wrong while words are tagged
+
+TAGGER = """
+class HanoverTagger:
+    def __init__(self, name):
+        self.analyze_forward = len
+    def tag_sent(self, tokens, taglevel):
+        {}
+"""
+
+
+@pytest.fixture
+def tagged_by(tmp_path):
+    """Makes a folder of three books beside a HanTa that tags them by these lines."""
+
+    def make(*lines):
+        (tmp_path / "books").mkdir()
+        for name in "abc":
+            (tmp_path / f"books/{name}.txt").write_text(book(NAMES), encoding="utf-8")
+        package = tmp_path / "HanTa"
+        package.mkdir()
+        (package / "__init__.py").touch()
+        code = TAGGER.format("\n        ".join(lines))
+        (package / "HanoverTagger.py").write_text(code)
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def on_two_cores(monkeypatch):
+    def start(place, *argv):
+        monkeypatch.chdir(place)
+        monkeypatch.syspath_prepend(place)
+        monkeypatch.setattr(processes, "cores", lambda: 2)
+        return binary.run(build_cbt, "--books=books", "--out=made", *argv)
+
+    return start
+
+
+def test_a_process_that_is_killed_ends_the_run_in_one_line(tagged_by, on_two_cores):
+    place = tagged_by("import os", "os.kill(os.getpid(), 9)")
+    assert refused(place, start=on_two_cores) == (
+        "error: one of the processes that share the work was killed by SIGKILL, as the "
+        "system does when memory runs out; run it again, on fewer cores if memory is "
+        "short (on Linux: taskset -c 0 ./run.sh …)\n"
+    )
+
+
+def test_bad_input_is_the_same_line_where_a_process_finds_it(tagged_by, on_two_cores):
+    place = tagged_by(
+        "from jaxsparse.types import InputError", "raise InputError('no  `seed=3`')"
+    )
+    assert refused(place, start=on_two_cores) == "error: no --seed=3\n"
+
+
+def test_without_hanta_a_run_says_how_to_install_it(tagged_by, on_two_cores):
+    place = tagged_by("pass")
+    (place / "HanTa/__init__.py").write_text("raise ImportError")
+    assert refused(place, start=on_two_cores) == (
+        "error: HanTa, which tags words, is not installed; "
+        "run .venv/bin/python -m pip install 'hanta>=1.2'\n"
+    )
+
+
+def test_our_own_fault_keeps_its_traceback_from_there(tagged_by, on_two_cores):
+    place = tagged_by("1 / 0")
+    with pytest.raises(ZeroDivisionError) as raised:
+        on_two_cores(place)
+    assert "in tag_sent" in raised.value.__notes__[0]
+    assert not (place / "made").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_all_processes(tagged_by, number):
+    place = tagged_by("import os", "os.write(1, b'ready\\n')", "while True: pass")
+    before = sorted(place.glob("*"))
+    argv = ("--books=books", "--out=new/made")
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "experiments", "build_cbt", *argv],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": f"{place}:{binary.ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, number)
+        _, stderr = process.communicate(timeout=60)  # all have closed it
+    assert process.returncode == 128 + number
+    assert without_progress(stderr) == "interrupted\n" * (number == signal.SIGINT)
+    assert sorted(place.glob("*")) == before
