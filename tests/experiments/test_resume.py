@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from experiments import sweep
+from jaxsparse import readings
 from jaxsparse.journal import NAME, Journal
 from jaxsparse.whole import locked
 from tests import tiny

@@ -138,7 +138,7 @@ def without_split():
 P, N = pre_tokenizers, normalizers
 ODD = {  # family, tokenizer, whether it reads word by word
     "digits apart": ("gpt2", lambda: changed("gpt2", pre_tokenizer=P.Sequence(
-        [P.Digits(individual_digits=True), P.ByteLevel(add_prefix_space=False)])), True),
+        [P.Digits(True), P.ByteLevel(add_prefix_space=False)])), True),
     "prefix spaces": ("gpt2", lambda: changed(
         "gpt2", pre_tokenizer=P.ByteLevel(add_prefix_space=True)), True),
     "BPE over spaces": ("gpt2", without_split, False),
