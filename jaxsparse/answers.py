@@ -46,12 +46,10 @@ class Answers:
         )
 
     @cached_property
-    def of_options(self) -> tuple[Float32[np.ndarray, " _"], ...]:
-        """The scores of each question's own options."""
-        return tuple(
-            row[: len(question.options)]
-            for question, row in zip(self.questions, self.scores, strict=True)
-        )
+    def of_options(self) -> Float32[np.ndarray, " _"]:
+        """The scores of the questions' own options, question after question."""
+        sizes = np.array([len(question.options) for question in self.questions])
+        return self.scores[np.arange(self.scores.shape[1]) < sizes[:, None]]
 
 
 def padded(

@@ -112,8 +112,8 @@ class Journal:
                         f"the answer to {question[:8]}… is not sound"
                     )
                 answers[question] = Answer(
-                    np.frombuffer(scores, "<f4").astype(np.float32),
-                    np.frombuffer(tokens, "<i4").astype(np.int32),
+                    np.frombuffer(scores, "<f4").astype(np.float32, copy=False),
+                    np.frombuffer(tokens, "<i4").astype(np.int32, copy=False),
                     seconds,
                 )
                 self._read[session] += 1
@@ -123,23 +123,21 @@ class Journal:
         """Commits the answers of a batch, all or none. The first answer to a question
         stays: one that is asked twice in a run has one answer."""
         with self._database.explained(), self._transaction():
-            for key, question, answer in answers:
-                row = (
-                    question,
-                    answer.scores.astype("<f4").tobytes(),
-                    answer.option_tokens.astype("<i4").tobytes(),
-                    answer.seconds,
-                )
-                added = self._file.execute(
-                    "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        self._find_or_make(key),
-                        *row,
-                        _checksum(*row),
-                        self._own_session(),
-                    ),
-                )
-                self.recorded += added.rowcount
+            rows = [self._row(*answer) for answer in answers]
+            added = self._file.executemany(
+                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+            )
+            self.recorded += max(added.rowcount, 0)
+
+    def _row(self, key: str, question: str, answer: Answer) -> tuple[Any, ...]:
+        content = (
+            question,
+            answer.scores.astype("<f4").tobytes(),
+            answer.option_tokens.astype("<i4").tobytes(),
+            answer.seconds,
+        )
+        conditions = self._find_or_make(key)
+        return conditions, *content, _checksum(*content), self._own_session()
 
     @property
     def answered(self) -> int:

@@ -3,6 +3,7 @@ reads back, and what all tables and files are made of."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 
 import numpy as np
 from jaxtyping import Bool
@@ -89,18 +90,18 @@ class Point:
     @property
     def classes(self) -> tuple[str, ...]:
         """The word class of each question."""
-        return tuple(question.word_class for question in self.questions)
+        return tuple(map(attrgetter("word_class"), self.questions))
 
     @property
     def stories(self) -> int:
         """How many stories the questions come from; 0 where that is not known."""
-        known = {question.story for question in self.questions}
+        known = set(map(attrgetter("story"), self.questions))
         return 0 if "" in known else len(known)
 
     @property
     def split(self) -> str:
         """The split of the questions; several are joined by +."""
-        return "+".join(dict.fromkeys(question.split for question in self.questions))
+        return "+".join(dict.fromkeys(map(attrgetter("split"), self.questions)))
 
     def columns(self) -> dict[str, str | int | float | bool | None]:
         """What the point is, by the names that tables have for it."""

@@ -221,7 +221,7 @@ class _Job:
         answers = [
             (
                 key,
-                self.plan.questions[number].digest,
+                self.plan.digests[number],
                 Answer(
                     said[: len(encoded[number].option_tokens)],
                     np.array(encoded[number].option_tokens, np.int32),

@@ -5,7 +5,7 @@ Source: Hill et al. (2016), The Goldilocks Principle, https://arxiv.org/abs/1511
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 import numpy as np
@@ -45,12 +45,14 @@ def rarest_option(question: Question) -> int:
 def _counts(question: Question) -> list[int]:
     """How often the sentences of the context hold each option."""
     options = [_tokens(option) for option in question.options]
-    lengths = {len(option) for option in options}
-    counts: Counter[tuple[str, ...]] = Counter()
-    for sentence in map(_tokens, question.context):
-        for length in lengths:
-            counts.update(_runs(sentence, length))
-    return [counts[option] for option in options]
+    asked = {token for option in options for token in option}
+    # To count the others as well would be most of the work.
+    story = filter(asked.__contains__, _tokens(" ".join(question.context)))
+    words = Counter(story)
+    return [
+        words[option[0]] if len(option) == 1 else _runs_of(option, question.context)
+        for option in options
+    ]
 
 
 def chance(questions: Sequence[Question]) -> float:
@@ -73,5 +75,10 @@ def _tokens(text: str) -> tuple[str, ...]:
     return tuple(text.casefold().split())
 
 
-def _runs(tokens: tuple[str, ...], length: int) -> Iterator[tuple[str, ...]]:
-    return zip(*[tokens[start:] for start in range(length)], strict=False)
+def _runs_of(option: tuple[str, ...], sentences: Sequence[str]) -> int:
+    """How often the sentences hold several tokens in a row; overlapping ones count."""
+    return sum(
+        run == option
+        for tokens in map(_tokens, sentences)
+        for run in zip(*[tokens[n:] for n in range(len(option))], strict=False)
+    )

@@ -1,7 +1,7 @@
 """What a run leaves behind for people and for programs, and what several make together.
 
-labels: what curves are called; columns: of the files; summary, statistics: what the
-points show; claims: the same in sentences; cells, tables, text: for readers;
+labels: what curves are called; columns, arrays: of the files; summary, statistics: what
+the points show; claims: the same in sentences; cells, tables, text: for readers;
 pictures: what is drawn; charts, sections, about, page, explorer: the page; files,
 reading: to disk and back; merge: several runs.
 """

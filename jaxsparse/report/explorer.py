@@ -100,13 +100,19 @@ def _curve(
 ) -> PageCurve:
     questions = members[0].questions
     answers = [_answers(questions[number]) for number in numbers]
+    sizes = [len(questions[number].options) for number in numbers]
     shown = (
         (
             point.sparsity,
             point.pooled.accuracy,
             point.answers.predicted[numbers].tolist(),
             places(point.answers.scores[numbers], answers),
-            [point.answers.of_options[number].tolist() for number in numbers],
+            [
+                row[:size]
+                for row, size in zip(
+                    point.answers.scores[numbers].tolist(), sizes, strict=True
+                )
+            ],
         )
         for point in members
     )

@@ -9,9 +9,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,7 +22,7 @@ from jaxsparse import plots
 from jaxsparse.cbt import Question
 from jaxsparse.points import Point
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.report import explorer, pictures, text
+from jaxsparse.report import arrays, explorer, pictures, text
 from jaxsparse.report.claims import findings
 from jaxsparse.report.columns import (
     LAYERS,
@@ -72,8 +75,8 @@ def write(
             to["predictions.parquet"].open("wb") as file,
             pq.ParquetWriter(file, pa.schema(PREDICTIONS)) as writer,
         ):
-            for point in points:
-                writer.write_table(_prediction_table(point))
+            for table in _prediction_tables(points):
+                writer.write_table(table)
                 progress.done(1)
         with to["questions.parquet"].open("wb") as file:
             pq.write_table(_question_table(points[0].questions), file)
@@ -93,7 +96,8 @@ def write(
         )
         to["report.html"].write_text(page, encoding="utf-8")
         progress.stage("pictures of the report", patient=True)
-        plots.save(pictures.figures(found)["accuracy"], to["accuracy.png"])
+        for name, figure in pictures.figures(found, ["accuracy"]).items():
+            plots.save(figure, to[f"{name}.png"])
         facts = f"{json.dumps(run, indent=2)}\n"
         to["run.json"].write_text(facts, encoding="utf-8")
 
@@ -110,8 +114,9 @@ def write_csv(
 def result_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
     """Rows of results.csv: of each point one for each word class, and `all`."""
     for point in points:
+        columns = {**point.columns(), "split": point.split}
         for row in point.accuracies:
-            yield {**point.columns(), "split": point.split, **asdict(row)}
+            yield {**columns, **asdict(row)}
 
 
 def layer_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
@@ -137,35 +142,56 @@ def _question_table(questions: Sequence[Question]) -> pa.Table:
     if not is_task(questions):
         del schema["task"]
     columns = {
-        "id": [question.id for question in questions],
-        "word_class": [question.word_class for question in questions],
-        "split": [question.split for question in questions],
-        "sentences": [list(question.context) for question in questions],
-        "question": [question.query for question in questions],
-        "options": [list(question.options) for question in questions],
-        "answer": [question.answer for question in questions],
-        "story": [question.story for question in questions],
-        "task": [question.task for question in questions],
+        "id": _texts("id", questions),
+        "word_class": _texts("word_class", questions),
+        "split": _texts("split", questions),
+        "sentences": _lists_of_texts("context", questions),
+        "question": _texts("query", questions),
+        "options": _lists_of_texts("options", questions),
+        "answer": _texts("answer", questions),
+        "story": _texts("story", questions),
+        "task": _texts("task", questions),
     }
-    columns = {name: columns[name] for name in schema}
-    return pa.table(columns, schema=pa.schema(schema))
+    return pa.table([columns[name] for name in schema], schema=pa.schema(schema))
 
 
-def _prediction_table(point: Point) -> pa.Table:
-    """Rows of predictions.parquet: one for each question."""
-    questions = point.questions
-    columns: dict[str, Any] = {
-        name: [value] * len(questions) for name, value in point.columns().items()
+def _prediction_tables(points: Sequence[Point]) -> Iterator[pa.Table]:
+    """Rows of predictions.parquet, point by point: one for each question."""
+    questions = points[0].questions
+    asked = {
+        "word_class": _texts("word_class", questions),
+        "split": _texts("split", questions),
+        "question_id": _texts("id", questions),
+        "answer": _texts("answer", questions),
+        "options": _lists_of_texts("options", questions),
     }
-    columns |= {
-        "word_class": list(point.classes),
-        "split": [question.split for question in questions],
-        "question_id": [question.id for question in questions],
-        "answer": [question.answer for question in questions],
-        "options": [list(question.options) for question in questions],
-        "scores": list(point.answers.of_options),
-        "option_tokens": list(point.option_tokens),
-        "predicted": point.answers.predicted,
-        "correct": point.answers.correct,
-    }
-    return pa.table(columns, schema=pa.schema(PREDICTIONS))
+    sizes = [len(question.options) for question in questions]
+    for point in points:
+        answers, tokens = point.answers, chain.from_iterable(point.option_tokens)
+        columns = {
+            name: arrays.same(value, PREDICTIONS[name], len(questions))
+            for name, value in point.columns().items()
+        }
+        columns |= asked | {
+            "scores": arrays.lists(arrays.numbers(answers.of_options), sizes),
+            "option_tokens": arrays.lists(
+                arrays.numbers(np.fromiter(tokens, np.int32)),
+                list(map(len, point.option_tokens)),
+            ),
+            "predicted": arrays.numbers(answers.predicted.astype(np.int32)),
+            "correct": arrays.numbers(answers.correct),
+        }
+        yield pa.table(
+            [columns[name] for name in PREDICTIONS], schema=pa.schema(PREDICTIONS)
+        )
+
+
+def _texts(field: str, questions: Sequence[Question]) -> pa.Array:
+    return arrays.texts(map(attrgetter(field), questions))
+
+
+def _lists_of_texts(field: str, questions: Sequence[Question]) -> pa.Array:
+    values = list(map(attrgetter(field), questions))
+    return arrays.lists(
+        arrays.texts(chain.from_iterable(values)), list(map(len, values))
+    )

@@ -1,6 +1,7 @@
 """Short names of models, of how they were set up, and of curves."""
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from jaxsparse.cbt import CLASS_NAMES, Question
@@ -9,7 +10,7 @@ from jaxsparse.points import Curve, Point, Setup
 
 def is_task(questions: Sequence[Question]) -> bool:
     """Whether the questions are no CBT: their groups are no word classes."""
-    return any(question.task for question in questions)
+    return any(map(attrgetter("task"), questions))
 
 
 def classes_of(questions: Sequence[Question]) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 
 from jaxsparse import plots
 from jaxsparse.answers import Answers
@@ -58,10 +59,12 @@ def merge(runs: Sequence[RunFiles], margin: float | None = None) -> JointRuns:
     kept: dict[tuple[Curve, float], Point] = {}
     repeated = 0
     for run in runs:
+        order = _order(run, first)
         for point in run.points:
             renamed = _ordered(
                 _renamed(point, names[run.directory, point.setup.model]),
                 first.points[0],
+                order,
             )
             key = renamed.curve, renamed.sparsity
             repeated += key in kept
@@ -92,7 +95,10 @@ def merge(runs: Sequence[RunFiles], margin: float | None = None) -> JointRuns:
 
 def _check_same_questions(first: RunFiles, other: RunFiles) -> None:
     expected, asked = (
-        Counter((question.digest, question.word_class) for question in run.questions)
+        Counter(
+            (digest, question.word_class)
+            for digest, question in zip(run.digests, run.questions, strict=True)
+        )
         for run in (first, other)
     )
     if expected != asked:
@@ -125,14 +131,17 @@ def _renamed(point: Point, name: str) -> Point:
     return replace(point, curve=replace(point.curve, setup=setup))
 
 
-def _ordered(point: Point, like: Point) -> Point:
+def _order(run: RunFiles, first: RunFiles) -> Int[np.ndarray, " question"]:
+    """Which of a run's questions is the first run's first, its second, and so on."""
+    order = np.arange(len(first.questions))
+    if run is not first:
+        mine, theirs = (np.argsort(of.digests, kind="stable") for of in (run, first))
+        order[theirs] = mine
+    return order
+
+
+def _ordered(point: Point, like: Point, order: Int[np.ndarray, " question"]) -> Point:
     """The answers, and the classes, in the order in which another result has them."""
-    mine, theirs = (
-        np.argsort([q.digest for q in result.questions], kind="stable")
-        for result in (point, like)
-    )
-    order = np.empty(len(mine), int)
-    order[theirs] = mine
     rows = {row.word_class: row for row in point.accuracies}
     return replace(
         point,

@@ -9,7 +9,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from jaxsparse.assets import DIRECTORY
@@ -28,9 +28,7 @@ ROUNDED: dict[str, Callable[[float], float]] = {
     "append": lambda probability: float(f"{probability:.4g}"),
 }
 PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
-IN_SCRIPT = {
-    ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"
-}
+IN_SCRIPT = {character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 
 
 @dataclass(frozen=True)
@@ -227,11 +225,18 @@ def _data(page: Page) -> str:
         "styles": page.styles,
         "classNames": dict(page.class_names),
         "opening": _opening(page.curves),
-        "questions": [asdict(question) for question in page.questions],
+        "questions": [_question(question) for question in page.questions],
         "curves": [_curve(curve) for curve in page.curves],
     }
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.translate(IN_SCRIPT)
+    for character, escaped in IN_SCRIPT.items():
+        text = text.replace(character, escaped)
+    return text
+
+
+def _question(question: PageQuestion) -> dict[str, Any]:
+    # `asdict` copies all that is in it first.
+    return {**vars(question), "texts": [vars(text) for text in question.texts]}
 
 
 def _opening(curves: Sequence[PageCurve]) -> dict[str, int]:

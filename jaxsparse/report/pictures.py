@@ -1,6 +1,6 @@
 """What the plots show: curves of results, and the sparsity of each layer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -142,8 +142,10 @@ def references(baselines: Sequence[Baseline]) -> dict[str, tuple[Reference, ...]
     }
 
 
-def figures(found: Statistics) -> dict[str, plots.Figure]:
-    """Every plot by the name of its file; of what is not there, none."""
+def figures(
+    found: Statistics, names: Collection[str] = tuple(TITLES)
+) -> dict[str, plots.Figure]:
+    """The plots of these names, those of their files; of what is not there, none."""
     points = found.points
     pooled = {
         level.label: level.accuracy for level in references(found.baselines)[POOLED]
@@ -155,9 +157,9 @@ def figures(found: Statistics) -> dict[str, plots.Figure]:
             ("accuracy", accuracy, pooled), ("classes", classes, chance),
             ("finetuned", finetuned, pooled),
         )
-        if (curves := of(points))
+        if name in names and (curves := of(points))
     }  # fmt: skip
-    if maps := layers(points):
+    if "layers" in names and (maps := layers(points)):
         drawn["layers"] = plots.draw_layers(maps, TITLES["layers"])
     return drawn
 

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ class RunFiles:
     @property
     def questions(self) -> tuple[Question, ...]:
         return self.points[0].questions
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """Of the questions' content."""
+        return tuple(question.digest for question in self.questions)
 
     @property
     def margin(self) -> float | None:
