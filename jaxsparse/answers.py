@@ -48,15 +48,27 @@ class Answers:
     @cached_property
     def of_options(self) -> Float32[np.ndarray, " _"]:
         """The scores of the questions' own options, question after question."""
-        sizes = np.array([len(question.options) for question in self.questions])
-        return self.scores[np.arange(self.scores.shape[1]) < sizes[:, None]]
+        sizes = [len(question.options) for question in self.questions]
+        return self.scores[_own(sizes)]
 
 
 def padded(
     scores: Sequence[Float32[np.ndarray, " _"]],
 ) -> Float32[np.ndarray, "question option"]:
     """Scores of questions of any number of options in one array: see `Answers`."""
-    table = np.full((len(scores), max(map(len, scores))), -np.inf, np.float32)
-    for row, of_question in zip(table, scores, strict=True):
-        row[: len(of_question)] = of_question
+    return table_of(np.concatenate(scores), list(map(len, scores)))
+
+
+def table_of(
+    scores: Float32[np.ndarray, " _"], sizes: Sequence[int]
+) -> Float32[np.ndarray, "question option"]:
+    """The same of scores that stand one after another, so many of each question."""
+    own = _own(sizes)
+    table = np.full(own.shape, -np.inf, np.float32)
+    table[own] = scores
     return table
+
+
+def _own(sizes: Sequence[int]) -> Bool[np.ndarray, "question option"]:
+    """Which options a question has, of as many as the one with most."""
+    return np.arange(max(sizes)) < np.array(sizes)[:, None]

@@ -57,30 +57,39 @@ def map_on_all_cores(
         Exception: what a worker raised, with its traceback as a note.
     """
     number = min(cores(), len(tasks))
-    results: dict[int, Result] = {}
-    if number < 2:
-        function = make()
-        for index, task in enumerate(tasks):
-            results[index] = function(task)
-            done(1)
-        return list(results.values())
+    if number > 1:
+        return _map_on_workers(number, make, tasks, size, done)
+    function, results = make(), []
+    for task in tasks:
+        results.append(function(task))
+        done(1)
+    return results
+
+
+def _map_on_workers(
+    number: int,
+    make: Callable[[], Callable[[Task], Result]],
+    tasks: Sequence[Task],
+    size: Callable[[Task], int],
+    done: Callable[[int], None],
+) -> list[Result]:
     to_do = sorted(range(len(tasks)), key=lambda index: size(tasks[index]))
+    results: dict[int, Result] = {}
     with ExitStack() as stack:
         workers = dict(stack.enter_context(_worker()) for _ in range(number))
         for pipe, process in workers.items():
             _ask(pipe, process, make)
-        begun: dict[Connection, int | None] = dict.fromkeys(workers)
-        while begun:
-            ready = wait([*begun])
-            for pipe in [pipe for pipe in begun if pipe in ready]:
-                process = workers[pipe]
-                answer = _answer(pipe, process)
-                if (index := begun.pop(pipe)) is not None:
+        busy: dict[Connection, int | None] = dict.fromkeys(workers)  # None: with `make`
+        while busy:
+            ready = wait([*busy])
+            for pipe in [pipe for pipe in busy if pipe in ready]:
+                answer = _answer(pipe, workers[pipe])
+                if (index := busy.pop(pipe)) is not None:
                     results[index] = answer
                     done(1)
                 if to_do:
-                    begun[pipe] = index = to_do.pop()
-                    _ask(pipe, process, tasks[index])
+                    busy[pipe] = index = to_do.pop()
+                    _ask(pipe, workers[pipe], tasks[index])
     return [results[index] for index in range(len(tasks))]
 
 

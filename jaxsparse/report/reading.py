@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxsparse.accuracy import POOLED, Accuracy
-from jaxsparse.answers import Answers, padded
+from jaxsparse.answers import Answers, table_of
 from jaxsparse.cbt import Question
 from jaxsparse.points import Curve, Point, Setup
 from jaxsparse.pruning import MatrixSparsity, Recipe
@@ -88,10 +88,13 @@ def _check_facts(facts: Any) -> None:
         raise ValueError("margin in run.json is no fraction")
 
 
-def _questions(path: Path) -> Iterator[Question]:
+def _table(path: Path) -> pa.Table:
     with path.open("rb") as file:
-        rows = pq.read_table(file).to_pylist()
-    for row in rows:
+        return pq.ParquetFile(file).read()  # `read_table` imports pandas
+
+
+def _questions(path: Path) -> Iterator[Question]:
+    for row in _table(path).to_pylist():
         yield Question(
             context=tuple(row["sentences"]),
             query=row["question"],
@@ -110,8 +113,7 @@ def _results(
 ) -> Iterator[Point]:
     """Point by point, in the order of the files: each has a row a question."""
     layers = _layers(directory / "layers.csv")
-    with (directory / "predictions.parquet").open("rb") as file:
-        predictions = pq.read_table(file)
+    predictions = _table(directory / "predictions.parquet")
     points = list(_points(directory / "results.csv"))
     if predictions.num_rows != len(points) * len(questions):
         raise ValueError(
@@ -149,12 +151,16 @@ def _as_text(value: Any) -> str:
 def _answers(part: pa.Table, questions: tuple[Question, ...]) -> Answers:
     """Which answers are right, by the scores; the file must say the same."""
     scores = part["scores"].combine_chunks()
-    values = scores.flatten().to_numpy(zero_copy_only=False)
+    values = scores.flatten()
     options = [len(question.options) for question in questions]
-    if scores.value_lengths().to_pylist() != options or not np.isfinite(values).all():
+    if (
+        values.null_count
+        or scores.value_lengths().to_pylist() != options
+        # Not `to_numpy`, which imports pandas.
+        or not np.isfinite(found := np.from_dlpack(values)).all()
+    ):
         raise ValueError("scores are not finite, or not one for each option")
-    rows = np.split(values.astype(np.float32), np.cumsum(options)[:-1])
-    answers = Answers(questions, padded(rows))
+    answers = Answers(questions, table_of(found.astype(np.float32), options))
     stated = (part["predicted"].to_pylist(), part["correct"].to_pylist())
     if stated != (answers.predicted.tolist(), answers.correct.tolist()):
         raise ValueError("predictions.parquet does not predict what its scores do")

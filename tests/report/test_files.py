@@ -295,6 +295,10 @@ def nan_scores(path):
     with_scores(path, lambda scores: scores * np.float32("nan"))
 
 
+def no_scores(path):
+    with_scores(path, lambda scores: [[None] * scores.shape[1]] * len(scores))
+
+
 def another_class(path):
     path.write_text(path.read_text().replace(",V,", ",P,"))
 
@@ -330,6 +334,7 @@ BAD_RUNS = {
         "results.csv has 2 of 2 V",
     ),
     "other scores": ("predictions.parquet", changed_scores, "not predict what its"),
+    "no scores": ("predictions.parquet", no_scores, "scores are not finite"),
     "no number": ("predictions.parquet", nan_scores, "scores are not finite"),
     "another class": ("results.csv", another_class, "other word classes than"),
     "empty table": ("results.csv", emptied, "damaged"),
