@@ -14,13 +14,14 @@ ROOT = Path(__file__).parents[1]
 # do not import one another, but for what SIDEWAYS allows.
 GROUPS = (
     {"types", "assets", "progress", "device"},
-    {"trees", "whole", "hosts", "database"},
+    {"trees", "whole", "hosts", "database", "processes"},
     {"parallel"},
     {"models", "weights", "pruning", "cbt"},
     {"model"},
     {"variants"},
-    {"scoring", "journal", "stats", "plots", "training", "answers"},
-    {"capacity", "accuracy"},
+    {"scoring", "stats", "plots", "training", "answers"},
+    {"readings"},
+    {"journal", "capacity", "accuracy"},
     {"points"},
     {"evaluation"},
     {"sweep"},
