@@ -177,6 +177,7 @@ class Scorer:
             batches=len(plan.batches),
             padding=scoring.padding(plan.encoded, plan.batches),
             levels_at_once=self.levels_at_once,
+            read_as_a_whole=sum(not one.tokens.by_words for one in plan.encoded),
             compilations=self.compilations,
             compile_seconds=self.compile_seconds,
         )
