@@ -86,10 +86,12 @@ def spent(runs: Sequence[ModelRun]) -> str:
     """What was spent beside the questions."""
     workloads = [work for run in runs for work in run.workloads.values()]
     padding = max(work.padding for work in workloads)
+    whole = sum(work.read_as_a_whole for work in workloads)
     return (
         f"compilations: {sum(work.compilations for work in workloads)} in "
         f"{sum(work.compile_seconds for work in workloads):.1f} s; of the tokens "
-        f"computed up to {padding:.0%} were padding"
+        f"computed up to {padding:.0%} were padding; {whole:,} questions were read as "
+        "whole texts, not word by word"
     )
 
 

@@ -177,6 +177,7 @@ class Scorer:
             batches=len(plan.batches),
             padding=scoring.padding(plan.encoded, plan.batches),
             levels_at_once=self.levels_at_once,
+            read_as_a_whole=sum(not one.tokens.by_words for one in plan.encoded),
             compilations=self.compilations,
             compile_seconds=self.compile_seconds,
         )
@@ -240,8 +241,8 @@ def score_batches(
     The device never waits for the host: while it computes a batch, the next is made,
     and whoever asked has the scores of the last.
 
-    device   |    batch 1    |    batch 2    |    batch 3
-    host     | make 2        | keep 1 make 3 | keep 2 …
+    device   |    batch 1    |    batch 2    |    batch 3    |
+    host     | make 2        | make 3 keep 1 | make 4 keep 2 |
 
     Args:
         changed: see `Scorer.score`.
@@ -250,7 +251,7 @@ def score_batches(
     Yields:
         of each batch the numbers of its questions, their scores, and seconds.
     """
-    running: tuple[tuple[int, ...], Scores] | None = None
+    last = running = None
     for planned in plan.batches:
         members = tuple(n for n in planned.questions if wanted is None or n in wanted)
         if not members:
@@ -262,10 +263,12 @@ def score_batches(
             plan.presentation.protocol,
         )
         batch = placed(scorer.mesh, batch)
-        last = running and _scored(*running)
-        running = members, scorer.score(apply, params, changed, batch)
         if last:
             yield last
+        last = running and _scored(*running)
+        running = members, scorer.score(apply, params, changed, batch)
+    if last:
+        yield last
     if running:
         yield _scored(*running)
 

@@ -44,6 +44,7 @@ class Workload:
     batches: int  # of all questions, for each variant
     padding: float  # fraction of the tokens in them
     levels_at_once: int
+    read_as_a_whole: int  # questions that were not read word by word
     compilations: int  # none where the journal knew all
     compile_seconds: float
 

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from jaxsparse.cbt.questions import Question
 from jaxsparse.database import APPLICATION, Database
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.scoring.tokens import Unusable
-from jaxsparse.types import InputError, brief
+from jaxsparse.types import InputError
 
 if TYPE_CHECKING:
     from jaxsparse.scoring import Encoded, Reader
@@ -31,9 +31,9 @@ _TABLES = (
     conditions TEXT NOT NULL,     -- digest of all that decides how questions are read
     question TEXT NOT NULL,       -- digest of its content
     content BLOB NOT NULL,
-    crc INTEGER NOT NULL,         -- of the content, against damage
-    PRIMARY KEY (conditions, question)
-) WITHOUT ROWID""",
+    crc INTEGER NOT NULL,         -- of question and content, against damage
+    UNIQUE (conditions, question)
+)""",
 )
 
 
@@ -126,25 +126,29 @@ class Readings:
 
     @contextmanager
     def _left_out_if_faulty(self) -> Iterator[None]:
-        """A file that fails is not used again; if it is ours, it goes."""
+        """A file that fails is made anew if it is ours, and else not used again."""
         try:
             yield
         except (InputError, sqlite3.Error) as error:
             self.close()
-            self.trouble = f"questions are read without {NAME}: {brief(error)}"
-            if self._path is not None and _is_ours(self._path):
-                with suppress(OSError):
-                    self._path.unlink()
-            self._path = None
+            said = " ".join(str(error).split())
+            self.trouble = f"{NAME} was of no use, questions are read anew: {said}"
+            self._path = self._path if self._path and _removed(self._path) else None
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether the header of an SQLite file names jaxsparse."""
+def _removed(path: Path) -> bool:
+    """Removes a file of ours; says whether it is gone."""
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
-            return file.read(72)[68:] == APPLICATION.to_bytes(4)
+            # Where the header of an SQLite file names its program.
+            if file.read(72)[68:] != APPLICATION.to_bytes(4):
+                return False
+        path.unlink()
     except OSError:
         return False
+    return True
 
 
 def _checksum(question: str, content: bytes) -> int:
