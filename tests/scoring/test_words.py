@@ -8,7 +8,7 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from jaxsparse import cbt, scoring
@@ -151,6 +151,14 @@ ODD = {  # family, tokenizer, whether it reads word by word
         [P.Split(" ", "merged_with_previous"), P.ByteLevel(use_regex=False)])), False),
     "scripts apart": ("t5", lambda: changed("t5", pre_tokenizer=P.Sequence(
         [P.UnicodeScripts(), P.Metaspace()])), False),
+    "spaces made letters": ("t5", lambda: changed("t5", pre_tokenizer=P.Sequence(
+        [P.ByteLevel(False, use_regex=False), P.Whitespace()])), False),
+    "a space put and taken off": ("gpt2", lambda: changed(
+        "gpt2", post_processor=processors.ByteLevel(add_prefix_space=True)), False),
+    "Chinese apart": ("gpt2", lambda: changed(
+        "gpt2", normalizer=N.BertNormalizer()), False),
+    "a letter left out": ("gpt2", lambda: changed(
+        "gpt2", normalizer=N.Replace("q", "")), False),
     "NFKC": ("gpt2", lambda: changed("gpt2", normalizer=N.NFKC()), True),
     "cased": ("electra", lambda: changed("electra", normalizer=N.BertNormalizer(
         lowercase=False)), True),
