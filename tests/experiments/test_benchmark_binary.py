@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments import benchmark
 from experiments.benchmark import host, host_table, table
 from tests.experiments import binary
 
@@ -163,17 +164,24 @@ def test_how_many_questions_there_are_is_told():
     assert title.startswith("568 questions (all there are; 10,000 were asked for), med")
 
 
+def test_data_that_the_host_does_not_find_are_one_line(tmp_path):
+    ended = start(tmp_path, "--host", "--data=nowhere")
+    assert (ended.status, ended.stdout) == (2, "")
+    said = "error: --data=nowhere: there is no such file or directory"
+    assert ended.stderr.startswith(said)
+    assert ended.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
-        ("--data=nowhere", "--data=nowhere: there is no such file or directory"),
-        ("--tokenizer=.", "--tokenizer=.: no tokenizer in gpt2/"),
         ("--masks", "--masks and --host are measured one at a time"),
         ("--questions=0", "--questions=0: "),
     ],
 )
-def test_what_the_host_cannot_measure_is_one_line(tmp_path, flag, said):
-    ended = start(tmp_path, "--host", flag)
+def test_flags_that_do_not_go_with_the_host_are_one_line(tmp_path, flag, said):
+    ended = binary.run(benchmark, "--host", flag, f"--json={tmp_path / 'made'}")
     assert (ended.status, ended.stdout) == (2, "")
     assert ended.stderr.startswith(f"error: {said}")
     assert ended.stderr.count("\n") == 1
