@@ -91,4 +91,4 @@ def ratio(run: dict[str, float]) -> float:
 
 
 def _spread(values: Sequence[float]) -> str:
-    return f"{min(values):.3g}–{max(values):.3g}"
+    return f"{min(values):.3f}–{max(values):.3f}"
