@@ -8,7 +8,7 @@ or it is not; of one that is not known nothing is assumed.
 import itertools
 import json
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jaxsparse.scoring.tokens import token_ids
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Node = Mapping[str, Any]  # a part, as tokenizer.json has it
-Known = Mapping[str, Callable[[Node], bool]]
+Known = dict[str, Callable[[Node], bool]]
 
 
 def _always(node: Node) -> bool:
@@ -32,6 +32,11 @@ def _replaces_no_single_space(node: Node) -> bool:
         return True
     text = pattern.get("String", "")
     return bool(text) and not any(map(str.isspace, text + content))
+
+
+def _trims_all_alike(node: Node) -> bool:
+    """Whether a space counts as much at the first token of a text as at others."""
+    return not (node["trim_offsets"] and node["add_prefix_space"])
 
 
 # What changes a character by itself or with the marks behind it: a space has none.
@@ -49,12 +54,13 @@ _AT_SPACES: Known = {
         node.get("split", True) and node.get("prepend_scheme") in ("always", "never")
     ),
 }
-# What splits within words, by their own characters.
-_WITHIN_WORDS: Known = {
-    **dict.fromkeys(("Digits", "Punctuation", "ByteLevel"), _always),
-}
+# What splits within words, by their own characters, and leaves spaces as they are.
+_WITHIN_WORDS: Known = dict.fromkeys(("Digits", "Punctuation"), _always)
+# What takes spaces for letters unless they have been split at.
+_BEHIND_OTHERS: Known = {"ByteLevel": _always}
 _PROCESSORS: Known = {
-    **dict.fromkeys(("ByteLevel", "BertProcessing", "RobertaProcessing"), _always),
+    **dict.fromkeys(("ByteLevel", "RobertaProcessing"), _trims_all_alike),
+    "BertProcessing": _always,
     "TemplateProcessing": lambda node: (
         sum("Sequence" in piece for piece in node["single"]) == 1
     ),
@@ -72,9 +78,12 @@ def splits_at_spaces(tokenizer: "PreTrainedTokenizerFast") -> bool:
     What the parts say is held against a probe: they may mean something else in another
     version of the library.
     """
-    return _parts_say_so(tokenizer.backend_tokenizer) and all(
-        _reads_word_by_word(tokenizer, text) for text in _PROBE
-    )
+    try:
+        return _parts_say_so(tokenizer.backend_tokenizer) and all(
+            _reads_word_by_word(tokenizer, text) for text in _PROBE
+        )
+    except Exception:  # of a part written in Python, or of a token that is missing
+        return False
 
 
 def is_plain(character: str) -> bool:
@@ -85,21 +94,21 @@ def is_plain(character: str) -> bool:
 
 
 def _parts_say_so(backend: "tokenizers.Tokenizer") -> bool:
-    try:
-        normalizers = list(_nodes(backend.normalizer))
-        splitters = list(_nodes(backend.pre_tokenizer))
-        processors = list(_nodes(backend.post_processor))
-    except Exception:  # a part that is written in Python has no JSON
-        return False
     return (
-        all(_holds(_NORMALIZERS, node) for node in normalizers)
-        and any(_holds(_AT_SPACES, node) for node in splitters)
-        and all(
-            _holds(_AT_SPACES, node) or _holds(_WITHIN_WORDS, node)
-            for node in splitters
-        )
-        and all(_holds(_PROCESSORS, node) for node in processors)
+        all(_holds(_NORMALIZERS, node) for node in _nodes(backend.normalizer))
+        and _split_at_spaces(list(_nodes(backend.pre_tokenizer)))
+        and all(_holds(_PROCESSORS, node) for node in _nodes(backend.post_processor))
         and not any(_has_space(text) for text in _added(backend))
+    )
+
+
+def _split_at_spaces(splitters: Sequence[Node]) -> bool:
+    """Whether the first does, but for those within words, and the others may follow."""
+    others = [node for node in splitters if not _holds(_WITHIN_WORDS, node)]
+    return (
+        bool(others)
+        and _holds(_AT_SPACES, others[0])
+        and all(_holds(_AT_SPACES | _BEHIND_OTHERS, node) for node in others)
     )
 
 

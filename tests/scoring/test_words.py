@@ -8,13 +8,13 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from jaxsparse import cbt, scoring
 from jaxsparse.assets import MODELS
 from jaxsparse.scoring.splitting import is_plain, splits_at_spaces
-from jaxsparse.types import Presentation
+from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.tokenizer import load_tokenizer
 from tests import asking
 from tests.asking import COMBINATIONS, option_terms, question
@@ -119,7 +119,7 @@ def changed(family, **parts):
 
 def without_split():
     """A byte-level BPE whose vocabulary has tokens that join words."""
-    backend = tokenizers.Tokenizer(tokenizers.models.BPE())
+    backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(
         add_prefix_space=False, use_regex=False
     )
@@ -151,6 +151,10 @@ ODD = {  # family, tokenizer, whether it reads word by word
         [P.Split(" ", "merged_with_previous"), P.ByteLevel(use_regex=False)])), False),
     "scripts apart": ("t5", lambda: changed("t5", pre_tokenizer=P.Sequence(
         [P.UnicodeScripts(), P.Metaspace()])), False),
+    "spaces hidden": ("gpt2", lambda: changed("gpt2", pre_tokenizer=P.Sequence(
+        [P.ByteLevel(use_regex=False), P.WhitespaceSplit()])), False),
+    "trimmed but in front": ("gpt2", lambda: changed(
+        "gpt2", post_processor=processors.ByteLevel(trim_offsets=True)), False),
     "NFKC": ("gpt2", lambda: changed("gpt2", normalizer=N.NFKC()), True),
     "cased": ("electra", lambda: changed("electra", normalizer=N.BertNormalizer(
         lowercase=False)), True),
@@ -189,6 +193,49 @@ def test_added_words_with_spaces_join_words():
     tokenizer = changed("gpt2")
     tokenizer.add_tokens(["Prince Prigio"])
     assert not splits_at_spaces(tokenizer)
+
+
+SPACES = N.Replace(tokenizers.Regex(" {2,}"), "▁")
+
+
+@pytest.mark.parametrize(
+    ("family", "parts", "words"),
+    [
+        ("gpt2", [N.Replace(",", "")], ["fox , hen", "Fox ran , , he"]),
+        ("gpt2", [N.BertNormalizer()], ["a中 中a", "中 中 x"]),
+        ("gpt2", [N.Replace("o", ""), N.Strip(left=False)], ["x o", "o o"]),
+        ("t5", [SPACES], ["he  ran", "x ", " x"]),
+    ],
+)
+def test_a_word_that_a_normalizer_gives_spaces_is_read_as_a_whole(
+    load, family, parts, words
+):
+    tokenizer = changed(family, normalizer=N.Sequence(parts))
+    if SPACES in parts:
+        tokenizer.backend_tokenizer.pre_tokenizer = P.WhitespaceSplit()
+    assert splits_at_spaces(tokenizer)
+    config = dataclasses.replace(load(family).model.config, vocab=10**6)
+    texts = [("He saw XXXXX .", "It ran .")]  # a query, and a story
+    for some in words:
+        texts += [("He saw XXXXX .", f"So {some} .")]
+        texts += [(f"He {some} XXXXX .", "It ran ."), (f"X XXXXX {some} .", "It ran .")]
+    asked = [question(query, ["b", "no"], ["So", story]) for query, story in texts]
+    for protocol in scoring.PROTOCOLS:
+        put = Presentation(protocol, "full", "none")
+        assert check(asked, tokenizer, config, put) == 1
+
+
+def test_what_a_tokenizer_cannot_read_is_found_in_its_question(load):
+    """Where a vocabulary has no token for what it does not know."""
+    tokenizer = changed("electra")
+    vocabulary = tokenizer.get_vocab()
+    tokenizer.backend_tokenizer.model = models.WordPiece(vocabulary, unk_token="[NONE]")
+    config = dataclasses.replace(load("electra-generator").model.config, vocab=10**6)
+    asked = [question("He saw XXXXX .", ["a", "b"]), question("☃ XXXXX .", ["a", "b"])]
+    read = scoring.encode_all(asked, tokenizer, config, Presentation("cloze"))
+    assert next(read).options == 2
+    with pytest.raises(InputError, match="the tokenizer cannot read every text"):
+        next(read)
 
 
 def test_plain_characters_stay_beside_a_space():
