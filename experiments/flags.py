@@ -88,6 +88,7 @@ class Benchmark:
     repeats: int
     masks: bool
     parts: bool
+    host: bool
     sparsities: tuple[float, ...]
     seed: int
     dtype: str
@@ -106,8 +107,11 @@ def benchmark_from_flags() -> Benchmark:
         "json": paths.new_file("json", values.json),
         "tokenizer": values.tokenizer and Path(os.path.expanduser(values.tokenizer)),
     }
-    if values.parts and values.masks:
-        raise InputError("--parts and --masks are measured one at a time")
+    modes = [f"--{mode}" for mode in ("parts", "masks", "host") if values[mode].value]
+    if len(modes) > 1:
+        raise InputError(f"{' and '.join(modes)} are measured one at a time")
+    if values.num_examples is None:
+        checked["num_examples"] = 10_000 if values.host else 24
     for name in {field.name for field in fields(Benchmark)} - {*checked}:
         checked[name] = values[name].value
     return Benchmark(**checked)

@@ -185,8 +185,9 @@ JOBS: dict[str, dict[str, Flag]] = {
             MEASURED, Text(), None, "questions as they are (default: bundled ones)"
         ),
         "num_examples": Flag(
-            MEASURED, Integer(1), 24, "questions in all, even over the word classes",
-            "questions",
+            MEASURED, Integer(1), None,
+            "questions in all, even over the word classes (default: 24; with --host "
+            "10,000, or as many as there are)", "questions",
         ),
         "peer_questions": Flag(
             MEASURED, Integer(1), 8, "of them, those that peers answer too"
@@ -204,6 +205,11 @@ JOBS: dict[str, dict[str, Flag]] = {
         "masks": Flag(MEASURED, YesNo(), False, "measure masks, not questions"),
         "parts": Flag(
             MEASURED, YesNo(), False, "measure what was written for CPUs, part by part"
+        ),
+        "host": Flag(
+            MEASURED, YesNo(), False,
+            "measure what the host does for each question, step by step, on one core "
+            "and on all",
         ),
         "sparsities": Flag(MEASURED, Names(), SPARSITIES, "of --masks"),
         "seed": Flag(MEASURED, Integer(0), 0, "of weights and questions"),

@@ -86,6 +86,8 @@ class Database:
                 raise
             said = _EXPLANATIONS[code].format(_in_one_line(error))
             raise InputError(f"{self.path}: {said}") from error
+        except UnicodeDecodeError as error:  # SQLite quotes what it found in the file
+            raise self.damaged(error.reason) from error
 
 
 def _in_one_line(said: object) -> str:

@@ -9,6 +9,7 @@ them, so that this process alone answers a Ctrl-C; a worker leaves when the othe
 its pipe is gone, however this process ended.
 """
 
+import functools
 import os
 import pickle
 import queue
@@ -91,6 +92,15 @@ def _map_on_workers(
                     busy[pipe] = index = to_do.pop()
                     _ask(pipe, workers[pipe], tasks[index])
     return [results[index] for index in range(len(tasks))]
+
+
+def call(function: Callable[[Task], Result], task: Task) -> Result:
+    """The same for one task, in another process in any case."""
+    with _worker() as (pipe, process):
+        _ask(pipe, process, functools.partial(functools.partial, function))
+        _answer(pipe, process)
+        _ask(pipe, process, task)
+        return _answer(pipe, process)
 
 
 @contextmanager

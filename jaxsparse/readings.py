@@ -129,7 +129,7 @@ class Readings:
         """A file that fails is made anew if it is ours, and else not used again."""
         try:
             yield
-        except (InputError, sqlite3.Error) as error:
+        except (InputError, sqlite3.Error, UnicodeDecodeError) as error:
             self.close()
             said = " ".join(str(error).split())
             self.trouble = f"{NAME} was of no use, questions are read anew: {said}"

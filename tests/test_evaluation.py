@@ -1,10 +1,15 @@
 """The loop over batches: what is scored, what is recorded, and what is refused."""
 
 import dataclasses
+import functools
+import itertools
+import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
+from jaxsparse import scoring
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer, score_batches
 from jaxsparse.journal import Journal
@@ -143,3 +148,88 @@ def test_the_questions_that_lost_sentences_are_known(loaded):
     plan = plan_of(model, [short, long], Presentation("append"), 4096)
     assert plan.encoded[1].dropped > 0
     assert plan.truncated.tolist() == [False, True]
+
+
+GENEROUS = 60  # seconds, within which any of these batches is made
+
+
+@dataclasses.dataclass
+class Pretended(Scorer):
+    """A device that has the scores of a batch once `finish` of its number returns."""
+
+    finish: Callable[[int], None] = lambda number: None
+    given: int = 0  # how many batches it was given
+
+    def _compile(self, *_):
+        return self._begin
+
+    def _begin(self, shared, changed, batch):
+        finish = functools.partial(self.finish, self.given)
+        self.given += 1
+        return Awaited(batch.terms.valid.shape[:2], finish)
+
+
+@dataclasses.dataclass
+class Awaited:
+    shape: tuple[int, int]
+    finish: Callable[[], None]
+
+    def __array__(self, dtype=None, copy=None):
+        self.finish()
+        return np.zeros((1, *self.shape), np.float32)
+
+
+@pytest.fixture(scope="module")
+def one_each(variants):
+    """Four batches of a question each."""
+    some = [question(seed) for seed in (2, 8, 17, 23)]
+    plan = plan_of(variants[0].model, some, QUERY, batch_tokens=1)
+    assert [batch.questions for batch in plan.batches] == [(0,), (1,), (2,), (3,)]
+    return plan
+
+
+def scored_by(device, plan):
+    return score_batches(device, plan, lambda params, inputs: inputs, {}, {})
+
+
+def test_the_device_never_waits_for_the_host(one_each, monkeypatch):
+    """It finishes no batch before the next one is made and the scores of the last are
+    recorded: were one done after the other, all would wait for ever. And it has a batch
+    while scores are recorded."""
+    make, numbers, late = scoring.batch, itertools.count(), []
+    made, recorded = ([threading.Event() for _ in one_each.batches] for _ in "mr")
+
+    def made_one(*arguments):
+        batch = make(*arguments)
+        made[next(numbers)].set()
+        return batch
+
+    def finish(number):
+        for event in (*made[number + 1 : number + 2], *recorded[:number]):
+            if not late and not event.wait(GENEROUS):
+                late.append(number)
+
+    monkeypatch.setattr(scoring, "batch", made_one)
+    device = Pretended(finish=finish)
+    for (member,), _, seconds in scored_by(device, one_each):
+        assert not late
+        assert device.given == min(member + 2, len(one_each.batches))
+        assert seconds > 0
+        recorded[member].set()
+    assert all(event.is_set() for event in (*made, *recorded))
+
+
+def test_an_error_of_the_device_ends_the_run_after_what_came_before(one_each):
+    def finish(number):
+        if number == 2:
+            raise RuntimeError("the device is gone")
+
+    recorded = []
+
+    def run():
+        for members, *_ in scored_by(Pretended(finish=finish), one_each):
+            recorded.extend(members)
+
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        run()
+    assert recorded == [0, 1]

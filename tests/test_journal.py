@@ -199,6 +199,12 @@ def overwritten(path):
     path.write_bytes(content)
 
 
+def no_text(path):
+    filled(path)
+    content = path.read_bytes().replace(b"CREATE", b"DELETE")
+    path.write_bytes(content.replace(b"tableanswers", b"tableansw\xd2rs"))
+
+
 def without_tables(path):
     Journal(path).close()
     connection = raw(path)
@@ -235,6 +241,7 @@ BAD_FILES = {
         r"damaged, or no SQLite",
     ),
     "overwritten": (overwritten, r"damaged, or no SQLite file"),
+    "no text": (no_text, r"damaged, or no SQLite file"),
     "without tables": (without_tables, r"damaged, or no SQLite file .*move it away"),
     "other columns": (other_columns, r"damaged, or no SQLite file .other tables"),
     "a trigger": (with_a_trigger, r"damaged, or no SQLite file .other tables"),

@@ -32,8 +32,12 @@ def nobody(number):
     """Is told what is done."""
 
 
+def square_and_where(number):
+    return number * number, os.getpid(), "jax" in sys.modules
+
+
 def squaring():
-    return lambda number: (number * number, os.getpid(), "jax" in sys.modules)
+    return square_and_where
 
 
 def test_results_come_in_order_each_told_once(cores):
@@ -51,6 +55,12 @@ def test_results_come_in_order_each_told_once(cores):
 def test_what_cannot_be_shared_stays_here(numbers, two_cores):
     found = map_on_all_cores(squaring, numbers, abs, nobody)
     assert found == [(n * n, os.getpid(), True) for n in numbers]
+
+
+def test_one_call_is_in_another_process(two_cores):
+    square, process, _ = processes.call(square_and_where, 7)
+    assert square == 49
+    assert process != os.getpid()
 
 
 def test_the_largest_begin_first(two_cores, monkeypatch):

@@ -97,12 +97,17 @@ def scribble(path):
     path.write_bytes(bytes(content))
 
 
+def no_text(path):
+    content = path.read_bytes().replace(b"CREATE", b"DELETE")
+    path.write_bytes(content.replace(b"tablereadings", b"tableread\xd2ngs"))
+
+
 def other_tables(path):
     with sqlite3.connect(path) as file:
         file.execute("DROP TABLE readings")
 
 
-@pytest.mark.parametrize("harm", [lose, empty, cut, scribble, other_tables])
+@pytest.mark.parametrize("harm", [lose, empty, cut, scribble, no_text, other_tables])
 def test_a_file_that_is_lost_or_damaged_is_made_again(
     tmp_path, questions, counted, harm
 ):

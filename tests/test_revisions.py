@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxsparse import cbt, pruning, scoring
-from jaxsparse.model import load_model
+from jaxsparse.model import load_model, open_model
+from jaxsparse.scoring import reading
 from jaxsparse.sweep import sweep
 from jaxsparse.types import Presentation
 
@@ -35,6 +36,32 @@ SCORES = {
         ],
     }
 }  # fmt: skip
+
+
+# revision -> SHA-256 of the first questions in tokens
+READINGS = {
+    1: {
+        ("tiny-gpt2", "cloze"): "eb4d96c44d9df940",
+        ("tiny-gpt2", "append"): "7c5268b33a950278",
+        ("tiny-electra", "cloze"): "be2db846261cca02",
+        ("tiny-electra", "append"): "8255ead160e5064c",
+        ("tiny-t5", "cloze"): "df1328c7aceb0d87",
+        ("tiny-t5", "append"): "e2b68d6a35f310f2",
+    }
+}
+
+
+@pytest.mark.parametrize("protocol", scoring.PROTOCOLS)
+@pytest.mark.parametrize("name", ["tiny-gpt2", "tiny-electra", "tiny-t5"])
+def test_questions_are_read_as_the_revision_stands_for(name, protocol):
+    questions = cbt.read("bundled", "test", ["NE"]).questions[:9]
+    model = open_model(name)
+    put = Presentation(protocol)
+    digest = hashlib.sha256()
+    for one in scoring.encode_all(questions, model.tokenizer, model.config, put):
+        digest.update(one.to_bytes())
+    expected = READINGS[reading.REVISION][name, protocol]
+    assert digest.hexdigest()[:16] == expected, "raise scoring.reading.REVISION"
 
 
 @pytest.mark.parametrize("method", ["magnitude", "random"])

@@ -10,7 +10,16 @@ from typing import Any
 import jax
 
 from experiments import devices, facts, flags
-from experiments.benchmark import masks, model, parts, peers, questions, table
+from experiments.benchmark import (
+    host,
+    host_table,
+    masks,
+    model,
+    parts,
+    peers,
+    questions,
+    table,
+)
 from experiments.jobs import JOBS, flags_of
 from jaxsparse import cbt, device
 from jaxsparse.assets import MODELS
@@ -26,19 +35,26 @@ def main() -> None:
     devices.find()
     # What compiling takes is to be seen.
     jax.config.update("jax_enable_compilation_cache", False)
-    if settings.masks or (settings.peers and not settings.parts):
+    alone = settings.parts or settings.host
+    if settings.masks or (settings.peers and not alone):
         peers.check_torch()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     if settings.parts:
         results = [parts.compare(settings.repeats, settings.seed)]
         print("\n".join(parts.table(results[0])))
+    elif settings.host:
+        tokenizers = {
+            shape: _tokenizer(shape, settings.tokenizer) for shape in settings.models
+        }
+        results = [host.compare(settings, tokenizers, _tell)]
+        print("\n".join(host_table.lines(results[0])))
     else:
         results = (_measure_masks if settings.masks else _measure_models)(settings)
     everything = {"started": started, **_conditions(), "results": results}
     with atomic_file(settings.json) as partial:
         partial.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     print(f"Written to {settings.json}, every repeat")
-    for result in () if settings.masks or settings.parts else results:
+    for result in () if settings.masks or alone else results:
         if wrong := table.disagreement(result):
             raise InputError(wrong)
 

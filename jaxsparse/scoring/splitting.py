@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Node = Mapping[str, Any]  # a part, as tokenizer.json has it
-Known = dict[str, Callable[[Node], bool]]
+Known = Mapping[str, Callable[[Node], bool]]
 
 
 def _always(node: Node) -> bool:
@@ -26,17 +26,15 @@ def _always(node: Node) -> bool:
 
 
 def _replaces_no_single_space(node: Node) -> bool:
-    """T5's turns several spaces into one mark; other texts must hold no space."""
+    """T5's turns several spaces into one mark; other texts must hold no space, and
+    leave something."""
     pattern, content = node["pattern"], node["content"]
     if pattern == {"Regex": " {2,}"}:
         return True
     text = pattern.get("String", "")
-    return bool(text) and not any(map(str.isspace, text + content))
-
-
-def _trims_all_alike(node: Node) -> bool:
-    """Whether a space counts as much at the first token of a text as at others."""
-    return not (node["trim_offsets"] and node["add_prefix_space"])
+    if not text or not content:
+        return False
+    return not _has_space(text) and all(map(is_plain, content))
 
 
 # What changes a character by itself or with the marks behind it: a space has none.
@@ -54,12 +52,18 @@ _AT_SPACES: Known = {
         node.get("split", True) and node.get("prepend_scheme") in ("always", "never")
     ),
 }
-# What splits within words, by their own characters, and leaves spaces as they are.
-_WITHIN_WORDS: Known = dict.fromkeys(("Digits", "Punctuation"), _always)
-# What takes spaces for letters unless they have been split at.
-_BEHIND_OTHERS: Known = {"ByteLevel": _always}
+# What splits within words, by their own characters; of these, what may come before the
+# split at spaces, which it leaves as they are.
+_WITHIN_WORDS: Known = dict.fromkeys(("Digits", "Punctuation", "ByteLevel"), _always)
+_BEFORE: Known = dict.fromkeys(("Digits", "Punctuation"), _always)
+_DROP_SPACES = ("BertPreTokenizer", "WhitespaceSplit", "Whitespace")
+# A text's first token covers other characters where a space was put before it and taken
+# off again; by words, there are many first ones.
 _PROCESSORS: Known = {
-    **dict.fromkeys(("ByteLevel", "RobertaProcessing"), _trims_all_alike),
+    **dict.fromkeys(
+        ("ByteLevel", "RobertaProcessing"),
+        lambda node: not (node["trim_offsets"] and node["add_prefix_space"]),
+    ),
     "BertProcessing": _always,
     "TemplateProcessing": lambda node: (
         sum("Sequence" in piece for piece in node["single"]) == 1
@@ -94,21 +98,36 @@ def is_plain(character: str) -> bool:
 
 
 def _parts_say_so(backend: "tokenizers.Tokenizer") -> bool:
+    normalizers = list(_nodes(backend.normalizer))
+    splitters = list(_nodes(backend.pre_tokenizer))
+    processors = list(_nodes(backend.post_processor))
     return (
-        all(_holds(_NORMALIZERS, node) for node in _nodes(backend.normalizer))
-        and _split_at_spaces(list(_nodes(backend.pre_tokenizer)))
-        and all(_holds(_PROCESSORS, node) for node in _nodes(backend.post_processor))
+        all(_holds(_NORMALIZERS, node) for node in normalizers)
+        and _split_at_spaces(splitters)
+        and not (_adds_spaces(normalizers) and _minds_spaces(normalizers, splitters))
+        and all(_holds(_PROCESSORS, node) for node in processors)
         and not any(_has_space(text) for text in _added(backend))
     )
 
 
 def _split_at_spaces(splitters: Sequence[Node]) -> bool:
-    """Whether the first does, but for those within words, and the others may follow."""
-    others = [node for node in splitters if not _holds(_WITHIN_WORDS, node)]
-    return (
-        bool(others)
-        and _holds(_AT_SPACES, others[0])
-        and all(_holds(_AT_SPACES | _BEHIND_OTHERS, node) for node in others)
+    """Whether one does, before any makes another character of them."""
+    behind = [*itertools.dropwhile(lambda node: _holds(_BEFORE, node), splitters)]
+    return any(_holds(_AT_SPACES, node) for node in behind[:1]) and all(
+        _holds(_AT_SPACES, node) or _holds(_WITHIN_WORDS, node) for node in behind
+    )
+
+
+def _adds_spaces(normalizers: Sequence[Node]) -> bool:
+    """Whether Chinese characters get spaces around them."""
+    return any(node.get("handle_chinese_chars") for node in normalizers)
+
+
+def _minds_spaces(normalizers: Sequence[Node], splitters: Sequence[Node]) -> bool:
+    """Whether it matters how many spaces are in a row."""
+    first = next(node for node in splitters if not _holds(_BEFORE, node))
+    return first["type"] not in _DROP_SPACES or any(
+        "Regex" in node.get("pattern", ()) for node in normalizers
     )
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import tokenizers
     from transformers import PreTrainedTokenizerFast
 
-SPACE_MARK = "▁"  # of SentencePiece
 _ODD = -1  # stands for a word that may reach over a space
 
 
@@ -102,17 +101,6 @@ class Words:
             not word
             or not (is_plain(word[0]) and is_plain(word[-1]))
             or (self._unknown is not None and self._unknown in word.casefold())
-            or self._is_spaced(word)
-        )
-
-    def _is_spaced(self, word: str) -> bool:
-        """Whether a normalizer leaves more spaces, or fewer, than the one before it."""
-        if self._backend.normalizer is None:
-            return False
-        text = self._backend.normalizer.normalize_str(f" {word}")
-        edges = text[1:2], text[-1:]
-        return text[:1] != " " or any(
-            not edge or edge.isspace() or edge == SPACE_MARK for edge in edges
         )
 
     def alone(self, text: str) -> Ids:

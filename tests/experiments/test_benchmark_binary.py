@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.benchmark import table
+from experiments import benchmark
+from experiments.benchmark import host, host_table, table
 from tests.experiments import binary
 
 
@@ -122,3 +123,66 @@ def test_sparsities_that_are_no_numbers_are_one_line(tmp_path):
     ended = start(tmp_path, "--masks", "--sparsities=0.5,abc")
     remedy = "error: --sparsities: 'abc' is not a number\n"
     assert (ended.status, ended.stdout, ended.stderr) == (2, "", remedy)
+
+
+def test_the_host_step_by_step_for_every_model_and_protocol(tmp_path):
+    models = "gpt2-tiny,electra-tiny,t5-tiny"
+    ended = start(tmp_path, "--host", "--questions=6", models=models)
+    assert ended.status == 0, ended.stderr
+    title, *lines = ended.stdout.splitlines()
+    assert title.startswith("6 questions, one run")
+    assert max(map(len, lines)) <= 100
+    shared = [host.READING, host.DETOKENIZING, host.WRITING]
+    own = [
+        *(host.TOKENIZING, host.KEEPING, host.RECALLING, host.PLANNING),
+        *(host.BATCHING, host.COMMITTING, host_table.IN_ALL),
+        *(f"device, {times} times" for times in ("0.5", "1", "2")),
+    ]
+    names = [re.split("  +", line)[1] for line in lines if line.startswith("  ")]
+    assert names[-len(shared + 6 * own) :] == shared + 6 * own
+    made = [
+        f"{model}, {protocol}"
+        for model in models.split(",")
+        for protocol in ("cloze", "append")
+    ]
+    assert [line.partition(":")[0] for line in lines if ": rows" in line] == made
+    (result,) = json.loads((tmp_path / "benchmark.json").read_text())["results"]
+    for repeat in (one for repeats in result["repeats"].values() for one in repeats):
+        assert [*repeat["steps"]] == [host.READING, host.DETOKENIZING, host.WRITING]
+        assert [*repeat["models"]] == made
+        for about in repeat["models"].values():
+            assert [*about["steps"]] == own[:6]
+            assert about["not_word_by_word"] == 0
+            assert len(about["devices"]) == 3
+    limits = [about["limit"] for about in repeat["models"].values()]
+    assert limits == [1024, 1024, 512, 512, 512, 512]
+
+
+def test_how_many_questions_there_are_is_told():
+    few = {"steps": {}, "questions": 568, "models": {}}
+    title, *_ = host_table.lines({"asked": 10_000, "repeats": {"one core": [few] * 3}})
+    assert title.startswith("568 questions (all there are; 10,000 were asked for), med")
+
+
+def test_data_that_the_host_does_not_find_are_one_line(tmp_path):
+    ended = start(tmp_path, "--host", "--data=nowhere")
+    assert (ended.status, ended.stdout) == (2, "")
+    said = "error: --data=nowhere: there is no such file or directory"
+    assert ended.stderr.startswith(said)
+    assert ended.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--masks", "--masks and --host are measured one at a time"),
+        ("--questions=0", "--questions=0: "),
+    ],
+)
+def test_flags_that_do_not_go_with_the_host_are_one_line(tmp_path, flag, said):
+    ended = binary.run(benchmark, "--host", flag, f"--json={tmp_path / 'made'}")
+    assert (ended.status, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"error: {said}")
+    assert ended.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
