@@ -3,7 +3,7 @@ for the exams of models that are still learning, and for the benchmark.
 """
 
 import time
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -228,10 +228,8 @@ def score_batches(
     params: Leaves,
     changed: Leaves,
     wanted: Collection[int] | None = None,
-) -> Generator[
-    tuple[tuple[int, ...], Float[np.ndarray, "variant question option"], float],
-    None,
-    None,
+) -> Iterator[
+    tuple[tuple[int, ...], Float[np.ndarray, "variant question option"], float]
 ]:
     """Scores questions batch by batch.
 
