@@ -7,7 +7,6 @@ sparsity 0 of every method.
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -178,9 +177,8 @@ class _Job:
                 variants.stacked(portion, scorer.levels_at_once),
                 wanted,
             )
-            with closing(batches):  # an error leaves none running
-                for members, scores, seconds in batches:
-                    self._record(keys, members, scores[: len(keys)], seconds)
+            for members, scores, seconds in batches:
+                self._record(keys, members, scores[: len(keys)], seconds)
 
     def _lacking(self) -> list[frozenset[int]]:
         """The numbers of the questions that the journal, process 0's, has no answer to,
