@@ -73,7 +73,8 @@ class Gap:
     words                       after
                      fillings: ' "fox,"', ' "hen,"', …
 
-    All words stand behind a space, but for the first of the text. So do fillings.
+    All words stand behind a space, but for the first of the text. So do fillings. An
+    empty word stands between two spaces in a row; none goes into a filling.
     """
 
     words: list[str]
@@ -111,9 +112,11 @@ class Gap:
         filling that the space behind it is read with; the text after it begins anew."""
         left, prefix, suffix, right = _at_blank(passage.query)
         words, starts = _words(passage, left)
-        last = words.pop() if words else ""
+        filling = f" {prefix}"
+        if words and words[-1]:
+            filling = f" {words.pop()}{filling}"
         alone = (*passage.options, suffix) if suffix else passage.options
-        return cls(words, starts, [f" {last} {prefix}"], [(0, 0)], right, alone)
+        return cls(words, starts, [filling], [(0, 0)], right, alone)
 
     @classmethod
     def with_token(cls, passage: Passage, token: str) -> "Gap":
@@ -121,10 +124,12 @@ class Gap:
         texts at such tokens before it looks at spaces."""
         left, prefix, suffix, right = _at_blank(passage.query)
         words, starts = _words(passage, left)
-        beside = [*words[-1:], f"{prefix}{token}{suffix}", *right[:1]]
-        filling = f" {' '.join(beside)}"
-        del words[-1:]
-        return cls(words, starts, [filling], [(0, 0)], right[1:], passage.options)
+        filling = f" {prefix}{token}{suffix}"
+        if words and words[-1]:
+            filling = f" {words.pop()}{filling}"
+        if right and right[0]:
+            filling = f"{filling} {right.pop(0)}"
+        return cls(words, starts, [filling], [(0, 0)], right, passage.options)
 
 
 def _at_blank(query: str) -> tuple[list[str], str, str, list[str]]:

@@ -181,7 +181,11 @@ class Reader:
         self, words: Words, passages: Sequence[Passage]
     ) -> Iterator[TokenRows]:
         gaps = [self._placing.gap(passage) for passage in passages]
-        words.learn(gaps)
+        try:
+            words.learn(gaps)
+        except OddWord:
+            yield from map(self._whole, passages)
+            return
         for passage, gap in zip(passages, gaps, strict=True):
             try:
                 found = self._placing.by_words(

@@ -24,7 +24,7 @@ _ODD = -1  # stands for a word that may reach over a space
 
 
 class OddWord(ValueError):
-    """A word of the text may not be read by itself."""
+    """A word of the text may not, or cannot, be read by itself."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,11 @@ class Words:
         self._of_texts: dict[str, int] = {}  # added tokens in each, or _ODD
 
     def learn(self, gaps: Iterable[Gap]) -> None:
-        """Reads all words and texts that were not known."""
+        """Reads all words and texts that were not known.
+
+        Raises:
+            OddWord: the tokenizer cannot read one of them.
+        """
         words: set[str] = set()
         texts: set[str] = set()
         for gap in gaps:
@@ -85,7 +89,10 @@ class Words:
 
     def _read(self, texts: Sequence[str]) -> "list[tokenizers.Encoding]":
         """All texts in one call, which takes all cores."""
-        return self._backend.encode_batch(texts, add_special_tokens=False)
+        try:
+            return self._backend.encode_batch(texts, add_special_tokens=False)
+        except Exception as error:  # tokenizers raises plain exceptions
+            raise OddWord from error
 
     def _is_odd(self, word: str) -> bool:
         """Whether a word's edges may reach over a space; an empty one stands for two

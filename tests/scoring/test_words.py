@@ -8,13 +8,13 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import normalizers, pre_tokenizers, processors
+from tokenizers import models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from jaxsparse import cbt, scoring
 from jaxsparse.assets import MODELS
 from jaxsparse.scoring.splitting import is_plain, splits_at_spaces
-from jaxsparse.types import Presentation
+from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.tokenizer import load_tokenizer
 from tests import asking
 from tests.asking import COMBINATIONS, option_terms, question
@@ -119,7 +119,7 @@ def changed(family, **parts):
 
 def without_split():
     """A byte-level BPE whose vocabulary has tokens that join words."""
-    backend = tokenizers.Tokenizer(tokenizers.models.BPE())
+    backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(
         add_prefix_space=False, use_regex=False
     )
@@ -197,6 +197,41 @@ def test_added_words_with_spaces_join_words():
     tokenizer = changed("gpt2")
     tokenizer.add_tokens(["Prince Prigio"])
     assert not splits_at_spaces(tokenizer)
+
+
+@every_combination
+def test_two_spaces_beside_the_blank_are_found_in_the_whole_text(
+    load, variant, protocol
+):
+    """A tokenizer may make one mark of them, which stays at the word behind."""
+    model = load(variant).model
+    mark = N.Replace(tokenizers.Regex(" {2,}"), "▁")
+    parts = {"normalizer": mark, "pre_tokenizer": P.WhitespaceSplit()}
+    tokenizer = changed(model.family, **parts)
+    assert splits_at_spaces(tokenizer)
+    queries = (
+        "He  XXXXX .",
+        'He  "XXXXX .',
+        "He XXXXX  .",
+        "He XXXXX,  so",
+        "He XXXXX .",
+    )
+    asked = [question(query, ["b", "no"]) for query in queries]
+    config = dataclasses.replace(model.config, vocab=10**6)
+    assert check(asked, tokenizer, config, Presentation(protocol, "full", "none")) == 1
+
+
+def test_what_a_tokenizer_cannot_read_is_found_in_its_question(load):
+    """Where a vocabulary has no token for what it does not know."""
+    tokenizer = changed("electra")
+    vocabulary = tokenizer.get_vocab()
+    tokenizer.backend_tokenizer.model = models.WordPiece(vocabulary, unk_token="[NONE]")
+    config = dataclasses.replace(load("electra-generator").model.config, vocab=10**6)
+    asked = [question("He saw XXXXX .", ["a", "b"]), question("☃ XXXXX .", ["a", "b"])]
+    read = scoring.encode_all(asked, tokenizer, config, Presentation("cloze"))
+    assert next(read).options == 2
+    with pytest.raises(InputError, match="the tokenizer cannot read every text"):
+        next(read)
 
 
 def test_plain_characters_stay_beside_a_space():
