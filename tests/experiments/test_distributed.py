@@ -20,7 +20,7 @@ import pyarrow.parquet
 import pytest
 
 from experiments import sweep
-from jaxsparse import report
+from jaxsparse import readings, report
 from jaxsparse.journal import NAME
 from tests.experiments import binary
 from tests.experiments.binary import Ended
@@ -152,7 +152,11 @@ def test_two_processes_write_what_one_does_and_once(ended, place):
     assert "Written" not in second.stdout
     assert second.stderr == ""
     assert not (place / "never").exists()
-    assert {path.name for path in (place / "two").iterdir()} == {*report.FILES, NAME}
+    assert {path.name for path in (place / "two").iterdir()} == {
+        *report.FILES,
+        NAME,
+        readings.NAME,
+    }
     assert_alike(place / "two", place / "eight")
     assert_alike(place / "two", place / "one")
 

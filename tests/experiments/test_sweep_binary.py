@@ -118,9 +118,9 @@ def test_the_summary_comes_first_and_alone_unless_asked(ended, place, monkeypatc
     assert "10 excluded up to" in (place / "short/report.md").read_text()
 
 
-def test_files_are_those_named_and_the_journal(ended, place):
+def test_files_are_those_named_the_journal_and_what_was_read(ended, place):
     there = {path.name for path in (place / "first").iterdir()}
-    assert there == {*FILES, "journal.sqlite"}
+    assert there == {*FILES, "journal.sqlite", "reading.sqlite"}
     assert not (place / "results").exists()
 
 
