@@ -96,7 +96,7 @@ class ScoringPlan:
 
 
 # Waits for the scores of a batch, and says what seconds they took.
-Scores = Callable[[], tuple[Float[np.ndarray, "variant question option"], float]]
+WaitForScores = Callable[[], tuple[Float[np.ndarray, "variant question option"], float]]
 
 
 @dataclass
@@ -125,7 +125,7 @@ class Scorer:
 
     def score(
         self, apply: Apply, params: Leaves, changed: Leaves, batch: scoring.Batch
-    ) -> Scores:
+    ) -> WaitForScores:
         """Hands a batch to the device, and returns what waits for it: the scores of
         each variant, and the seconds they took without compilation.
 
@@ -272,7 +272,7 @@ def score_batches(
 
 
 def _scored(
-    members: tuple[int, ...], wait: Scores
+    members: tuple[int, ...], wait: WaitForScores
 ) -> tuple[tuple[int, ...], np.ndarray, float]:
     scores, seconds = wait()
     return members, scores[:, : len(members)], seconds

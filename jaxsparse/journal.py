@@ -240,6 +240,8 @@ def opened(directory: Path, made_by: Mapping[str, Any]) -> Iterator[Journal]:
             if new and not (journal and journal.recorded):
                 for file in fresh:
                     file.unlink(missing_ok=True)
+                    # Of SQLite, when a signal comes while it writes.
+                    file.with_name(f"{file.name}-journal").unlink(missing_ok=True)
 
         with temporary(forget), closing(Journal(path, made_by)) as opening:
             journal = opening

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from jaxsparse import readings
 from jaxsparse.database import APPLICATION
 from jaxsparse.journal import (
     FORMAT,
@@ -328,6 +329,12 @@ def test_nothing_recorded_leaves_nothing(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "notes"]
 
 
+def test_what_a_signal_finds_half_written_goes_as_well(tmp_path):
+    with opened(tmp_path / "out", {}):
+        (tmp_path / "out" / f"{readings.NAME}-journal").touch()
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_journal_without_answers_that_was_there_stays(tmp_path):
     Journal(tmp_path / NAME).close()
     with opened(tmp_path, {}):
@@ -339,6 +346,7 @@ def test_a_second_process_is_refused_and_told_who_holds_it(tmp_path):
     script = f"""
 import sys
 from pathlib import Path
+from jaxsparse import readings
 from jaxsparse.journal import opened
 with opened(Path({str(tmp_path)!r}), {{}}):
     print("held", flush=True)

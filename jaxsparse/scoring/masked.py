@@ -51,11 +51,11 @@ def unmasked(tokens: TokenRows, special: Mapping[str, int]) -> QuestionRows:
             for tail, own in zip(tokens.tails, tokens.own, strict=True)
         ]
     )
-    terms = [
-        terms_of(option, row, np.arange(len(at := rows[row]["scored"])), tokens_of[at])
-        for option, row in enumerate(numbers)
-        for tokens_of in [rows[row]["tokens"]]
-    ]
+    terms = []
+    for option, number in enumerate(numbers):
+        at = rows[number]["scored"]
+        read = rows[number]["tokens"][at]
+        terms.append(terms_of(option, number, np.arange(len(at)), read))
     return QuestionRows(rows, np.concatenate(terms))
 
 

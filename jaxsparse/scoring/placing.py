@@ -33,7 +33,8 @@ Rows = TypeVar("Rows")
 
 @dataclass(frozen=True)
 class Placing:
-    """One of the four."""
+    """A place for options, and both ways of reading it: by words, which gives None
+    where that cannot be, and as whole texts."""
 
     gap: Callable[[Passage], Gap]
     by_words: Callable[[Words, Passage, Gap, int], TokenRows | None]  # limit
@@ -236,9 +237,9 @@ def _around_by_words(
     words: Words, passage: Passage, gap: Gap, limit: int
 ) -> TokenRows | None:
     pieces = [words.alone(option) for option in passage.options]
-    *_, suffix = (None, *gap.alone[len(passage.options) :])
+    suffix = [words.filling(text).ids for text in gap.alone[len(passage.options) :]]
     left = words.filling(gap.fillings[0]).ids
-    right = _joined(words.filling(suffix).ids if suffix else (), words.ids(gap.after))
+    right = _joined(*suffix, words.ids(gap.after))
     around = len(words.front) + len(left) + len(right) + len(words.behind)
     found = words.before(gap, limit - around - max(map(len, pieces)))
     if found is None or not all(map(len, pieces)):
