@@ -84,6 +84,7 @@ class Readings:
         self._keep(key, kept)
         if self.trouble:
             progress.note(self.trouble)
+            self.trouble = ""
         return tuple(encoded)
 
     def _known(self, key: str) -> dict[str, bytes]:
@@ -131,9 +132,11 @@ class Readings:
             yield
         except (InputError, sqlite3.Error, UnicodeDecodeError) as error:
             self.close()
-            said = " ".join(str(error).split())
-            self.trouble = f"{NAME} was of no use, questions are read anew: {said}"
-            self._path = self._path if self._path and _removed(self._path) else None
+            what, *_ = " ".join(str(error).split()).split("; ")  # without a remedy
+            if self._path is None or not _removed(self._path):
+                self._path = None
+            then = "it is made anew" if self._path else "questions are read without it"
+            self.trouble = f"{NAME} is of no use ({what}); {then}"
 
 
 def _removed(path: Path) -> bool:
