@@ -1,6 +1,6 @@
 """One question, ready for the device: rows of tokens, and where scores come from."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 
 import numpy as np
@@ -175,15 +175,14 @@ def terms_of(option: int, row: int, slots: np.ndarray, tokens: np.ndarray) -> Te
     return terms
 
 
-def distinct(rows: Sequence[EncodedRow]) -> tuple[tuple[EncodedRow, ...], list[int]]:
-    """The rows without repetition, and which of them each one is.
+def distinct(keys: Iterable[Hashable]) -> tuple[list[int], list[int]]:
+    """The first option of each key, and which of them stands for each option.
 
     Options that are the same to the tokenizer share a row, and so tie exactly.
     """
-    keys = [tuple(value.tobytes() for value in row.values()) for row in rows]
-    kept = dict(zip(keys, rows, strict=True))
-    numbers = {key: number for number, key in enumerate(kept)}
-    return tuple(kept.values()), [numbers[key] for key in keys]
+    numbers: dict[Hashable, int] = {}
+    found = [numbers.setdefault(key, len(numbers)) for key in keys]
+    return [found.index(number) for number in range(len(numbers))], found
 
 
 def pack(

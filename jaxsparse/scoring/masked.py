@@ -45,12 +45,9 @@ def unmasked(tokens: TokenRows, special: Mapping[str, int]) -> QuestionRows:
     The discriminator's way under both protocols (does the option look like what the
     author wrote?), and the generator's under append.
     """
-    rows, numbers = distinct(
-        [
-            _row(tokens, tail, own)
-            for tail, own in zip(tokens.tails, tokens.own, strict=True)
-        ]
-    )
+    pairs = list(zip(tokens.tails, tokens.own, strict=True))
+    options, numbers = distinct((tail.tobytes(), own.tobytes()) for tail, own in pairs)
+    rows = tuple(_row(tokens, *pairs[option]) for option in options)
     terms = []
     for option, number in enumerate(numbers):
         at = rows[number]["scored"]

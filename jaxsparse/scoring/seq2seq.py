@@ -13,6 +13,7 @@ from jaxsparse.scoring.encoded import (
     terms_of,
 )
 from jaxsparse.scoring.placing import SENTINEL
+from jaxsparse.scoring.tokens import Ids
 
 PAD, NEXT_SENTINEL = "<pad>", "<extra_id_1>"
 
@@ -36,23 +37,40 @@ def span(tokens: TokenRows, special: Mapping[str, int]) -> QuestionRows:
 def repeated(tokens: TokenRows, special: Mapping[str, int]) -> QuestionRows:
     """Options behind the query, its blank left open; the decoder repeats what the
     encoder reads and is scored over the option."""
-    rows, targets = [], []
-    start = np.array([special[PAD]], np.int32)
-    head = np.concatenate([start, tokens.head])
-    for tail, text, first in zip(
-        tokens.tails, tokens.texts(), tokens.first, strict=True
-    ):
-        # The decoder's input is its target, </s> included, shifted right from <pad>;
-        # what comes after the option changes nothing before it.
-        row, terms = pack(head, [text], [first])
-        rows.append(_row(np.concatenate([tokens.head, tail, tokens.rest]), row))
-        targets.append(terms)
-    kept, numbers = distinct(rows)
+    options, numbers = distinct(
+        (tail.tobytes(), first, end)
+        for tail, first, end in zip(
+            tokens.tails, tokens.first, tokens.ends, strict=True
+        )
+    )
+    # The decoder's input is its target, </s> included, shifted right from <pad>; what
+    # comes after the option changes nothing before it.
+    head = np.concatenate([np.array([special[PAD]], np.int32), tokens.head])
+    texts = tokens.texts()
+    rows = []
+    for option in options:
+        encoder = [tokens.head, tokens.tails[option], tokens.rest]
+        decoder = _alone(head, texts[option], tokens.first[option])
+        rows.append(_row(np.concatenate(encoder), decoder))
     terms = [
-        terms_of(option, row, *made[:, 2:].T)
-        for option, (row, made) in enumerate(zip(numbers, targets, strict=True))
+        terms_of(option, number, np.arange(len(target)), target)
+        for option, number in enumerate(numbers)
+        for target in (texts[option][tokens.first[option] :],)
     ]
-    return QuestionRows(kept, np.concatenate(terms))
+    return QuestionRows(tuple(rows), np.concatenate(terms))
+
+
+def _alone(head: Ids, text: Ids, first: int) -> EncodedRow:
+    """What `pack` makes of one row: its branch begins where it is scored."""
+    tokens = np.concatenate([head, text[:-1]])
+    order = np.arange(len(tokens), dtype=np.int32)
+    begin = len(head) + first
+    return {
+        "tokens": tokens,
+        "positions": order,
+        "branches": (order >= begin).astype(np.int32),
+        "scored": order[begin - 1 :],
+    }
 
 
 def _row(encoder_tokens: np.ndarray, packed: EncodedRow) -> EncodedRow:

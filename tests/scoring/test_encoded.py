@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxsparse.scoring import seq2seq
 from jaxsparse.scoring.encoded import distinct, pack
 
 property_test = settings(deadline=None, max_examples=150)
@@ -117,16 +118,21 @@ def test_the_example_of_the_docstring():
     assert all(values.dtype == np.int32 for values in packed.values())
 
 
-@given(st.lists(st.lists(TOKENS, max_size=2), min_size=1, max_size=8))
+@given(rows_and_first())
 @property_test
-def test_distinct_rows_are_each_there_once(values):
-    rows = [{"tokens": np.asarray(value, np.int32)} for value in values]
-    kept, numbers = distinct(rows)
-    assert [kept[number]["tokens"].tolist() for number in numbers] == values
-    assert len(kept) == len({tuple(value) for value in values})
+def test_a_decoder_row_of_its_own_is_packed_alone(case):
+    rows, first = case
+    packed, _ = pack(rows[0][:0], rows[:1], first[:1])
+    alone = seq2seq._alone(rows[0][:0], rows[0], first[0])
+    assert alone.keys() == packed.keys()
+    for name, values in packed.items():
+        np.testing.assert_array_equal(alone[name], values)
+        assert alone[name].dtype == values.dtype
 
 
-def test_rows_that_are_read_elsewhere_are_distinct():
-    one = {"tokens": np.array([1, 2]), "scored": np.array([0])}
-    other = {"tokens": np.array([1, 2]), "scored": np.array([1])}
-    assert distinct([one, other, one])[1] == [0, 1, 0]
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=9))
+@property_test
+def test_the_first_of_equals_stands_for_all(keys):
+    options, numbers = distinct(keys)
+    assert [keys[options[number]] for number in numbers] == keys
+    assert options == sorted({keys.index(key) for key in keys})
