@@ -237,11 +237,10 @@ def _measure_model(
             scoring.batch(encoded, batch, config, presentation.protocol)
     with _step(steps, COMMITTING):
         pretended.commit_all(plan, place)
-    host = steps[BATCHING] + steps[COMMITTING]
     return {
         "limit": config.positions,
         "batches": len(batches),
         "not_word_by_word": sum(not each.tokens.by_words for each in encoded),
         "steps": steps,
-        "devices": pretended.beside_devices(plan, host, place),
+        "devices": pretended.beside_devices(plan, place),
     }

@@ -13,7 +13,8 @@ Milliseconds a question, their spread, and questions a second. tokenizing: witho
 detokenizing. keeping, recalling: what was read, in a file. committing: answers of one
 sparsity; results: of three. in all: with what every model takes, and nothing recalled.
 device: batching and committing beside a pretended device, which takes so many times
-their seconds; seconds of both together, and these over the larger of the two alone."""
+the seconds that they take beside one of no time; seconds of the run, and these over the
+larger of the two alone."""
 
 Repeat = dict[str, Any]
 

@@ -17,30 +17,35 @@ from jaxsparse.scoring import Batch
 SPEEDS = (0.5, 1, 2)  # seconds of the device over those of the host
 
 
-def beside_devices(
-    plan: ScoringPlan, host: float, place: Path
-) -> list[dict[str, float]]:
-    """Seconds of a run with a device of each speed, beside those of host and device
-    alone: at best the larger of the two.
+def beside_devices(plan: ScoringPlan, place: Path) -> list[dict[str, float]]:
+    """Seconds of a run with a device of each speed, beside those of the device alone,
+    and of the host alone, which are those of a run with a device that takes no time. At
+    best a run takes the larger of the two."""
+    host = _run(plan, place, 0)
+    return [
+        {
+            "wall": _run(plan, place, speed * host),
+            "host": host,
+            "device": speed * host,
+        }
+        for speed in SPEEDS
+    ]
 
-    Args:
-        host: seconds in which it makes all batches and commits all answers.
-    """
-    room, found = sum(batch.shape.questions for batch in plan.batches), []
-    for speed in SPEEDS:
-        device = _Device(seconds=speed * host / room)
-        batches = score_batches(device, plan, lambda _, inputs: inputs, {}, {})
-        with _new_journal(place) as journal:
-            start = time.perf_counter()
-            for members, scores, _ in batches:
-                _commit(journal, plan, members, scores[0])
-            wall = time.perf_counter() - start
-        found.append({"wall": wall, "host": host, "device": speed * host})
-    return found
+
+def _run(plan: ScoringPlan, place: Path, seconds: float) -> float:
+    """Wall seconds beside a device that takes so many for all batches."""
+    room = sum(batch.shape.questions for batch in plan.batches)
+    device = _Device(seconds=seconds / room)
+    batches = score_batches(device, plan, lambda _, inputs: inputs, {}, {})
+    with _new_journal(place) as journal:
+        start = time.perf_counter()
+        for members, scores, _ in batches:
+            _commit(journal, plan, members, scores[0])
+        return time.perf_counter() - start
 
 
 def commit_all(plan: ScoringPlan, place: Path) -> None:
-    """The same, of answers that are there already."""
+    """Commits answers to all questions, batch by batch."""
     with _new_journal(place) as journal:
         for batch in plan.batches:
             shape = len(batch.questions), batch.shape.options
