@@ -132,8 +132,7 @@ def evaluate(
     at_once = min(levels_at_once, most) or capacity.levels_at_once(
         model, max((v.shapes for v in unique.values()), key=len), plan.shapes, most
     )
-    options = model.compiler_options
-    scorer = Scorer(at_once, options, model.mesh, progress, model.form)
+    scorer = Scorer(at_once, model.compiler_options, model.mesh, progress, model.form)
     job = _Job(unique, plan, journal or Journal(), progress)
     job.score_unknown(scorer)
     points: list[Point] = []
