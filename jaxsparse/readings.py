@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 from jaxsparse.cbt.questions import Question
 from jaxsparse.database import APPLICATION, Database
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.scoring.tokens import Unusable
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Unusable
 
 if TYPE_CHECKING:
     from jaxsparse.scoring import Encoded, Reader

@@ -62,6 +62,11 @@ def brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
+class Unusable(ValueError):
+    """A question that a model cannot answer: its query does not fit even without a
+    story, or an option has no tokens."""
+
+
 class InputError(ValueError):
     """What the user gave cannot be used; one line says what, where and what to do.
 

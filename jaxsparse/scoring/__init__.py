@@ -17,8 +17,7 @@ from jaxsparse.scoring.reading import (
     encode_all,
 )
 from jaxsparse.scoring.scores import REVISION, Batch, batch, option_scores
-from jaxsparse.scoring.tokens import Unusable
-from jaxsparse.types import CONTEXTS, PROTOCOLS
+from jaxsparse.types import CONTEXTS, PROTOCOLS, Unusable
 
 __all__ = [
     "CONTEXTS",

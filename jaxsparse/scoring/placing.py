@@ -16,17 +16,16 @@ import numpy as np
 from jaxsparse.scoring.encoded import TokenRows
 from jaxsparse.scoring.passage import Gap, Options, OptionText, Passage
 from jaxsparse.scoring.tokens import (
+    SENTINEL,
     Ids,
     Tokens,
-    Unusable,
     added_around,
     refuse_empty,
     token_ids,
     tokenize,
 )
 from jaxsparse.scoring.words import Words
-
-SENTINEL = "<extra_id_0>"
+from jaxsparse.types import Unusable
 
 Rows = TypeVar("Rows")
 

@@ -22,12 +22,11 @@ from jaxsparse.scoring.placing import (
     AROUND_BLANK,
     BEHIND_QUERY,
     IN_BLANK,
-    SENTINEL,
     WITH_SENTINEL,
     Placing,
 )
 from jaxsparse.scoring.splitting import splits_at_spaces
-from jaxsparse.scoring.tokens import added_around, refuse_empty
+from jaxsparse.scoring.tokens import SENTINEL, added_around, refuse_empty
 from jaxsparse.scoring.words import OddWord, Words
 from jaxsparse.types import InputError, Presentation
 

@@ -12,8 +12,7 @@ from jaxsparse.scoring.encoded import (
     pack,
     terms_of,
 )
-from jaxsparse.scoring.placing import SENTINEL
-from jaxsparse.scoring.tokens import Ids
+from jaxsparse.scoring.tokens import SENTINEL, Ids
 
 PAD, NEXT_SENTINEL = "<pad>", "<extra_id_1>"
 

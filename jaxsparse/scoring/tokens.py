@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Int32
 
-from jaxsparse.types import InputError, brief
+from jaxsparse.types import InputError, Unusable, brief
 
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedTokenizerFast
 
+SENTINEL = "<extra_id_0>"  # what stands in a blank, of T5
+
 Ids = Int32[np.ndarray, " _"]
-
-
-class Unusable(ValueError):
-    """A question that a model cannot answer: its query does not fit even without a
-    story, or an option has no tokens."""
 
 
 def token_ids(

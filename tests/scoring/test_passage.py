@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerFast
 from jaxsparse import scoring
 from jaxsparse.scoring.passage import Passage
 from jaxsparse.scoring.placing import shorten
-from jaxsparse.scoring.tokens import Unusable, refuse_empty, token_ids, tokenize
-from jaxsparse.types import InputError, Presentation
+from jaxsparse.scoring.tokens import refuse_empty, token_ids, tokenize
+from jaxsparse.types import InputError, Presentation, Unusable
 from tests import asking, reference
 from tests.asking import COMBINATIONS, Asked, question
 
