@@ -207,7 +207,7 @@ def pack(
     Returns:
         the packed row, and the terms of the rows, all of packed row 0.
     """
-    common = min(_common_prefix(tails), *first)
+    common = min(common_prefix(tails), *first)
     shared = len(head) + common
     branches: list[Ids] = []
     begins: dict[bytes, int] = {}  # a tail -> where its branch begins
@@ -247,7 +247,8 @@ def _numbered(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ranks[numbers], found[order].astype(np.int32)
 
 
-def _common_prefix(rows: Sequence[Ids]) -> int:
+def common_prefix(rows: Sequence[Ids]) -> int:
+    """How many tokens all rows begin with."""
     shortest = min(len(row) for row in rows)
     heads = np.stack([row[:shortest] for row in rows])
     same = (heads == heads[0]).all(axis=0)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jaxsparse.scoring.encoded import TokenRows
+from jaxsparse.scoring.encoded import TokenRows, common_prefix
 from jaxsparse.scoring.passage import Gap, Options, OptionText, Passage
 from jaxsparse.scoring.tokens import (
     SENTINEL,
@@ -191,9 +191,7 @@ def _compact(rows: Sequence[_OptionRow], dropped: int) -> TokenRows:
     ]
     ends = [int(at[-1]) + 1 if len(at) else 0 for at in behind]
     ids = [row.tokens.ids for row in rows]
-    shortest = min(*begins, *map(len, ids))
-    heads = np.stack([row[:shortest] for row in ids])
-    shared = int((heads == heads[0]).all(axis=0).cumprod().sum())
+    shared = min(common_prefix(ids), *begins)
     return TokenRows(
         head=ids[0][:shared],
         tails=tuple(row[shared:] for row in ids),
