@@ -26,7 +26,8 @@ from experiments.paths import new_directory, text_files
 from experiments.progress import Shown
 from jaxsparse.cbt import WORD_CLASSES, references
 from jaxsparse.cbt.books import Book, read_book
-from jaxsparse.cbt.from_books import BookQuestion, QuestionText, from_books
+from jaxsparse.cbt.build import QuestionText
+from jaxsparse.cbt.from_books import BookQuestion, from_books
 from jaxsparse.types import InputError
 from jaxsparse.whole import atomic_directory
 

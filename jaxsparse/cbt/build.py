@@ -259,3 +259,34 @@ def _generator(seed: int, *place: str | int) -> np.random.Generator:
         part if isinstance(part, int) else zlib.crc32(part.encode()) for part in place
     ]
     return np.random.default_rng([seed, *numbers])
+
+
+@dataclass(frozen=True)
+class QuestionText:
+    """A built question with its words, as CBTest's files and the hub have it."""
+
+    sentences: tuple[str, ...]
+    question: str
+    answer: str
+    options: tuple[str, ...]
+
+
+def text_of(built: QuestionPlace, sentences: Sequence[str]) -> QuestionText:
+    """A built question in full, from its book's sentences, tokens between spaces. The
+    questions share the sentences of their stories, in memory and on the way to another
+    process.
+
+    Raises:
+        InputError: the book is not the one that the question was built from.
+    """
+    if not SENTENCES <= built.sentence < len(sentences):
+        raise InputError(f"{built.book} has no sentence {built.sentence}")
+    query = sentences[built.sentence].split()
+    if not 0 <= built.token < len(query) or query[built.token] != built.answer:
+        raise InputError(
+            f"{built.book}, sentence {built.sentence}: token {built.token} is not "
+            f"{built.answer!r}; the book is not what it was"
+        )
+    query[built.token] = BLANK
+    story = sentences[built.sentence - SENTENCES : built.sentence]
+    return QuestionText(tuple(story), " ".join(query), built.answer, built.options)

@@ -8,26 +8,17 @@ from dataclasses import dataclass
 from jaxsparse.cbt.books import Book
 from jaxsparse.cbt.build import (
     QuestionPlace,
+    QuestionText,
     Skipped,
     Tagger,
     Words,
     build,
     hanta_tagger,
+    text_of,
 )
-from jaxsparse.cbt.questions import BLANK, SENTENCES, Question
+from jaxsparse.cbt.questions import Question
 from jaxsparse.processes import map_on_all_cores
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.types import InputError
-
-
-@dataclass(frozen=True)
-class QuestionText:
-    """A built question with its words, as CBTest's files and the hub have it."""
-
-    sentences: tuple[str, ...]
-    question: str
-    answer: str
-    options: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,24 +82,3 @@ def _with_tagger(
         return [BookQuestion(at, text_of(at, sentences)) for at in places], skipped
 
     return of_book
-
-
-def text_of(built: QuestionPlace, sentences: Sequence[str]) -> QuestionText:
-    """A built question in full, from its book's sentences, tokens between spaces. The
-    questions share the sentences of their stories, in memory and on the way to another
-    process.
-
-    Raises:
-        InputError: the book is not the one that the question was built from.
-    """
-    if not SENTENCES <= built.sentence < len(sentences):
-        raise InputError(f"{built.book} has no sentence {built.sentence}")
-    query = sentences[built.sentence].split()
-    if not 0 <= built.token < len(query) or query[built.token] != built.answer:
-        raise InputError(
-            f"{built.book}, sentence {built.sentence}: token {built.token} is not "
-            f"{built.answer!r}; the book is not what it was"
-        )
-    query[built.token] = BLANK
-    story = sentences[built.sentence - SENTENCES : built.sentence]
-    return QuestionText(tuple(story), " ".join(query), built.answer, built.options)

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from jaxsparse.cbt.books import read_book
-from jaxsparse.cbt.build import QuestionPlace
-from jaxsparse.cbt.from_books import text_of
+from jaxsparse.cbt.build import QuestionPlace, text_of
 from jaxsparse.cbt.items import from_json
 from jaxsparse.cbt.questions import Item
 from jaxsparse.types import InputError

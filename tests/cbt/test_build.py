@@ -23,8 +23,9 @@ from jaxsparse.cbt.build import (
     build,
     find_names,
     hanta_tagger,
+    text_of,
 )
-from jaxsparse.cbt.from_books import BookQuestion, from_books, text_of
+from jaxsparse.cbt.from_books import BookQuestion, from_books
 from jaxsparse.types import InputError
 from tests.told import Told
 
