@@ -88,7 +88,7 @@ def magnitude(
     leaf: Leaf, statistics: LeafStatistics, path: str, seed: int
 ) -> LeafScores:
     """The absolute value of each weight; loaded bfloat16 is widened first, exactly."""
-    del given, path, seed
+    del statistics, path, seed
     if leaf.dtype == np.float32:
         return np.abs(leaf)
     widened = leaf.astype(np.float32)
