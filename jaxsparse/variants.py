@@ -85,7 +85,7 @@ def one_shot(
     recipe: Recipe,
     sparsities: Sequence[float],
     done: Callable[[int], object] = lambda matrices: None,
-    statistics: Mapping[str, pruning.Statistics] | None = None,
+    statistics: Mapping[str, pruning.LeafStatistics] | None = None,
 ) -> tuple[Variant, ...]:
     """Prunes by masks, which nest and are decided for all sparsities at once.
 

@@ -18,7 +18,7 @@ Leaf = Float[np.ndarray, "*layer in out"]
 LeafScores = Float32[np.ndarray, "*layer in out"]
 
 # Of one leaf's inputs: name of a statistic -> its values, layers on axis 0.
-Statistics = Mapping[str, np.ndarray]
+LeafStatistics = Mapping[str, np.ndarray]
 
 # The score of a weight that is zero already: it goes first, whatever the method.
 ZERO = np.float32(-np.inf)
@@ -31,7 +31,7 @@ class Method:
     `function(leaf, statistics, path, seed)` scores one leaf, stacked or not.
     """
 
-    function: Callable[[np.ndarray, Statistics, str, int], np.ndarray]
+    function: Callable[[np.ndarray, LeafStatistics, str, int], np.ndarray]
     scopes: tuple[str, ...]  # the first is its own
     needs: tuple[str, ...] = ()  # names of statistics
     draws: bool = False  # random numbers; without, no seed changes anything
@@ -40,7 +40,7 @@ class Method:
 def scores(
     leaves: Leaves,
     method: str,
-    statistics: Mapping[str, Statistics] | None = None,
+    statistics: Mapping[str, LeafStatistics] | None = None,
     seed: int | None = None,
 ) -> dict[str, LeafScores]:
     """Scores the given leaves, the prunable ones.
@@ -84,7 +84,9 @@ def method_named(name: str) -> Method:
     return METHODS[name]
 
 
-def magnitude(leaf: Leaf, statistics: Statistics, path: str, seed: int) -> LeafScores:
+def magnitude(
+    leaf: Leaf, statistics: LeafStatistics, path: str, seed: int
+) -> LeafScores:
     """The absolute value of each weight; loaded bfloat16 is widened first, exactly."""
     del statistics, path, seed
     if leaf.dtype == np.float32:
@@ -93,7 +95,7 @@ def magnitude(leaf: Leaf, statistics: Statistics, path: str, seed: int) -> LeafS
     return np.abs(widened, out=widened)
 
 
-def random(leaf: Leaf, statistics: Statistics, path: str, seed: int) -> LeafScores:
+def random(leaf: Leaf, given: LeafStatistics, path: str, seed: int) -> LeafScores:
     """Uniform scores in [0, 1), which depend on seed, path, layer and shape alone.
 
     Each matrix has a stream of its own, so that neither another leaf nor the number of
@@ -102,7 +104,7 @@ def random(leaf: Leaf, statistics: Statistics, path: str, seed: int) -> LeafScor
 
     Source: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
     """
-    del statistics
+    del given
     drawn = np.empty(leaf.shape, np.float32)
     for layer, matrix in enumerate(matrices(drawn)):
         digest = hashlib.sha256(f"{seed}/{layer}/{path}".encode()).digest()
