@@ -5,7 +5,7 @@ by itself; an interceptor keeps the inputs. No model is changed for it.
 """
 
 import fnmatch
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxsparse.device import Form
 from jaxsparse.models.family import Family, Stack
-from jaxsparse.models.inputs import Seq2SeqInputs
 from jaxsparse.trees import unflatten
 from jaxsparse.types import Array, Leaves
 
