@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsparse.pruning import METHODS, ZERO, Method, Recipe, scores
+from jaxsparse.pruning import METHODS, ZERO, Recipe, scores
 from jaxsparse.types import InputError
 
 
