@@ -17,7 +17,7 @@ GROUPS = (
     {"trees", "whole", "hosts", "database", "processes"},
     {"parallel"},
     {"models", "weights", "pruning", "cbt"},
-    {"model"},
+    {"model", "running_text"},
     {"variants"},
     {"scoring", "stats", "plots", "training", "answers"},
     {"readings"},

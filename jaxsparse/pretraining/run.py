@@ -24,15 +24,10 @@ from jaxsparse.pretraining.corpus import Corpus, rename
 from jaxsparse.pretraining.initial import initial_params
 from jaxsparse.pretraining.recipes import TrainingRecipe
 from jaxsparse.progress import NOBODY, Progress
+from jaxsparse.running_text import Examples, loss_sums
 from jaxsparse.training import record
 from jaxsparse.training.checkpoints import Checkpoints
-from jaxsparse.training.objectives import (
-    OBJECTIVES,
-    Examples,
-    Objective,
-    Vocabulary,
-    loss_sums,
-)
+from jaxsparse.training.objectives import OBJECTIVES, Objective, Vocabulary
 from jaxsparse.training.step import train
 from jaxsparse.types import InputError, Leaves
 from jaxsparse.weights import rules, writing

@@ -11,17 +11,13 @@ One that tells replaced tokens from original ones learns nothing from text alone
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import tokenizers
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from jaxsparse.models.inputs import CausalInputs, MaskedInputs, Seq2SeqInputs
-from jaxsparse.types import Array, Leaves
+from jaxsparse.running_text import Examples
 
 Window = Int[np.ndarray, " position"]
 Windows = Int[np.ndarray, "row position"]
@@ -31,25 +27,6 @@ Windows = Int[np.ndarray, "row position"]
 MASKED = 0.25
 CORRUPTED = 0.25
 SPAN_WORDS = 1.5  # mean length of a span
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class Examples:
-    """A batch: inputs of a family, and targets at its scored positions."""
-
-    inputs: Any
-    targets: Int[Array, "row scored"]
-    valid: Bool[Array, "row scored"]  # False where a row has fewer targets
-
-
-def loss_sums(
-    apply: Callable[[Leaves, Any], jax.Array], params: Leaves, examples: Examples
-) -> tuple[Float[jax.Array, ""], Int[jax.Array, ""]]:
-    """The summed cross entropy (nats) of the targets, and how many there are."""
-    logits = apply(params, examples.inputs)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, examples.targets)
-    return jnp.sum(losses, where=examples.valid), jnp.sum(examples.valid)
 
 
 @dataclass(frozen=True)

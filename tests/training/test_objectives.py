@@ -1,13 +1,11 @@
 """What is asked of a model: every position checked against the window it came from."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.pretraining import vocabulary
 from jaxsparse.pretraining.corpus import Corpus
 from jaxsparse.training.objectives import (
@@ -15,9 +13,7 @@ from jaxsparse.training.objectives import (
     MASKED,
     OBJECTIVES,
     SPAN_WORDS,
-    Examples,
     Vocabulary,
-    loss_sums,
 )
 from tests.pretraining import little
 
@@ -293,24 +289,3 @@ def test_the_encoder_reads_what_the_tokenizer_makes_of_the_corrupted_text(
             row[row.index(SENTINELS[0]) : row.index(last)] for row in (tokens, theirs)
         ]
         assert between[0] == between[1]
-
-
-# Loss
-
-
-def test_the_loss_is_summed_over_valid_targets_alone():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(3, 4, 7)).astype(np.float32)
-    targets = rng.integers(0, 7, (3, 4)).astype(np.int32)
-    valid = rng.random((3, 4)) < 0.6
-    expected = 0.0
-    for row, column in zip(*np.nonzero(valid), strict=True):
-        exponents = np.exp(logits[row, column].astype(np.float64))
-        expected -= np.log(exponents[targets[row, column]] / exponents.sum())
-    inputs = MaskedInputs(targets, valid, targets)
-    made = Examples(inputs, targets, valid)
-    total, count = loss_sums(
-        lambda params, _: jnp.asarray(params["l"]), {"l": logits}, made
-    )
-    np.testing.assert_allclose(total, expected, rtol=1e-6)
-    assert count == valid.sum()
