@@ -44,7 +44,8 @@ def sweep(
     Args:
         methods: by name, or recipes where there is more to say than the method; with
             one prunable set.
-        sparsities: fractions; 0 means dense, which is scored in any case.
+        sparsities: fractions; 0 means dense, which is scored in any case. A pattern N:M
+            has one of its own instead.
         presentations: how the questions are put to the model, one after another.
         batch_tokens: rows x length that a batch may have; 0: what suits the device.
         levels_at_once: variants evaluated by one call, of any method and seed; memory
@@ -72,7 +73,7 @@ def sweep(
     dense = variants.dense(model, recipes[0])
     curves: list[Variant] = []
     for recipe in recipes:
-        if any(sparsities):
+        if any(sparsities) or recipe.own_sparsity is not None:
             number = variants.matrix_count(model, recipe.prunable)
             progress.stage(f"{recipe.method} · pruning", number, unit="matrices")
         curves.append(replace(dense, recipe=recipe))
