@@ -63,7 +63,7 @@ def prune_blocks(
     """
     known, total = leaves.blocks, len(walk.stages)
     name = f"{task.recipe.method} {task.sparsity:g} · pruning"
-    progress.stage(name, total, known, unit="blocks")
+    progress.stage(name, total, known, unit="blocks", patient=True)
     for number, stage in enumerate(walk.stages):
         if number >= known:
             gathered = (

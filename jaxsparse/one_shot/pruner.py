@@ -164,7 +164,8 @@ class OneShot:
         never holds the scores of the whole model."""
         model, progress = self.model, self._progress
         number = variants.matrix_count(model, recipe.prunable)
-        progress.stage(f"{recipe.method} · pruning", number, unit="matrices")
+        name = f"{recipe.method} · pruning"
+        progress.stage(name, number, unit="matrices", patient=True)
         needs = recipe.criterion.needs
         known = {"statistics": self._dense(recipe, needs).of} if needs else {}
         paths, nested = _paths(model, recipe), {}

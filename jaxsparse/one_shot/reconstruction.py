@@ -98,7 +98,8 @@ def reconstruction_errors(
     """
     errors: list[Errors] = [{} for _ in variants]
     walk = Walk(model, calibration, "linear")
-    progress.stage("reconstruction", len(walk.stages), unit="blocks")
+    total = len(walk.stages)
+    progress.stage("reconstruction", total, unit="blocks", patient=True)
     for stage in walk.stages:
         gathered = walk.statistics(stage, ("mean", "gram"))
         layer = stage.layer or 0
