@@ -101,14 +101,19 @@ def check_inputs(shapes: Mapping[str, Sequence[int]], pattern: str) -> None:
 
 
 def counts(group: Group, sparsity: float) -> int:
-    """How many weights each group loses: round(sparsity · size).
+    """How many weights each group loses, as `count` has it. Only shapes are read."""
+    return count(sum(part.shape[-1] for part in group), sparsity)
+
+
+def count(size: int, sparsity: float) -> int:
+    """How many of so many weights go: round(sparsity · size).
 
     Sizes are Python integers, the product is float64, and halves go to the even
-    neighbour, which is the rule of torch.nn.utils.prune. Only shapes are read.
+    neighbour, which is the rule of torch.nn.utils.prune.
 
     Raises:
         InputError: `sparsity` is not in [0, 1].
     """
     if not 0 <= sparsity <= 1:
         raise InputError(f"`sparsity={sparsity}`: not a fraction from 0 to 1")
-    return round(float(sparsity) * sum(part.shape[-1] for part in group))
+    return round(float(sparsity) * size)
