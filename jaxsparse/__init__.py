@@ -10,6 +10,7 @@ _HOMES = {
     "Question": ("jaxsparse.cbt", "Question"),
     "Recipe": ("jaxsparse.pruning", "Recipe"),
     "Variant": ("jaxsparse.variants", "Variant"),
+    "calibrate": ("jaxsparse.calibration", "calibrate"),
     "load_model": ("jaxsparse.model", "load_model"),
     "prune": ("jaxsparse.variants", "prune"),
     "read": ("jaxsparse.cbt", "read_questions"),

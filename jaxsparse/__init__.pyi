@@ -1,3 +1,4 @@
+from jaxsparse.calibration import calibrate as calibrate
 from jaxsparse.cbt import Question as Question
 from jaxsparse.model import Model as Model
 from jaxsparse.model import load_model as load_model
