@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool
 
-from jaxsparse import arrays, running_text
+from jaxsparse import arrays, cbt, running_text
 from jaxsparse.model import Blueprint, Model
 from jaxsparse.models.inputs import Seq2SeqInputs
 from jaxsparse.running_text import Examples
@@ -103,16 +103,8 @@ def calibrate(
 def bundled(
     model: Model | Blueprint, rows: int = ROWS, tokens: int = 0, seed: int = 0
 ) -> Calibration:
-    """Rows of the stories that ship for training, see `calibrate`."""
-    from pathlib import Path as P
-
-    from jaxsparse import assets
-
-    texts = [
-        " ".join(file.read_text("utf-8").split())
-        for file in sorted((P(assets.__file__).parent / "stories/train").glob("*.txt"))
-    ]
-    return calibrate(model, texts, rows, tokens, seed, "bundled")
+    """Rows of the stories that ship for training; see `calibrate`."""
+    return calibrate(model, cbt.bundled_texts(), rows, tokens, seed, "bundled")
 
 
 def _column(values: Array, real: Bool[np.ndarray, "row position"] | None = None):
