@@ -24,8 +24,9 @@ OF_INPUTS = [
 
 def calibration_of(model, rows=6, length=24, seed=0):
     generator = np.random.default_rng(seed)
-    letters = np.arange(10, model.config.vocab - 20, dtype=np.int32)  # no special ones
-    windows = generator.choice(letters, (rows, length)).astype(np.int32)
+    special = {*model.tokenizer.get_added_vocab().values()}
+    plain = [n for n in range(len(model.tokenizer)) if n not in special]
+    windows = generator.choice(plain, (rows, length)).astype(np.int32)
     made = examples(windows, model.config, model.tokenizer, seed)
     return Calibration(made, "made", length, False, seed, windows.size)
 
