@@ -2,7 +2,7 @@
 
 from jaxsparse.calibration.dense import DenseStatistics, dense_statistics
 from jaxsparse.calibration.gradients import gradients
-from jaxsparse.calibration.rows import Calibration, calibrate
+from jaxsparse.calibration.rows import Calibration, bundled, calibrate
 from jaxsparse.calibration.walk import Stage, Walk
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "DenseStatistics",
     "Stage",
     "Walk",
+    "bundled",
     "calibrate",
     "dense_statistics",
     "gradients",
