@@ -8,6 +8,7 @@ sparsity 0 of every method.
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from types import ModuleType
 from typing import Any
 
@@ -16,10 +17,12 @@ import numpy as np
 from jaxsparse import capacity, hosts, parallel, scoring, variants
 from jaxsparse.accuracy import accuracies
 from jaxsparse.answers import Answers, padded
+from jaxsparse.calibration import Calibration, bundled
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer, ScoringPlan, score_batches
 from jaxsparse.journal import Answer, Journal, key_of
 from jaxsparse.model import Model
+from jaxsparse.one_shot import OneShot
 from jaxsparse.points import Curve, Point, Setup
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import Recipe
@@ -34,6 +37,7 @@ def sweep(
     sparsities: Sequence[float] = (0, 0.1, 0.5, 0.9, 0.99),
     presentations: Sequence[Presentation] = (Presentation(),),
     *,
+    calibration: Calibration | None = None,
     batch_tokens: int = 0,
     levels_at_once: int = 0,
     journal: Journal | None = None,
@@ -47,6 +51,9 @@ def sweep(
         sparsities: fractions; 0 means dense, which is scored in any case. A pattern N:M
             has one of its own instead.
         presentations: how the questions are put to the model, one after another.
+        calibration: the rows that methods with statistics are told by; None: windows
+            of the bundled stories, where there are such methods. With it, errors of
+            reconstruction are measured, see `one_shot.reconstruction`.
         batch_tokens: rows x length that a batch may have; 0: what suits the device.
         levels_at_once: variants evaluated by one call, of any method and seed; memory
             grows with them. 0: as many as the device takes.
@@ -71,13 +78,16 @@ def sweep(
         raise ValueError("a sweep takes methods of one prunable set, at least one")
     model = variants.prunable_model(model, recipes[0].prunable)
     dense = variants.dense(model, recipes[0])
+    if calibration is None:
+        seeds = [recipe.seed or 0 for recipe in recipes if recipe.calibrated]
+        calibration = bundled(model, seed=seeds[0]) if seeds else None
+    pruner = OneShot(model, calibration, journal and journal.directory, progress)
+    pruned = [pruner.variants(recipe, sparsities) for recipe in recipes]
+    measured = iter(pruner.measured(list(chain.from_iterable(pruned))))
     curves: list[Variant] = []
-    for recipe in recipes:
-        if any(sparsities) or recipe.own_sparsity is not None:
-            number = variants.matrix_count(model, recipe.prunable)
-            progress.stage(f"{recipe.method} · pruning", number, unit="matrices")
+    for recipe, of_recipe in zip(recipes, pruned, strict=True):
         curves.append(replace(dense, recipe=recipe))
-        curves += variants.one_shot(model, recipe, sparsities, progress.done)
+        curves += islice(measured, len(of_recipe))
     for presentation in presentations:
         yield from evaluate(
             curves,
@@ -88,6 +98,7 @@ def sweep(
             journal=journal,
             progress=progress,
         )
+    pruner.forget()
 
 
 def evaluate(

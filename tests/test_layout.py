@@ -20,6 +20,7 @@ GROUPS = (
     {"model", "running_text"},
     {"calibration"},
     {"variants"},
+    {"one_shot"},
     {"scoring", "stats", "plots", "training", "answers"},
     {"readings"},
     {"journal", "capacity", "accuracy"},
