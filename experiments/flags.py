@@ -39,6 +39,9 @@ class Settings:
     word_classes: tuple[str, ...] | None
     num_examples: int
     sample: str
+    texts: tuple[str, ...]  # paths of files
+    text_tokens: int
+    text_details: bool
     protocols: tuple[str, ...]
     context: str
     detokenize: str
@@ -173,6 +176,9 @@ def settings_from_flags() -> Settings:
         word_classes=word_classes,
         num_examples=num_examples,
         sample=FLAGS.sample,
+        texts=paths.texts(FLAGS),
+        text_tokens=FLAGS.text_tokens,
+        text_details=FLAGS.text_details,
         protocols=protocols,
         context=original.get("context") or FLAGS.context,
         detokenize=FLAGS.detokenize,
@@ -277,6 +283,8 @@ def _out(
     kept["num_examples"] = num_examples
     if kept["sample"] == "first":  # as before the flag was there: same names
         del kept["sample"]
+    if FLAGS.text:  # likewise
+        kept |= {"text": FLAGS.text, "text_tokens": FLAGS.text_tokens}
     return paths.results_directory(models, kept)
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from jaxsparse import stats
-from jaxsparse.report import cells, tables, text
+from jaxsparse.report import cells, original, tables, text
 from jaxsparse.report.statistics import statistics
 from jaxsparse.report.tables import all_tables
 from tests.report.made import RUN, curve, many, questions_of, results_of
@@ -180,7 +180,7 @@ def test_curves_are_told_apart_by_whatever_differs():
 
 
 def test_the_original_layout_is_a_block_for_each_model_with_runtimes():
-    table = tables.original(list(many()))
+    table = original.table(list(many()))
     names = [f"{p}, {m}" for p in ("cloze", "append") for m in ("magnitude", "random")]
     columns = [f"{name}, {what}" for name in names for what in ("%", "runtime")]
     assert table.header == ("model", "sparsity", *columns)
@@ -191,7 +191,7 @@ def test_the_original_layout_is_a_block_for_each_model_with_runtimes():
         ("", "50 %", "75.0", "9.0 s"),
     ]
     uneven = [*curve({0.0: 3, 0.5: 3}), *curve({0.0: 3, 0.9: 2}, protocol="append")]
-    assert [row[1:] for row in tables.original(uneven).rows] == [
+    assert [row[1:] for row in original.table(uneven).rows] == [
         ("0 %", "37.5", "9.0 s", "37.5", "9.0 s"),
         ("50 %", "37.5", "9.0 s", "", ""),
         ("90 %", "", "", "25.0", "9.0 s"),
