@@ -2,7 +2,8 @@
 that its kind of value does not tell, is found here."""
 
 import os
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from absl.flags import FlagValues
 from experiments import paths
 from experiments.jobs import PEERS, flags_of
 from experiments.shared_flags import NEWCOMERS_QUESTIONS
-from jaxsparse import cbt, parallel, pruning, scoring
+from jaxsparse import cbt, parallel, scoring
 from jaxsparse.models.shapes import SHAPES
 from jaxsparse.pruning import Recipe
 from jaxsparse.types import InputError, Presentation
@@ -123,10 +124,14 @@ def benchmark_from_flags() -> Benchmark:
 def pruning_from_flags() -> Pruning:
     """Raises InputError for what `prune` cannot do."""
     values = flags_of("prune")
+    _only("pattern", _names("pattern", values.pattern))
+    recipe = _only("method", _recipes(values))
+    sparsity = recipe.own_sparsity
+    levels = _levels(values, [recipe])
     return Pruning(
         model=_only("model", _names("model", values.model)),
-        recipe=_only("method", _recipes(values)),
-        sparsity=_only("sparsities", _sparsities(values.sparsities)),
+        recipe=recipe,
+        sparsity=_only("sparsities", levels) if sparsity is None else sparsity,
         dtype=values.dtype,
         mesh=parallel.parse(values.mesh),
         directory=paths.new_directory("export", values.export),
@@ -169,6 +174,7 @@ def settings_from_flags() -> Settings:
         if cbt.may_hold_a_task(data):  # its groups are known once it is read
             known = (*known, *word_classes)
         word_classes = _choices("word_classes", word_classes, known)
+    recipes = _recipes(FLAGS)
     return Settings(
         models=models,
         data=data,
@@ -182,8 +188,8 @@ def settings_from_flags() -> Settings:
         protocols=protocols,
         context=original.get("context") or FLAGS.context,
         detokenize=FLAGS.detokenize,
-        recipes=_recipes(FLAGS),
-        sparsities=_sparsities(FLAGS.sparsities),
+        recipes=recipes,
+        sparsities=_levels(FLAGS, recipes),
         levels_at_once=FLAGS.levels_at_once,
         dtype=FLAGS.dtype,
         batch_tokens=FLAGS.batch_tokens,
@@ -240,12 +246,37 @@ def _choices(flag: str, values: list[str], known) -> tuple[str, ...]:
 
 
 def _recipes(values: FlagValues) -> tuple[Recipe, ...]:
-    methods = _choices("method", values.method, pruning.METHODS)
-    given = values.scope or "", values.prunable, values.pattern, values.seed
-    recipes = tuple(Recipe(method, *given) for method in methods)
+    """Each method with each pattern."""
+    methods = _names("method", values.method)
+    patterns = _names("pattern", values.pattern)
+    for flag, names in ("method", methods), ("pattern", patterns):
+        if not names:
+            raise InputError(f"--{flag} is empty; leave it out for the default")
+    scope, order = values.scope or "", values.statistics
+    recipes = [
+        Recipe(method, scope, values.prunable, pattern, values.seed, values.allocation)
+        for method in methods
+        for pattern in patterns
+    ]
+    if order and not any(recipe.needs for recipe in recipes):
+        raise InputError(f"--statistics={order}: --method needs none; leave it out")
+    if order:
+        recipes = [replace(r, statistics=order) if r.needs else r for r in recipes]
     for recipe in recipes:
         recipe.check()
-    return recipes
+    return tuple(recipes)
+
+
+def _levels(values: FlagValues, recipes: Sequence[Recipe]) -> tuple[float, ...]:
+    """--sparsities; none where each pattern has its own."""
+    if any(recipe.own_sparsity is None for recipe in recipes):
+        return _sparsities(values.sparsities)
+    if values["sparsities"].present:
+        raise InputError(
+            f"--sparsities: --pattern={','.join(values.pattern)} has one of its own; "
+            "leave --sparsities out"
+        )
+    return ()
 
 
 def _sparsities(values: list[str]) -> tuple[float, ...]:
@@ -278,11 +309,13 @@ def _out(
         raise InputError("--out is empty; name a directory")
     if FLAGS.out is not None:
         return Path(os.path.expanduser(FLAGS.out))
-    kept = {name: FLAGS[name].value for name in SCORE_FLAGS}
+    kept: dict[str, Any] = {name: FLAGS[name].value for name in SCORE_FLAGS}
     kept |= {"model": models, "data": data, "protocol": protocols}
     kept["num_examples"] = num_examples
-    if kept["sample"] == "first":  # as before the flag was there: same names
-        del kept["sample"]
+    kept["pattern"] = ",".join(FLAGS.pattern)
+    for name, default in NEWER.items():  # as before the flags were there: same names
+        if kept[name] == default:
+            del kept[name]
     if FLAGS.text:  # likewise
         kept |= {"text": FLAGS.text, "text_tokens": FLAGS.text_tokens}
     return paths.results_directory(models, kept)
@@ -290,7 +323,8 @@ def _out(
 
 SCORE_FLAGS = (
     "model", "data", "split", "word_classes", "num_examples", "sample", "protocol",
-    "context",
-    "detokenize", "pattern", "scope", "prunable", "dtype", "seed", "skip_malformed",
+    "context", "detokenize", "pattern", "scope", "allocation", "statistics", "prunable",
+    "dtype", "seed", "skip_malformed",
     "model_type", "large", "first_and_sec",
 )  # fmt: skip
+NEWER = {"sample": "first", "allocation": "uniform", "statistics": None}

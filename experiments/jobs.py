@@ -16,6 +16,7 @@ from experiments.shared_flags import (
     LARGEST_LOSS,
     MADE,
     MEASURED,
+    METHODS,
     ORIGINAL,
     PRUNED,
     REPORT,
@@ -63,10 +64,13 @@ SWEEP = (
     "model data split word_classes num_examples sample skip_malformed "
     "text text_tokens text_details "
     "protocol context detokenize "
-    "method sparsities pattern scope prunable seed "
+    "method sparsities pattern scope allocation statistics prunable seed "
     "dtype mesh batch_tokens levels_at_once out margin verbose"
 )
-PRUNE = "model method sparsities pattern scope prunable seed dtype mesh export"
+PRUNE = (
+    "model method sparsities pattern scope allocation statistics prunable seed "
+    "dtype mesh export"
+)
 BOOKS = "plain-text books in UTF-8: files, or directories of .txt files"
 
 JOBS: dict[str, dict[str, Flag]] = {
@@ -101,9 +105,13 @@ JOBS: dict[str, dict[str, Flag]] = {
             "help": "one model: a directory in Hugging Face format, a name such as "
             "gpt2-small, or an id of the hub",
         },
-        method={"help": "one of magnitude, random"},
+        method={"help": f"one of {METHODS}"},
         sparsities={"default": [], "help": "one fraction of the weights, 0 to 1"},
-        seed={"help": "of methods that draw random numbers"},
+        pattern={
+            "help": "unstructured, or N:M such as 2:4, at most N of M consecutive "
+            "inputs kept, at a sparsity of its own"
+        },
+        seed={"help": "of methods that draw random numbers or are calibrated"},
     ),
     "pretrain": {
         "model": Flag(

@@ -14,6 +14,10 @@ SPARSITIES = ["0", "0.1", "0.5", "0.9", "0.99"]
 NEWCOMERS_QUESTIONS = 48
 
 # Of several jobs.
+METHODS = (
+    "magnitude, random, gradient, fisher, wanda, ria, or FILE.py:NAME of your own; "
+    "each alone or with an update, +bias"
+)
 CLASSES = "CN common nouns, NE named entities, V verbs, P prepositions"
 LARGEST_LOSS = (
     "largest loss, in points, that you accept: names the largest sparsity at which a "
@@ -107,18 +111,30 @@ SHARED = {
         "ptb undoes the Penn Treebank's tokens, none leaves them",
     ),
     "method": Flag(
-        PRUNED, Names(), ["magnitude"], "a comma list of magnitude, random"
+        PRUNED, Names(), ["magnitude"], f"a comma list of {METHODS}",
     ),
     "sparsities": Flag(
         PRUNED, Names(), SPARSITIES, "fractions of the weights to prune, 0 to 1"
     ),
     "pattern": Flag(
-        PRUNED, Choice("unstructured"), "unstructured", "pattern of the masks"
+        PRUNED, Names(), ["unstructured"],
+        "a comma list of unstructured and N:M such as 2:4, at most N of M consecutive "
+        "inputs kept: one point at a sparsity of its own",
     ),
     "scope": Flag(
         PRUNED, Text(), None,  # what a method defines, the library knows
         "weights that compete with one another: matrix, output (the inputs of one "
         "output) or global (default: the method's own)",
+    ),
+    "allocation": Flag(
+        PRUNED, Choice("uniform", "erk", "owl"), "uniform",
+        "which sparsity each matrix has: uniform the same, erk less of small ones, owl "
+        "less of blocks with many outliers",
+    ),
+    "statistics": Flag(
+        PRUNED, Choice("sequential", "dense"), None,
+        "where methods take statistics of inputs: sequential, behind blocks that are "
+        "pruned; dense, in the dense model (default: the method's own)",
     ),
     "prunable": Flag(
         PRUNED, Choice("blocks", "linear", "all"), "blocks",
@@ -127,7 +143,8 @@ SHARED = {
     ),
     "seed": Flag(
         PRUNED, Integer(0, 2**63 - 1), 0,
-        "of methods that draw random numbers, and of --sample=random",
+        "of methods that draw random numbers or are calibrated, and of "
+        "--sample=random",
     ),
     "dtype": Flag(
         SPEED, Choice("float32", "bfloat16"), "float32",

@@ -69,6 +69,7 @@ def _settings() -> flags.Settings:
     # Paths may differ from host to host; what is read there is compared by content.
     common = replace(settings, models=(), data="", texts=(), out=Path())
     hosts.agree("flags", common)
+    hosts.agree("files of methods", [recipe.source for recipe in settings.recipes])
     hosts.agree("versions of packages", facts.versions())
     return settings
 

@@ -48,7 +48,8 @@ def sweep(
     Args:
         methods: by name, or recipes where there is more to say than the method; with
             one prunable set.
-        sparsities: fractions; 0 means dense, which is scored in any case.
+        sparsities: fractions; 0 means dense, which is scored in any case. A pattern N:M
+            has one of its own instead.
         presentations: how the questions are put to the model, one after another.
         texts: running text that is predicted, beside the questions, at every point.
         text_tokens: of a window; 0: the model's limit, at most 1,024.
@@ -65,8 +66,7 @@ def sweep(
 
     Raises:
         InputError: what a method does not define; scores that are not finite; a journal
-            that cannot be written; a text that is no longer than a window, or texts for
-            a model that predicts no tokens.
+            that cannot be written; a text shorter than a window, or no token predicted.
         ValueError: no method, several prunable sets, or a negative `levels_at_once`.
     """
     if isinstance(methods, str | Recipe):
@@ -81,7 +81,7 @@ def sweep(
     dense = variants.dense(model, recipes[0])
     curves: list[Variant] = []
     for recipe in recipes:
-        if any(sparsities):
+        if any(sparsities) or recipe.own_sparsity is not None:
             number = variants.matrix_count(model, recipe.prunable)
             progress.stage(f"{recipe.method} · pruning", number, unit="matrices")
         curves.append(replace(dense, recipe=recipe))

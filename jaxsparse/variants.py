@@ -18,7 +18,7 @@ from jaxsparse import hosts, parallel, pruning, trees
 from jaxsparse.model import Model, save_leaves, untie
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import MatrixSparsity, Recipe
-from jaxsparse.types import Array, Leaves
+from jaxsparse.types import Array, InputError, Leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,6 @@ def one_shot(
     recipe: Recipe,
     sparsities: Sequence[float],
     done: Callable[[int], object] = lambda matrices: None,
-    statistics: Mapping[str, pruning.LeafStatistics] | None = None,
 ) -> tuple[Variant, ...]:
     """Prunes by masks, which nest and are decided for all sparsities at once.
 
@@ -94,29 +93,40 @@ def one_shot(
 
     Args:
         model: with a head of its own if that is prunable; see `prunable_model`.
-        sparsities: fractions; 0 is no pruning, and left out.
+        sparsities: fractions; 0 is no pruning, and left out. Without meaning for a
+            pattern N:M, which has one of its own.
         done: is told how many more matrices are decided.
-        statistics: of the leaves' inputs, by path, for methods that need some.
 
     Returns:
         a variant for each sparsity above 0, ascending.
 
     Raises:
-        InputError: what the method does not define or is not given; scores that are
-            NaN; a sparsity that is no fraction.
+        InputError: what the method does not define; inputs that a pattern N:M does not
+            divide; scores that are NaN; a sparsity that is no fraction.
     """
     recipe.check()
+    if recipe.calibrated:
+        raise InputError(
+            f"`method={recipe.method}`: needs a calibration, not there yet"
+        )
     ascending = sorted(sparsity for sparsity in sparsities if sparsity)
+    if recipe.own_sparsity is not None:
+        ascending = [recipe.own_sparsity]
     paths = model.prunable(recipe.prunable)
+    shapes = {path: model.params[path].shape for path in paths}
+    pruning.check_inputs(shapes, recipe.pattern)
+    allocated = ascending
+    if recipe.allocation == "erk":
+        allocated = pruning.erk_sparsities(shapes, ascending)
     nested: dict[str, np.ndarray] = {}
     together = [paths] if recipe.scope == "global" else [(path,) for path in paths]
     for portion in together if ascending else ():
         scores = {}
         for path in portion:
             leaf = {path: hosts.gathered(model.params[path])}
-            scores |= pruning.scores(leaf, recipe.method, statistics, recipe.seed)
+            scores |= pruning.scores(leaf, recipe.method, seed=recipe.seed)
         nested |= pruning.nested_masks(
-            scores, ascending, recipe.scope, recipe.pattern, done
+            scores, allocated, recipe.scope, recipe.pattern, done
         )
     return tuple(
         _masked(model, recipe, sparsity, nested, index)
@@ -180,7 +190,17 @@ def _identity(
     model: Model, recipe: Recipe | None = None, sparsity: float = 0.0
 ) -> dict[str, Any]:
     """What decides the scores of a model pruned by masks; of a dense one, which no
-    recipe made, the method is "dense" and the rest None."""
+    recipe made, the method is "dense" and the rest None. What older recipes did not
+    have is left out where it says nothing, so that their keys stay."""
+    newer = (
+        {
+            "allocation": recipe.allocation if recipe.allocation != "uniform" else None,
+            "statistics": recipe.statistics,
+            "source": recipe.source,
+        }
+        if recipe
+        else {}
+    )
     return {
         "weights": model.digest,
         "dtype": model.dtype,
@@ -192,6 +212,7 @@ def _identity(
         "seed": recipe.seed if recipe else None,
         "calibration": None,
         "pruning_revision": pruning.REVISION if recipe else None,
+        **{name: value for name, value in newer.items() if value},
     }
 
 
@@ -240,28 +261,44 @@ def matrix_count(model: Model, prunable: str) -> int:
 def prune(
     model: Model,
     method: str = "magnitude",
-    sparsity: float = 0.5,
+    sparsity: float | None = None,
     *,
     scope: str = "",
     prunable: str = "blocks",
     pattern: str = pruning.UNSTRUCTURED,
     seed: int = 0,
+    allocation: str = "uniform",
+    statistics: str = "",
     progress: Progress = NOBODY,
 ) -> Variant:
     """Prunes a model at one sparsity.
 
     Args:
-        method: one of `pruning.METHODS`.
+        method: `criterion[+update]`, of `pruning.METHODS` and `pruning.UPDATES`, or
+            FILE.py:NAME for a criterion of one's own.
         sparsity: the fraction of the prunable weights to zero; at 0 the dense model.
+            By default 0.5, or that of a pattern N:M, which takes no other.
         scope: the weights that compete: matrix, output or global; or the method's own.
         prunable: blocks, linear or all.
+        pattern: unstructured, or N:M: at most N of M consecutive inputs are kept.
         seed: of methods that draw random numbers.
+        allocation: the same for every matrix, uniform; or erk or owl.
+        statistics: sequential or dense; or the method's own.
 
     Raises:
-        InputError: what the method does not define; a sparsity that is no fraction.
+        InputError: what the method does not define; a sparsity that is no fraction, or
+            not that of the pattern; inputs that the pattern does not divide.
     """
-    recipe = Recipe(method, scope, prunable, pattern, seed)
+    recipe = Recipe(method, scope, prunable, pattern, seed, allocation, statistics)
     recipe.check()
+    own = recipe.own_sparsity
+    if own is not None and sparsity not in (None, own):
+        raise InputError(
+            f"`sparsity={sparsity}`: `pattern={pattern}` has {own:g} of its own; leave "
+            "sparsity out"
+        )
+    if sparsity is None:
+        sparsity = 0.5 if own is None else own
     if not sparsity:
         return dense(model, recipe)
     model = prunable_model(model, prunable)

@@ -14,10 +14,11 @@ ROOT = Path(__file__).parents[1]
 # do not import one another, but for what SIDEWAYS allows.
 GROUPS = (
     {"types", "assets", "progress", "device"},
-    {"trees", "whole", "hosts", "database", "processes"},
+    {"trees", "whole", "hosts", "database", "processes", "arrays"},
     {"parallel"},
     {"models", "weights", "pruning", "cbt"},
     {"model", "running_text"},
+    {"calibration"},
     {"variants", "texts"},
     {"scoring", "stats", "plots", "training", "answers"},
     {"readings", "losses"},

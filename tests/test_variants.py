@@ -1,6 +1,7 @@
 """Variants: masks nest and are exact, and the rest of the house takes any kind."""
 
 import dataclasses
+import hashlib
 
 import jax
 import numpy as np
@@ -193,7 +194,13 @@ def test_prune_refuses_what_a_method_does_not_define(loaded):
         ({"method": "fancy"}, "`method=fancy`"),
         ({"scope": "row"}, "`scope=row`"),
         ({"prunable": "heads"}, "`prunable=heads`"),
-        ({"pattern": "2:4"}, "`pattern=2:4`"),
+        (
+            {"pattern": "3:5"},
+            r"`pattern=3:5`: h/attn/c_attn.* inputs, which 5 does not",
+        ),
+        ({"pattern": "2:4", "sparsity": 0.9}, "`sparsity=0.9`: `pattern=2:4` has 0.5"),
+        ({"allocation": "erk", "scope": "global"}, "`allocation=erk`: with"),
+        ({"method": "wanda"}, "`method=wanda`"),
         ({"sparsity": 1.5}, "`sparsity=1.5`"),
         ({"method": "random", "seed": -1}, "`seed=-1`"),
     ):
@@ -342,24 +349,63 @@ def test_every_kind_is_saved_for_transformers_and_loaded_again(
     assert not any(messages[name] for name in ("missing_keys", "unexpected_keys"))
 
 
-def test_a_method_is_given_statistics_of_its_leaves(loaded, monkeypatch):
-    def by_norm(leaf, statistics, path, seed):
-        return np.abs(leaf) * statistics["norm"][..., None]
+def test_a_pattern_is_one_point_at_a_sparsity_of_its_own(loaded):
+    model, recipe = loaded("gpt2"), Recipe("magnitude", pattern="1:4")
+    (variant,) = one_shot(model, recipe, (0.0, 0.1, 0.9))
+    assert (variant.sparsity, variant.achieved_sparsity) == (0.75, 0.75)
+    assert prune(model, pattern="1:4").identity == variant.identity
+    for path, mask in kept(variant).items():
+        layers, inputs, outputs = mask.shape
+        groups = mask.reshape(layers, inputs // 4, 4, outputs)
+        assert (groups.sum(axis=2) == 1).all()
+        size = np.abs(model.params[path]).reshape(groups.shape)
+        np.testing.assert_array_equal(size.max(2)[..., None, :] == size, groups)
 
-    method = pruning.Method(by_norm, ("output",), ("norm",))
-    monkeypatch.setitem(pruning.METHODS, "by_norm", method)
-    model, recipe = loaded("gpt2"), Recipe("by_norm")
-    given = {
-        path: {"norm": np.arange(1.0, 1 + model.params[path][..., 0].size)
-               .reshape(model.params[path][..., 0].shape).astype(np.float32)}
-        for path in model.prunable("blocks")
-    }  # fmt: skip
-    (variant,) = one_shot(model, recipe, [0.5], statistics=given)
-    for leaf in variant.leaves().values():
-        zeros = np.count_nonzero(np.asarray(leaf) == 0, axis=-2)
-        assert (zeros == round(0.5 * leaf.shape[-2])).all()
-    with pytest.raises(InputError, match="needs norm"):
-        one_shot(model, recipe, [0.5])
+
+def test_erk_prunes_small_matrices_less_and_nests(loaded):
+    model, recipe = loaded("gpt2"), Recipe("magnitude", allocation="erk")
+    half, most = one_shot(model, recipe, (0.5, 0.9))
+    shapes = {path: model.params[path].shape for path in half.shapes}
+    places = [(path, layer) for path in shapes for layer in range(shapes[path][0])]
+    density = pruning.erk([shapes[path][1:] for path, _ in places], 0.5)
+    pruned = {(one.path, one.layer): one.pruned for one in half.matrices}
+    for place, fraction in zip(places, density, strict=True):
+        size = np.prod(shapes[place[0]][1:])
+        assert pruned[place] == round(float(1 - fraction) * size)
+    assert len(set(density)) > 1
+    assert half.achieved_sparsity == pytest.approx(0.5, abs=1e-3)
+    for (path, mask), fewer in zip(
+        kept(half).items(), kept(most).values(), strict=True
+    ):
+        assert (mask >= fewer).all(), path
+
+
+IDENTITY = {
+    "dtype": "float32", "pattern": "unstructured", "scope": "matrix",
+    "prunable": "blocks", "sparsity": 0.5, "calibration": None, "pruning_revision": 2,
+}  # fmt: skip
+
+
+def test_journals_know_what_they_knew(loaded, tmp_path):
+    """The keys of magnitude and random are those of before there were others."""
+    model = loaded("gpt2")
+    before = IDENTITY | {"weights": model.digest}
+    identity = prune(model, "magnitude", 0.5).identity
+    assert identity == before | {"method": "magnitude", "seed": None}
+    identity = prune(model, "random", 0.5, seed=3).identity
+    assert identity == before | {"method": "random", "seed": 3}
+    erk = prune(model, "magnitude", 0.5, allocation="erk").identity
+    assert erk == before | {"method": "magnitude", "seed": None, "allocation": "erk"}
+    file = tmp_path / "own.py"
+    file.write_text(
+        "def size(weights, statistics, generator):\n    return abs(weights)"
+    )
+    own = prune(model, method := f"{file}:size", 0.5)
+    source = hashlib.sha256(file.read_bytes()).hexdigest()
+    added = {"method": method, "seed": None, "source": source}
+    assert own.identity == before | added
+    for path, mask in kept(prune(model, "magnitude", 0.5)).items():
+        np.testing.assert_array_equal(mask, kept(own)[path])
 
 
 def test_a_model_itself_is_saved_too(loaded, tmp_path):

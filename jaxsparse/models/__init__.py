@@ -1,7 +1,7 @@
 """The families of models, and how each tells itself to the rest of the house."""
 
 from jaxsparse.models import electra, gpt2, t5
-from jaxsparse.models.family import PRUNABLE, Config, Family, Prunable, Tensors
+from jaxsparse.models.family import PRUNABLE, Config, Family, Prunable, Stack, Tensors
 from jaxsparse.models.operations import Operations
 
 FAMILIES: dict[str, Family] = {
@@ -15,5 +15,6 @@ __all__ = [
     "Family",
     "Operations",
     "Prunable",
+    "Stack",
     "Tensors",
 ]

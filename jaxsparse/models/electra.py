@@ -10,7 +10,7 @@ from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import attention, merge_heads, split_heads
 from jaxsparse.models.electra_config import DISCRIMINATOR, ElectraConfig
-from jaxsparse.models.family import Family, Prunable, Start, Waves
+from jaxsparse.models.family import Family, Prunable, Stack, Start, Waves
 from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.types import Array
 from jaxsparse.weights.rules import (
@@ -222,6 +222,7 @@ FAMILY = Family(
     head=("generator/lm_head/kernel", "embeddings/word/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
+    stacks=lambda config: (Stack("block", Block, config.layers),),
     start=Start(
         tokenizer="word pieces",
         factors=lambda config: {

@@ -73,6 +73,16 @@ class Prunable:
 
 
 @dataclass(frozen=True)
+class Stack:
+    """Layers of one kind that run one after another; parameters stacked on axis 0."""
+
+    path: str  # of their parameters
+    block: type[nn.Module]  # of (config, form); called as `layers.all_layers` has it
+    depth: int
+    at_encoder: tuple[str, ...] = ()  # its linear layers with an encoder's positions
+
+
+@dataclass(frozen=True)
 class Waves:
     """Leaves by which a family that learns its positions can tell neighbours apart."""
 
@@ -110,6 +120,7 @@ class Family:
     head: tuple[str, str]  # the leaf of an untied head, the embedding it ties to
     untied_config: Callable[[Any], dict[str, Any]]  # what config.json says of one
     operations: Callable[[Any], Operations]  # what a row of a configuration costs
+    stacks: Callable[[Any], tuple[Stack, ...]]  # of a configuration, as they run
     start: Start | None = None  # None: is not trained from scratch
 
     def shapes(self, config: Any) -> dict[str, Shape]:

@@ -20,6 +20,7 @@ from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import (
     Family,
     Prunable,
+    Stack,
     Start,
     Tensors,
     Waves,
@@ -214,6 +215,7 @@ FAMILY = Family(
     head=("lm_head/kernel", "wte/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
+    stacks=lambda config: (Stack("h", Block, config.layers),),
     start=Start(
         tokenizer="byte pairs",
         factors=lambda config: {"h/*/c_proj/kernel": (2 * config.layers) ** -0.5},

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Int
 
+from jaxsparse.models.attention import PADDING
 from jaxsparse.types import Array
 
 
@@ -29,6 +30,11 @@ class CausalInputs:
     branches: Int[Array, "row position"]  # 0 prefix, 1… branches, -1 padding
     scored: Int[Array, "row scored"]  # indices into the position axis
 
+    @property
+    def attended(self) -> Bool[Array, "row position"]:
+        """True at real tokens."""
+        return self.branches != PADDING
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -38,6 +44,11 @@ class MaskedInputs:
     tokens: Int[Array, "row position"]
     attention_mask: Bool[Array, "row position"]  # False at padding
     scored: Int[Array, "row scored"]  # indices into the position axis
+
+    @property
+    def attended(self) -> Bool[Array, "row position"]:
+        """True at real tokens."""
+        return self.attention_mask
 
 
 @jax.tree_util.register_dataclass
@@ -51,6 +62,11 @@ class Seq2SeqInputs:
     positions: Int[Array, "row position"]  # restart where a branch begins
     branches: Int[Array, "row position"]  # 0 prefix, 1… branches, -1 padding
     scored: Int[Array, "row scored"]  # indices into the (decoder) position axis
+
+    @property
+    def attended(self) -> Bool[Array, "row position"]:
+        """True at real tokens, of the decoder's row."""
+        return self.branches != PADDING
 
 
 INPUTS: dict[str, Any] = {

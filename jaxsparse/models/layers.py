@@ -29,26 +29,41 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-def scan_layers(
-    block: type[nn.Module], length: int, in_axes: Any = nn.broadcast
-) -> Callable[..., nn.Module]:
-    """The block `length` times, parameters stacked on axis 0.
+def all_layers(
+    parent: Any,
+    block: type[nn.Module],
+    name: str,
+    depth: int,
+    hidden: Float[Array, "row position hidden"],
+    *context: Any,
+) -> Float[Array, "row position hidden"]:
+    """A stack of layers at every position: a scan, parameters stacked on axis 0.
 
-    Every scan declares the collection `calibration`, so that an interceptor can sow
-    statistics of each layer's inputs; without it sow under scan silently returns
-    nothing.
+    What enters is sown as `into_NAME` into the collection `entering`. Where `leaving`
+    holds what comes out, that is taken: then somebody else runs the layers, see
+    `statistics`.
+
+    Args:
+        block: of one layer; called with hidden states, the layer's number, the
+            positions to go on with (None for all) and `context`.
     """
-    return nn.scan(
+    into = f"into_{name}"
+    parent.sow("entering", into, (hidden, context), reduce_fn=lambda _, new: new)
+    if parent.has_variable("leaving", name):
+        return parent.get_variable("leaving", name)
+    blocks = nn.scan(
         block,
-        variable_axes={"params": 0, "calibration": 0},  # pyright: ignore[reportArgumentType]
+        variable_axes={"params": 0},
         split_rngs={"params": True},
-        in_axes=in_axes,
-        length=length,
-    )
+        in_axes=(0, *[nn.broadcast] * (1 + len(context))),  # pyright: ignore[reportArgumentType]
+        length=depth,
+    )(parent.config, parent.form, name=name)
+    hidden, _ = blocks(hidden, jnp.arange(depth), None, *context)  # pyright: ignore
+    return hidden
 
 
 def through_layers(
-    parent: nn.Module,
+    parent: Any,
     block: type[nn.Module],
     name: str,
     hidden: Float[Array, "row position hidden"],
@@ -65,21 +80,15 @@ def through_layers(
         parent: holds the stacked parameters of the blocks by `name`; its config says
             how many they are, its `form` how they are computed, its `everywhere`
             whether gradients will be taken.
-        block: of one layer; called with hidden states, the layer's number, the
-            positions to go on with (None for all) and `context`.
+        block: as `all_layers` has it.
     """
-    config, form = parent.config, parent.form  # pyright: ignore[reportAttributeAccessIssue]
-    everywhere = parent.everywhere or parent.is_mutable_collection("calibration")  # pyright: ignore[reportAttributeAccessIssue]
-    if everywhere or parent.is_initializing():
-        axes = (0, *[nn.broadcast] * (1 + len(context)))
-        blocks = scan_layers(block, config.layers, in_axes=axes)(
-            config, form, name=name
-        )
-        hidden, _ = blocks(hidden, jnp.arange(config.layers), None, *context)
+    config = parent.config
+    if parent.everywhere or parent.is_initializing():
+        hidden = all_layers(parent, block, name, config.layers, hidden, *context)
         return at_positions(hidden, scored)
 
     stacked = parent.variables["params"][name]
-    single = block(config, form, parent=None)
+    single: Any = block(config, parent.form, parent=None)
 
     def layer(hidden, number, read):
         # Indexed here, since a slice of all layers but the last would be a copy.

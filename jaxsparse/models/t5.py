@@ -15,7 +15,7 @@ from jaxsparse.models.attention import (
     merge_heads,
     split_heads,
 )
-from jaxsparse.models.family import Biases, Family, Prunable, Start
+from jaxsparse.models.family import Biases, Family, Prunable, Stack, Start
 from jaxsparse.models.inputs import Seq2SeqInputs
 from jaxsparse.models.relative_bias import RelativeBias
 from jaxsparse.models.t5_config import EMBEDDINGS, HEAD, T5Config
@@ -84,7 +84,8 @@ class EncoderBlock(nn.Module):
     form: Form
 
     @nn.compact
-    def __call__(self, hidden, mask, bias):
+    def __call__(self, hidden, layer, read, mask, bias):
+        del layer, read  # all alike, and at every position
         config, dtype = self.config, hidden.dtype
         normed = _norm(config, "attention_norm", dtype)(hidden)
         attend = Attention(config, self.form, name="attention")
@@ -98,7 +99,8 @@ class DecoderBlock(nn.Module):
     form: Form
 
     @nn.compact
-    def __call__(self, hidden, mask, bias, encoded, encoded_mask):
+    def __call__(self, hidden, layer, read, mask, bias, encoded, encoded_mask):
+        del layer, read
         config, dtype = self.config, hidden.dtype
         normed = _norm(config, "attention_norm", dtype)(hidden)
         attend = Attention(config, self.form, name="attention")
@@ -123,10 +125,10 @@ class Encoder(nn.Module):
         bias = RelativeBias(config, bidirectional=True, name="relative_bias")(
             positions, positions
         )
-        blocks = layers.scan_layers(EncoderBlock, config.encoder_layers)(
-            config, self.form, name="block"
+        depth = config.encoder_layers
+        hidden = layers.all_layers(
+            self, EncoderBlock, "block", depth, hidden, mask, bias
         )
-        hidden, _ = blocks(hidden, mask, bias)
         return _norm(config, "norm", hidden.dtype)(hidden)
 
 
@@ -147,10 +149,8 @@ class Decoder(nn.Module):
             inputs.positions, inputs.positions
         )
         mask = branch_mask(inputs.branches)
-        blocks = layers.scan_layers(DecoderBlock, config.decoder_layers)(
-            config, self.form, name="block"
-        )
-        hidden, _ = blocks(hidden, mask, bias, encoded, encoded_mask)
+        depth, context = config.decoder_layers, (mask, bias, encoded, encoded_mask)
+        hidden = layers.all_layers(self, DecoderBlock, "block", depth, hidden, *context)
         hidden = layers.at_positions(hidden, inputs.scored)
         return _norm(config, "norm", hidden.dtype)(hidden)
 
@@ -245,6 +245,8 @@ TABLE = Table(
     ),
 )
 
+CROSSING = ("cross_attention/k", "cross_attention/v")  # read what the encoder says
+
 NEIGHBOURS = Biases(
     encoder="encoder/relative_bias/embedding",
     decoder="decoder/relative_bias/embedding",
@@ -280,5 +282,9 @@ FAMILY = Family(
         "scale_decoder_outputs": config.scaled,
     },
     operations=operations,
+    stacks=lambda config: (
+        Stack("encoder/block", EncoderBlock, config.encoder_layers, ("*",)),
+        Stack("decoder/block", DecoderBlock, config.decoder_layers, CROSSING),
+    ),
     start=Start("unigrams", first_factors, NEIGHBOURS),
 )

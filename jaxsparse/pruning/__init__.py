@@ -1,31 +1,51 @@
 """Pruning in pure functions over flat leaves: scores, groups, counts, masks, apply."""
 
-from jaxsparse.pruning.groups import UNSTRUCTURED, counts, groups
+from jaxsparse.pruning.allocation import (
+    ALLOCATIONS,
+    erk,
+    erk_sparsities,
+    outlier_share,
+    owl,
+)
+from jaxsparse.pruning.groups import UNSTRUCTURED, check_inputs, counts, groups, n_of_m
 from jaxsparse.pruning.masks import apply_masks, mask_at, nested_masks
-from jaxsparse.pruning.recipe import PATTERNS, MatrixSparsity, Recipe
-from jaxsparse.pruning.scores import METHODS, ZERO, LeafStatistics, Method, scores
+from jaxsparse.pruning.matrix import prune_matrix, scores
+from jaxsparse.pruning.methods import METHODS, UPDATES, Update
+from jaxsparse.pruning.recipe import ORDERS, MatrixSparsity, Recipe
+from jaxsparse.pruning.scores import ZERO, Criterion
+from jaxsparse.pruning.solution import Solution
 from jaxsparse.pruning.statistics import NEEDS, NONE, Statistics
 
 # Raised with every change of what is pruned: a journal tells old scores by it.
 REVISION = 2
 
 __all__ = [
+    "ALLOCATIONS",
     "METHODS",
     "NEEDS",
     "NONE",
-    "PATTERNS",
+    "ORDERS",
     "REVISION",
     "UNSTRUCTURED",
+    "UPDATES",
     "ZERO",
+    "Criterion",
     "MatrixSparsity",
-    "LeafStatistics",
-    "Method",
     "Recipe",
+    "Solution",
     "Statistics",
+    "Update",
     "apply_masks",
+    "check_inputs",
     "counts",
+    "erk",
+    "erk_sparsities",
     "groups",
     "mask_at",
+    "n_of_m",
     "nested_masks",
+    "outlier_share",
+    "owl",
+    "prune_matrix",
     "scores",
 ]

@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsparse.pruning.groups import UNSTRUCTURED, Group, counts, groups
+from jaxsparse.pruning.groups import UNSTRUCTURED, Group, Place, counts, groups
 from jaxsparse.pruning.scores import ZERO
 from jaxsparse.pruning.selection import keep_by_radix, keep_by_sort
 from jaxsparse.types import Array, Leaves
@@ -23,7 +23,7 @@ FEW = 1 << 16  # weights of a group below which sorting is the faster
 
 def nested_masks(
     scores: Mapping[str, np.ndarray],
-    sparsities: Sequence[float],
+    sparsities: Sequence[float] | Mapping[Place, Sequence[float]],
     scope: str,
     pattern: str = UNSTRUCTURED,
     done: Callable[[int], object] = lambda matrices: None,
@@ -35,30 +35,42 @@ def nested_masks(
 
     Args:
         scores: float32 host arrays, no NaN.
-        sparsities: fractions in ascending order, from 1 to 255 of them.
+        sparsities: fractions in ascending order, from 1 to 255 of them; the same of
+            all, or of each matrix (path, layer) its own, unless the scope is global.
         done: is told how many more matrices are done.
 
     Returns:
         uint8 arrays of the scores' shapes.
 
     Raises:
-        ValueError: sparsities that are too many or not ascending.
+        ValueError: sparsities that are too many or not ascending; a matrix's own of a
+            global scope.
         InputError: what `groups` and `counts` refuse.
     """
-    if not 1 <= len(sparsities) <= MOST:
-        raise ValueError(f"{len(sparsities)} sparsities; masks nest for 1 to {MOST}")
-    if list(sparsities) != sorted(sparsities):
-        raise ValueError(f"sparsities are not in ascending order: {sparsities}")
     nested = {path: np.zeros(leaf.shape, np.uint8) for path, leaf in scores.items()}
     pairs = zip(
         groups(scores, scope, pattern), groups(nested, scope, pattern), strict=True
     )
-    for (group, number), (kept, _) in pairs:
-        _keep(group, kept, [counts(group, sparsity) for sparsity in sparsities])
-        done(number)
+    for (group, places), (kept, _) in pairs:
+        ascending, *others = {_of(sparsities, place) for place in places}
+        if others:
+            raise ValueError("matrices that compete have sparsities of their own")
+        _keep(group, kept, [counts(group, sparsity) for sparsity in ascending])
+        done(len(places))
     for path, leaf in scores.items():
         nested[path][leaf == ZERO] = 0
     return nested
+
+
+def _of(
+    sparsities: Sequence[float] | Mapping[Place, Sequence[float]], place: Place
+) -> tuple[float, ...]:
+    own = sparsities[place] if isinstance(sparsities, Mapping) else sparsities
+    if not 1 <= len(own) <= MOST:
+        raise ValueError(f"{len(own)} sparsities; masks nest for 1 to {MOST}")
+    if list(own) != sorted(own):
+        raise ValueError(f"sparsities are not in ascending order: {own}")
+    return tuple(own)
 
 
 def _keep(group: Group, kept: Group, numbers: Sequence[int]) -> None:

@@ -1,45 +1,143 @@
 """What is pruned and how: the recipe of a curve, and what it took of each matrix."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from jaxsparse.pruning.groups import UNSTRUCTURED
-from jaxsparse.pruning.scores import METHODS, method_named
+from jaxsparse.pruning.allocation import ALLOCATIONS
+from jaxsparse.pruning.groups import UNSTRUCTURED, n_of_m
+from jaxsparse.pruning.methods import Criterion, Update, in_a_file, method_named
+from jaxsparse.pruning.statistics import NEEDS
 from jaxsparse.types import InputError
 
-PATTERNS = (UNSTRUCTURED,)
+ORDERS = ("sequential", "dense")
+_OF_THE_LOSS = {"gradient", "fisher"}  # of the dense model, whatever is pruned
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides which weights go, but for how many."""
+    """All that decides which weights go and what the others become, but for how many.
 
-    method: str
-    scope: str = ""  # becomes the method's own
+    Raises:
+        InputError: no such method.
+    """
+
+    method: str  # criterion[+update]
+    scope: str = ""  # becomes the criterion's own
     prunable: str = "blocks"
     pattern: str = UNSTRUCTURED
-    seed: int | None = 0  # None of a method that draws nothing, whatever is given
+    seed: int | None = 0  # None of what neither draws nor is calibrated
+    allocation: str = "uniform"
+    statistics: str = ""  # becomes the method's own; stays empty of what needs none
 
     def __post_init__(self):
-        method = METHODS.get(self.method)  # a table may name one of a newer version
-        if method and not self.scope:
-            object.__setattr__(self, "scope", method.scopes[0])
-        if method and not method.draws:
+        if not self.scope:
+            object.__setattr__(self, "scope", self.criterion.scopes[0])
+        if not self.statistics:
+            object.__setattr__(self, "statistics", self._own_order())
+        if not (self.criterion.draws or self.calibrated):
             object.__setattr__(self, "seed", None)
+
+    @classmethod
+    def written(cls, **fields: Any) -> "Recipe":
+        """A recipe as a table has it. It may name a method of a newer version, or of
+        somebody's file, which is not run: then nothing is filled in."""
+        if not in_a_file(fields["method"]):
+            with suppress(InputError):
+                return cls(**fields)
+        recipe = object.__new__(cls)
+        vars(recipe).update(fields)
+        return recipe
+
+    @property
+    def criterion(self) -> Criterion:
+        return method_named(self.method).criterion
+
+    @property
+    def update(self) -> Update | None:
+        return method_named(self.method).update
+
+    @property
+    def source(self) -> str | None:
+        """The SHA-256 of the user's file that the criterion is from, if it is."""
+        return method_named(self.method).source
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What criterion and update must know of a matrix, of `NEEDS`."""
+        update = self.update.needs if self.update else ()
+        return tuple(need for need in NEEDS if need in self.criterion.needs + update)
+
+    @property
+    def calibrated(self) -> bool:
+        return bool(self.needs) or self.allocation == "owl"
+
+    @property
+    def own_sparsity(self) -> float | None:
+        """The one sparsity of a pattern N:M."""
+        consecutive = n_of_m(self.pattern)
+        return 1 - consecutive[0] / consecutive[1] if consecutive else None
+
+    @property
+    def dense_masks(self) -> bool:
+        """Whether scores are of the dense model in any order: those of the loss, and
+        where all matrices compete."""
+        of_the_loss = bool(_OF_THE_LOSS.intersection(self.criterion.needs))
+        return of_the_loss or self.scope == "global"
+
+    def _own_order(self) -> str:
+        if not self.needs:
+            return ""
+        return "sequential" if self.update or not self.dense_masks else "dense"
 
     def check(self) -> None:
         """Raises InputError for what cannot be pruned so."""
-        method = method_named(self.method)
-        if self.scope not in method.scopes:
+        criterion = self.criterion
+        if self.scope not in criterion.scopes:
             raise InputError(
                 f"`scope={self.scope}`: method {self.method} defines "
-                f"{', '.join(method.scopes)}"
+                f"{', '.join(criterion.scopes)}"
             )
-        if self.pattern not in PATTERNS:
-            raise InputError(
-                f"`pattern={self.pattern}`: there are {', '.join(PATTERNS)}"
-            )
-        if method.draws and not (isinstance(self.seed, int) and self.seed >= 0):
+        n_of_m(self.pattern)
+        self._check_allocation()
+        self._check_statistics()
+        seeded = criterion.draws or self.calibrated
+        if seeded and not (isinstance(self.seed, int) and self.seed >= 0):
             raise InputError(f"`seed={self.seed}`: not an integer from 0 on")
+
+    def _check_allocation(self) -> None:
+        if self.allocation not in ALLOCATIONS:
+            raise InputError(
+                f"`allocation={self.allocation}`: there are {', '.join(ALLOCATIONS)}"
+            )
+        if self.allocation == "uniform":
+            return
+        if self.scope == "global":
+            raise InputError(
+                f"`allocation={self.allocation}`: with `scope=global` the scores "
+                "allocate; choose scope matrix or output, or allocation uniform"
+            )
+        if self.pattern != UNSTRUCTURED:
+            raise InputError(
+                f"`allocation={self.allocation}`: `pattern={self.pattern}` takes the "
+                "same of every matrix; choose allocation uniform"
+            )
+
+    def _check_statistics(self) -> None:
+        if not self.needs and self.statistics:
+            raise InputError(
+                f"`statistics={self.statistics}`: {self.method} needs none; leave "
+                "statistics out"
+            )
+        if self.needs and self.statistics not in ORDERS:
+            raise InputError(
+                f"`statistics={self.statistics}`: there are {', '.join(ORDERS)}"
+            )
+        if self.statistics == "sequential" and self._own_order() == "dense":
+            raise InputError(
+                f"`statistics=sequential`: {self.method} of scope {self.scope} scores "
+                "the dense model; choose dense"
+            )
 
 
 @dataclass(frozen=True)

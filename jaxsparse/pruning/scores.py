@@ -1,119 +1,106 @@
-"""Scores: what each prunable weight is worth. A larger score is kept longer.
+"""Criteria: what each weight of one matrix is worth. A larger score is kept longer.
 
-A method is an entry of `METHODS`. Its function scores one leaf; the leaves around it,
-the check for NaN and the score of zeros are the same for all.
+Each takes the weights, (in, out) in float32; what calibration knows of the matrix; and
+a stream of random numbers of the matrix's own. It returns float32 scores. What all have
+in common, the check for NaN and the score of zeros, is done around them.
 """
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
-from jaxsparse.trees import matrices
-from jaxsparse.types import InputError, Leaves
+from jaxsparse.pruning.statistics import Statistics
 
-Leaf = Float[np.ndarray, "*layer in out"]
-LeafScores = Float32[np.ndarray, "*layer in out"]
+Matrix = Float32[np.ndarray, "in out"]
 
-# Of one leaf's inputs: name of a statistic -> its values, layers on axis 0.
-LeafStatistics = Mapping[str, np.ndarray]
-
-# The score of a weight that is zero already: it goes first, whatever the method.
+# The score of a weight that is zero already: it goes first, whatever the criterion.
 ZERO = np.float32(-np.inf)
 
 
 @dataclass(frozen=True)
-class Method:
-    """A way of scoring weights, what it needs for that, and where its scores compare.
+class Criterion:
+    """A way of choosing weights, what it needs for that, and where weights compete.
 
-    `function(leaf, statistics, path, seed)` scores one leaf, stacked or not.
+    `function(weights, statistics, generator)` scores one matrix, as those below.
+    Where it `solves`, `function(weights, gram, sparsity, pattern)` makes a Solution.
     """
 
-    function: Callable[[np.ndarray, LeafStatistics, str, int], np.ndarray]
+    function: Callable[..., Any]
     scopes: tuple[str, ...]  # the first is its own
-    needs: tuple[str, ...] = ()  # names of statistics
+    needs: tuple[str, ...] = ()  # of statistics.NEEDS
     draws: bool = False  # random numbers; without, no seed changes anything
-
-
-def scores(
-    leaves: Leaves,
-    method: str,
-    statistics: Mapping[str, LeafStatistics] | None = None,
-    seed: int | None = None,
-) -> dict[str, LeafScores]:
-    """Scores the given leaves, the prunable ones.
-
-    Args:
-        statistics: by path, for methods that need some.
-        seed: for methods that draw random numbers.
-
-    Returns:
-        float32 host arrays; `ZERO` where a weight is zero already.
-
-    Raises:
-        InputError: no such method; a leaf that lacks a statistic which the method
-            needs, or whose scores hold NaN.
-    """
-    chosen, given = method_named(method), statistics or {}
-    scored = {}
-    for path, leaf in leaves.items():
-        known = given.get(path, {})
-        if lacking := [name for name in chosen.needs if name not in known]:
-            raise InputError(
-                f"`method={method}` needs {' and '.join(lacking)} of the inputs of "
-                f"{path}, which has none"
-            )
-        host = np.asarray(leaf)
-        scored[path] = chosen.function(host, known, path, seed or 0)
-        for layer, matrix in enumerate(matrices(scored[path])):
-            if np.isnan(np.max(matrix)):
-                raise InputError(
-                    f"{path}, layer {layer}: {method} scores hold NaN; "
-                    "use a checkpoint without NaN weights"
-                )
-        scored[path][host == 0] = ZERO
-    return scored
-
-
-def method_named(name: str) -> Method:
-    """Raises InputError where there is none."""
-    if name not in METHODS:
-        raise InputError(f"`method={name}`: there are {', '.join(METHODS)}")
-    return METHODS[name]
+    solves: bool = False  # makes masks and new values together
 
 
 def magnitude(
-    leaf: Leaf, statistics: LeafStatistics, path: str, seed: int
-) -> LeafScores:
-    """The absolute value of each weight; loaded bfloat16 is widened first, exactly."""
-    del statistics, path, seed
-    if leaf.dtype == np.float32:
-        return np.abs(leaf)
-    widened = leaf.astype(np.float32)
-    return np.abs(widened, out=widened)
+    weights: Matrix, statistics: Statistics, generator: np.random.Generator
+) -> Matrix:
+    """The absolute value."""
+    del statistics, generator
+    return np.abs(weights)
 
 
-def random(leaf: Leaf, given: LeafStatistics, path: str, seed: int) -> LeafScores:
-    """Uniform scores in [0, 1), which depend on seed, path, layer and shape alone.
+def random(
+    weights: Matrix, statistics: Statistics, generator: np.random.Generator
+) -> Matrix:
+    """Uniform in [0, 1)."""
+    del statistics
+    return generator.random(weights.shape, np.float32)
 
-    Each matrix has a stream of its own, so that neither another leaf nor the number of
-    layers changes it: Philox4x64-10 with the first 128 bits of the SHA-256 of
-    "seed/layer/path" as key.
 
-    Source: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
+def gradient(
+    weights: Matrix, statistics: Statistics, generator: np.random.Generator
+) -> Matrix:
+    """How much the loss changes without the weight, to first order: |W g|.
+
+    Source: Lee et al. (2019), "SNIP", equation 4, of a trained model's mean gradient.
     """
-    del given
-    drawn = np.empty(leaf.shape, np.float32)
-    for layer, matrix in enumerate(matrices(drawn)):
-        digest = hashlib.sha256(f"{seed}/{layer}/{path}".encode()).digest()
-        stream = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
-        np.random.Generator(stream).random(dtype=np.float32, out=matrix)
-    return drawn
+    del generator
+    return np.abs(weights * np.asarray(statistics.gradient))
 
 
-METHODS: dict[str, Method] = {
-    "magnitude": Method(magnitude, ("matrix", "output", "global")),
-    "random": Method(random, ("matrix", "output", "global"), draws=True),
-}
+def fisher(
+    weights: Matrix, statistics: Statistics, generator: np.random.Generator
+) -> Matrix:
+    """How much the loss changes to second order, by the diagonal of the empirical
+    Fisher matrix: W² F.
+
+    Source: Kurtic et al. (2022), "The Optimal BERT Surgeon", equation 4 with blocks of
+    one weight, and without the factors that are the same for all.
+    """
+    del generator
+    return np.square(weights) * np.asarray(statistics.fisher)
+
+
+def wanda(
+    weights: Matrix, statistics: Statistics, generator: np.random.Generator
+) -> Matrix:
+    """The absolute value times the norm of the input: |W| ‖X‖.
+
+    Source: Sun et al. (2024), "A Simple and Effective Pruning Approach for Large
+    Language Models", equation 1.
+    """
+    del generator
+    return np.abs(weights) * statistics.norms[:, None]
+
+
+def ria(
+    weights: Matrix, statistics: Statistics, generator: np.random.Generator
+) -> Matrix:
+    """The share of its output's weights plus that of its input's, times the root of the
+    norm of the input. Where all are zero, the share is.
+
+    Source: Zhang et al. (2024), "Plug-and-Play: An Efficient Post-training Pruning
+    Method for Large Language Models", equation 3 with exponent 1/2.
+    """
+    del generator
+    size = np.abs(weights)
+    shares = np.zeros_like(size)
+    for axis in range(2):
+        total = size.sum(axis, np.float64, keepdims=True)
+        total[total == 0] = 1
+        shares += size / total.astype(np.float32)
+    return shares * np.sqrt(statistics.norms)[:, None]

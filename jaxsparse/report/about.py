@@ -33,6 +33,8 @@ def about(points: Sequence[Point], facts: Sequence[Facts]) -> list[tuple[str, st
         "scope": (recipe.scope for recipe in recipes),
         "prunable": (recipe.prunable for recipe in recipes),
         "pattern": (recipe.pattern for recipe in recipes),
+        "allocation": (r.allocation for r in recipes if r.allocation != "uniform"),
+        "statistics": (recipe.statistics for recipe in recipes),
     }
     sparsities = sorted({point.sparsity for point in points} - {0.0})
     presentations = {
@@ -58,8 +60,8 @@ def about(points: Sequence[Point], facts: Sequence[Facts]) -> list[tuple[str, st
 
 
 def _listed(values: Mapping[str, Iterable[str]]) -> str:
-    texts = (f"{name} {_joined(of, ', ')}".strip() for name, of in values.items())
-    return "; ".join(texts)
+    joined = {name: _joined(of, ", ") for name, of in values.items()}
+    return "; ".join(f"{name} {text}".strip() for name, text in joined.items() if text)
 
 
 def _joined(texts: Iterable[str], between: str = "; ") -> str:

@@ -13,9 +13,11 @@ RECIPE = {  # what a point is, and the questions of a row of it
     "method": TEXT,
     "pattern": TEXT,
     "scope": TEXT,
+    "allocation": TEXT,
+    "statistics": TEXT,  # empty of a method that needs none
     "prunable": TEXT,
     "dtype": TEXT,
-    "seed": WHOLE,  # empty of a method that draws nothing
+    "seed": WHOLE,  # empty of a method that neither draws nor is calibrated
     "sparsity": REAL,
     "achieved_sparsity": REAL,
     "total_sparsity": REAL,
@@ -23,6 +25,8 @@ RECIPE = {  # what a point is, and the questions of a row of it
     "word_class": TEXT,
     "split": TEXT,
 }
+# What runs of older versions have no columns for.
+OLDER = {"allocation": "uniform", "statistics": ""}
 OF_POINT = tuple(name for name in RECIPE if name not in ("word_class", "split"))
 
 RESULTS = {
@@ -43,7 +47,8 @@ RESULTS = {
 }
 
 OF_LAYERS = (  # no protocol: it prunes nothing
-    "model", "method", "pattern", "scope", "prunable", "seed", "sparsity", "finetuned",
+    "model", "method", "pattern", "scope", "allocation", "statistics", "prunable",
+    "seed", "sparsity", "finetuned",
 )  # fmt: skip
 LAYERS = {
     **{name: RECIPE[name] for name in OF_LAYERS},

@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jaxsparse import plots
+from jaxsparse import arrays, plots
 from jaxsparse.cbt import Question
 from jaxsparse.points import Point
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.report import arrays, explorer, losses, pictures, text
+from jaxsparse.report import explorer, losses, pictures, text
 from jaxsparse.report.claims import findings
 from jaxsparse.report.columns import (
     LAYERS,

@@ -32,9 +32,11 @@ class Labels:
     def __init__(self, points: Sequence[Point]):
         self._curves = list(dict.fromkeys(point.curve for point in points))
 
-    def _differs(self, value: Any) -> bool:
-        """Whether it does for two curves; None is of curves that have no such thing."""
-        return len({value(curve) for curve in self._curves} - {None}) > 1
+    def _differs(self, value: Any, method: str = "") -> bool:
+        """Whether it does for two curves, perhaps of one method; None or an empty text
+        is of curves that have no such thing."""
+        of = [c for c in self._curves if method in ("", c.recipe.method)]
+        return len({value(curve) for curve in of} - {None, ""}) > 1
 
     def presentation(self, setup: Setup) -> str:
         """How questions are put: the protocol, and what else is not the same for all of
@@ -64,11 +66,15 @@ class Labels:
         """How the model was pruned, by as much as tells it from the others."""
         recipe = curve.recipe
         texts = [recipe.method]
-        for name in "scope", "prunable", "pattern", "seed":
-            if self._differs(lambda other, name=name: getattr(other.recipe, name)):
-                value = getattr(recipe, name)
-                if value is not None:  # a method that draws nothing has no seed
-                    texts.append(f"seed {value}" if name == "seed" else value)
+        for name in (
+            "scope", "prunable", "pattern", "allocation", "statistics", "seed",
+        ):  # fmt: skip
+            # Scope and order are a method's own: between methods, the name says it.
+            among = recipe.method if name in ("scope", "statistics") else ""
+            value = getattr(recipe, name)
+            differs = self._differs(lambda c, name=name: getattr(c.recipe, name), among)
+            if differs and value not in (None, ""):
+                texts.append(f"seed {value}" if name == "seed" else value)
         if curve.finetuned:
             texts.append("fine-tuned")
         return ", ".join(texts)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from jaxsparse import arrays
 from jaxsparse.points import Point, TextLoss, by_curve
-from jaxsparse.report import arrays
 from jaxsparse.report.cells import TextTable
-from jaxsparse.report.columns import FROM_TEXT, OF_TEXTS, TEXT_TOKENS, TEXTS
+from jaxsparse.report.columns import FROM_TEXT, OF_TEXTS, OLDER, TEXT_TOKENS, TEXTS
 from jaxsparse.report.labels import Labels
 
 Key = tuple[str, ...]  # the columns OF_TEXTS, as a csv file has them
@@ -81,7 +81,8 @@ def read(path: Path) -> dict[Key, tuple[TextLoss, ...]]:
         return {}
     found: dict[Key, list[TextLoss]] = {}
     with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+        for found_row in csv.DictReader(file):
+            row = {**OLDER, **found_row}
             values: dict[str, Any] = {
                 name: FROM_TEXT[TEXTS[name]](row[name]) if row[name] else None
                 for name in set(TEXTS) - set(OF_TEXTS)

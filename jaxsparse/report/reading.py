@@ -18,7 +18,7 @@ from jaxsparse.cbt import Question
 from jaxsparse.points import Curve, Point, Setup
 from jaxsparse.pruning import MatrixSparsity, Recipe
 from jaxsparse.report import losses
-from jaxsparse.report.columns import FROM_TEXT, OF_LAYERS, OF_POINT, RESULTS
+from jaxsparse.report.columns import FROM_TEXT, OF_LAYERS, OF_POINT, OLDER, RESULTS
 from jaxsparse.types import InputError, Presentation, brief
 
 _FAULTS = (
@@ -125,7 +125,7 @@ def _results(
     ids = [question.id for question in questions]
     for number, (recipe, rows) in enumerate(points):
         part = predictions.slice(number * len(questions), len(questions))
-        first = part.slice(0, 1).to_pylist()[0]
+        first = {**OLDER, **part.slice(0, 1).to_pylist()[0]}
         others = [name for name in OF_POINT if _as_text(first[name]) != recipe[name]]
         if others or part["question_id"].to_pylist() != ids:
             raise ValueError(f"point {number + 1} differs between its files")
@@ -188,14 +188,14 @@ def _check_counts(rows: Sequence[Accuracy], answers: Answers) -> None:
 
 def _curve(row: Mapping[str, Any]) -> Curve:
     put = Presentation(row["protocol"], row["context"], row["detokenize"])
-    recipe = Recipe(**{field.name: row[field.name] for field in fields(Recipe)})
+    recipe = Recipe.written(**{field.name: row[field.name] for field in fields(Recipe)})
     setup = Setup(row["model"], row["family"], row["dtype"], put)
     return Curve(setup, recipe, row["finetuned"])
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        return [{**OLDER, **row} for row in csv.DictReader(file)]
 
 
 def _points(path: Path) -> Iterator[tuple[dict[str, str], list[Accuracy]]]:

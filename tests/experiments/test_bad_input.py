@@ -70,7 +70,33 @@ BAD_FLAGS = {
     "detokenize": (["--detokenize=moses"], ["--detokenize", "ptb", "none"]),
     "method": (["--method=wander"], ["--method", "'wander'", "magnitude, random"]),
     "method twice": (["--method=random,random"], ["--method", "random", "twice"]),
-    "pattern": (["--pattern=2:3"], ["--pattern", "unstructured"]),
+    "update": (["--method=wanda+obs"], ["--method=wanda.obs", "'obs'", "bias"]),
+    "no method": (["--method="], ["--method is empty"]),
+    "own file": (["--method=a.py:f"], ["--method=a.py:f", "a.py cannot be read"]),
+    "pattern": (["--pattern=4:2"], ["--pattern=4:2", "unstructured", "N below M"]),
+    "pattern twice": (["--pattern=2:4,2:4"], ["--pattern: 2:4 is given twice"]),
+    "sparsity of a pattern": (
+        ["--pattern=2:4,1:4", "--sparsities=0.5"],
+        ["--sparsities: --pattern=2:4,1:4 has one of its own"],
+    ),
+    "allocation": (["--allocation=er"], ["--allocation", "uniform, erk, owl"]),
+    "allocation by scores": (
+        ["--allocation=erk", "--scope=global"],
+        ["--allocation=erk: with --scope=global the scores allocate"],
+    ),
+    "allocation of a pattern": (
+        ["--allocation=erk", "--pattern=2:4"],
+        ["--allocation=erk: --pattern=2:4 takes the same of every matrix"],
+    ),
+    "statistics": (["--statistics=both"], ["--statistics", "sequential, dense"]),
+    "statistics of nothing": (
+        ["--method=magnitude,random", "--statistics=dense"],
+        ["--statistics=dense: --method needs none"],
+    ),
+    "order of the loss": (
+        ["--method=gradient", "--statistics=sequential"],
+        ["--statistics=sequential: gradient .* choose dense"],
+    ),
     "scope": (["--scope=layer"], ["--scope=layer", "matrix, output, global"]),
     "prunable": (["--prunable=heads"], ["--prunable", "blocks", "linear", "all"]),
     "dtype": (["--dtype=float16"], ["--dtype", "float32", "bfloat16"]),
@@ -479,7 +505,7 @@ def test_it_is_left_out_for_both_and_counted(saved, short, place):
     assert re.match(r"cbtest_V_test\.txt:43: input-short, cloze: the query", reason)
     assert facts["questions"] == 1
     rows = (place / "out/results.csv").read_text().splitlines()[1:]
-    questions = {(row.split(",")[0], row.split(",")[17]) for row in rows}
+    questions = {(row.split(",")[0], row.split(",")[19]) for row in rows}
     assert questions == {("gpt2", "1"), ("input-short", "1")}
 
 

@@ -77,7 +77,8 @@ def test_every_flag_arrives():
     settings = binary.settings(
         "--model=a,b/c", "--data=d", "--split=train", "--word_classes=P,V",
         "--num_examples=7", "--protocol=append,cloze", "--context=last",
-        "--detokenize=none", "--method=random,magnitude", "--scope=global",
+        "--detokenize=none", "--method=random,wanda", "--scope=matrix",
+        "--pattern=unstructured,1:4", "--statistics=dense",
         "--prunable=all", "--sparsities=1,0.25", "--levels_at_once=3",
         "--dtype=bfloat16", "--batch_tokens=99", "--mesh=model:2,data:4", "--seed=5",
         "--skip_malformed", "--out=o", "--sample=random", "--margin=2.5",
@@ -93,8 +94,9 @@ def test_every_flag_arrives():
         context="last",
         detokenize="none",
         recipes=tuple(
-            Recipe(method, "global", "all", "unstructured", 5)
-            for method in ("random", "magnitude")
+            Recipe(method, "matrix", "all", pattern, 5, statistics=order)
+            for method, order in (("random", ""), ("wanda", "dense"))
+            for pattern in ("unstructured", "1:4")
         ),
         sparsities=(0.25, 1),
         levels_at_once=3,
@@ -231,6 +233,10 @@ def test_whatever_changes_scores_changes_the_default_directory():
             ["--context=last"],
             ["--detokenize=none"],
             ["--scope=global"],
+            ["--pattern=2:4"],
+            ["--pattern=unstructured,2:4"],
+            ["--allocation=erk"],
+            ["--method=wanda", "--statistics=dense"],
             ["--prunable=all"],
             ["--dtype=bfloat16"],
             ["--seed=1"],
@@ -270,6 +276,22 @@ def test_versions_are_told_and_nothing_else_is_done():
 
 
 # Pruning
+
+
+def test_patterns_with_a_sparsity_of_their_own_are_asked_for_no_other(tmp_path):
+    alone = binary.settings("--pattern=2:4,1:4")
+    assert alone.sparsities == ()
+    assert [recipe.own_sparsity for recipe in alone.recipes] == [0.5, 0.75]
+    usage.parse("prune", ["--model=m", "--pattern=1:4", f"--export={tmp_path}/new"])
+    assert flags.pruning_from_flags().sparsity == 0.75
+    for wrong, message in (
+        (["--sparsities=0.75"], "--sparsities: --pattern=1:4 has one of its own"),
+        (["--pattern=1:4,2:4"], "--pattern: prune takes one, got 2"),
+    ):
+        argv = ["--model=m", "--pattern=1:4", f"--export={tmp_path}/new", *wrong]
+        usage.parse("prune", argv)
+        with pytest.raises(InputError, match=message):
+            flags.pruning_from_flags()
 
 
 def test_pruning_takes_one_of_each(tmp_path):

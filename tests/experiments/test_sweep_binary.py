@@ -189,15 +189,15 @@ def test_the_table_counts_the_predictions(table, predictions):
 def test_recipe_columns_are_those_asked_for_in_both(table, predictions):
     asked = {
         "context": "query", "detokenize": "ptb", "pattern": "unstructured",
-        "scope": "matrix", "prunable": "blocks", "dtype": "float32",
-        "finetuned": "False", "split": "test",
+        "scope": "matrix", "allocation": "uniform", "statistics": "",
+        "prunable": "blocks", "dtype": "float32", "finetuned": "False", "split": "test",
     }  # fmt: skip
     assert all(asked.items() <= row.items() for row in table)
     seeds = {(row["method"], row["seed"]) for row in table}
     assert seeds == {("magnitude", ""), ("random", "0")}  # the one draws nothing
     grouped = by_row(predictions)
-    recipe = list(table[0])[:17]
-    assert recipe == list(predictions[0])[:17]
+    recipe = list(table[0])[:19]
+    assert recipe == list(predictions[0])[:19]
     for row in table:
         for one in grouped[*point_of(row), row["word_class"]]:
             for name in set(recipe) - {"word_class"}:

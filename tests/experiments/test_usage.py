@@ -21,7 +21,8 @@ def test_what_the_library_knows_is_repeated_as_it_is():
     assert choices("split") == cbt.SPLITS
     assert choices("context") == scoring.CONTEXTS
     assert choices("detokenize") == tuple(sorted(cbt.STYLES))
-    assert choices("pattern") == pruning.PATTERNS
+    assert choices("allocation") == pruning.ALLOCATIONS
+    assert choices("statistics") == pruning.ORDERS
     assert choices("prunable") == models.PRUNABLE
     assert choices("dtype") == model.DTYPES
     assert jobs.BUNDLED == hub.BUNDLED == tuple(pretraining.RECIPES)
@@ -33,6 +34,7 @@ def test_what_the_library_knows_is_repeated_as_it_is():
         assert ", ".join(f"{name} {of}" for name, of in cbt.CLASS_NAMES.items()) in said
     for words, flag in (
         (pruning.METHODS, jobs.SHARED["method"]),
+        (pruning.UPDATES, jobs.SHARED["method"]),
         (scoring.PROTOCOLS, jobs.SHARED["protocol"]),
         (cbt.WORD_CLASSES, jobs.SHARED["word_classes"]),
     ):

@@ -58,8 +58,8 @@ def test_consecutive_inputs_of_an_output_are_a_group_of_n_of_m(scope):
 @pytest.mark.parametrize("scope", ["matrix", "output", "global"])
 def test_groups_are_views(scope, pattern):
     leaves, matrices = numbered(), 0
-    for group, number in groups(leaves, scope, pattern):
-        matrices += number
+    for group, places in groups(leaves, scope, pattern):
+        matrices += len(places)
         for part in group:
             part += 1000
     assert matrices == 4

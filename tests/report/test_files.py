@@ -29,10 +29,11 @@ from tests.told import Told
 
 # DESIGN section 9, word for word.
 RESULT_COLUMNS = """
-model, family, protocol, context, detokenize, method, pattern, scope, prunable, dtype,
-seed, sparsity, achieved_sparsity, total_sparsity, finetuned, word_class, split,
-questions, correct, accuracy, ci_low, ci_high, dense_accuracy, p_vs_dense, cluster_low,
-cluster_high, truncated, ties, seconds, questions_per_second
+model, family, protocol, context, detokenize, method, pattern, scope, allocation,
+statistics, prunable, dtype, seed, sparsity, achieved_sparsity, total_sparsity,
+finetuned, word_class, split, questions, correct, accuracy, ci_low, ci_high,
+dense_accuracy, p_vs_dense, cluster_low, cluster_high, truncated, ties, seconds,
+questions_per_second
 """.replace(",", " ").split()
 FILES = [
     "accuracy.png", "layers.csv", "predictions.parquet", "questions.parquet",
@@ -99,7 +100,8 @@ def test_results_are_fractions_and_p_is_empty_for_dense(written):
     recipe = {
         "model": "one", "family": "gpt2", "protocol": "cloze", "context": "full",
         "detokenize": "ptb", "method": "magnitude", "pattern": "unstructured",
-        "scope": "matrix", "prunable": "blocks", "dtype": "bfloat16", "seed": "",
+        "scope": "matrix", "allocation": "uniform", "statistics": "",
+        "prunable": "blocks", "dtype": "bfloat16", "seed": "",
         "finetuned": "False", "word_class": "all", "split": "test", "questions": "8",
         "dense_accuracy": "0.375", "truncated": "4", "ties": "0", "seconds": "9.0",
     }  # fmt: skip
@@ -147,7 +149,7 @@ def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_pa
 def test_predictions_have_designs_columns_and_types(written):
     table = pa.parquet.read_table(written / "predictions.parquet")
     types = {field.name: str(field.type) for field in table.schema}
-    recipe = RESULT_COLUMNS[:17]
+    recipe = RESULT_COLUMNS[:19]
     own = [
         "question_id", "answer", "options", "scores", "option_tokens", "predicted",
         "correct",

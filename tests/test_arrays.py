@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxsparse.report import arrays
+from jaxsparse import arrays
 
 TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=4), max_size=9)
 
