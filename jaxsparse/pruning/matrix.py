@@ -5,8 +5,6 @@ one matrix from its weights to a solution.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -53,7 +51,7 @@ def scores(
             stream = _stream(seed or 0, layer, path)
             with _naming(path, layer):
                 _check(method, chosen.criterion.needs, known)
-                out[:] = _scores(method, chosen, _widened(matrix), known, stream)
+                _score(method, chosen, _widened(matrix), known, stream, out)
     return scored
 
 
@@ -87,7 +85,8 @@ def prune_matrix(
             if recipe.scope == "global":
                 raise ValueError("of scope global, the mask comes from all matrices")
             stream = _stream(recipe.seed or 0, layer, path)
-            scored = _scores(recipe.method, method, wide, statistics, stream)
+            scored = np.empty_like(wide)
+            _score(recipe.method, method, wide, statistics, stream, scored)
             nested = nested_masks(
                 {path: scored}, [sparsity], recipe.scope, recipe.pattern
             )
@@ -144,37 +143,30 @@ def _check(method: str, needs: Sequence[str], statistics: Statistics) -> None:
             )
 
 
-def _scores(
+def _score(
     name: str,
     method: Method,
     weights: Matrix,
     statistics: Statistics,
     generator: np.random.Generator,
-) -> Matrix:
-    """Scores as they are ranked: numbers, and `ZERO` where a weight is zero."""
-    function = method.criterion.function
-    if method.source:
-        function = partial(_own_function, name, function)
-    scored = function(weights, statistics, generator)
-    if np.isnan(np.max(scored)):
-        raise InputError(
-            f"{name} scores hold NaN; use a checkpoint without NaN weights"
-        )
-    return np.where(weights == 0, ZERO, scored)
-
-
-def _own_function(
-    name: str, function: Callable[..., Any], weights: Matrix, *known: Any
-) -> Matrix:
-    """Calls a function of the user's, which may do and return anything; only zeros of
-    the file have the score `ZERO`."""
+    out: Matrix,
+) -> None:
+    """Writes scores as they are ranked: numbers, and `ZERO` of the weights that are
+    zero, and of these alone. A function of the user's may do and return anything."""
     try:
-        scored = np.asarray(function(weights, *known))
+        scored = np.asarray(method.criterion.function(weights, statistics, generator))
     except Exception as error:
+        if not method.source:
+            raise
         raise InputError(f"`method={name}` failed ({brief(error)})") from error
     if scored.shape != weights.shape or scored.dtype != np.float32:
         raise InputError(
             f"`method={name}` gave {scored.dtype} of shape {scored.shape}; float32 of "
             f"the weights' shape {weights.shape} is wanted"
         )
-    return np.maximum(scored, np.finfo(np.float32).min)
+    np.maximum(scored, np.finfo(np.float32).min, out=out)
+    if np.isnan(np.max(out)):
+        raise InputError(
+            f"{name} scores hold NaN; use a checkpoint without NaN weights"
+        )
+    out[weights == 0] = ZERO

@@ -25,6 +25,9 @@ def class_names(questions: Sequence[Question]) -> Mapping[str, str]:
     return {} if is_task(questions) else CLASS_NAMES
 
 
+PLAIN = ("unstructured", "uniform")  # patterns and allocations need no word for these
+
+
 class Labels:
     """Short names of setups and curves: of what is the same everywhere in a report,
     nothing is said."""
@@ -73,7 +76,7 @@ class Labels:
             among = recipe.method if name in ("scope", "statistics") else ""
             value = getattr(recipe, name)
             differs = self._differs(lambda c, name=name: getattr(c.recipe, name), among)
-            if differs and value not in (None, ""):
+            if differs and value not in (None, "", *PLAIN):
                 texts.append(f"seed {value}" if name == "seed" else value)
         if curve.finetuned:
             texts.append("fine-tuned")

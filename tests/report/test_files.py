@@ -123,17 +123,28 @@ def test_results_are_fractions_and_p_is_empty_for_dense(written):
 
 
 def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_path):
-    """Its magnitude had a seed, and there were no intervals over stories."""
+    """Its magnitude had a seed, there were no intervals over stories, and neither
+    allocation nor statistics in any file."""
     out = Path(shutil.copytree(written, tmp_path / "old"))
     rows = read_csv(out / "results.csv")
     for row in rows:
         del row["cluster_low"], row["cluster_high"]
+        del row["allocation"], row["statistics"]
         row["seed"] = "7"
     with (out / "results.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, rows[0])
         table.writeheader()
         table.writerows(rows)
+    layers = read_csv(out / "layers.csv")
+    for row in layers:
+        del row["allocation"], row["statistics"]
+        row["seed"] = "7"
+    with (out / "layers.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, layers[0])
+        table.writeheader()
+        table.writerows(layers)
     predictions = pa.parquet.read_table(out / "predictions.parquet")
+    predictions = predictions.drop_columns(["allocation", "statistics"])
     seeds = pa.array([7] * predictions.num_rows, pa.int64())
     at = predictions.schema.get_field_index("seed")
     pa.parquet.write_table(
@@ -141,6 +152,8 @@ def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_pa
     )
     old, new = report.read(out), report.read(written)
     assert [one.curve for one in old.points] == [one.curve for one in new.points]
+    assert [one.matrices for one in old.points] == [one.matrices for one in new.points]
+    assert any(one.matrices for one in old.points)
     assert {one.pooled.cluster_low for one in old.points} == {None}
     merged = report.merge([new, old])
     assert len(merged.points) == len(new.points)  # the same points, not twice

@@ -6,7 +6,9 @@ import re
 import pytest
 
 from jaxsparse import stats
+from jaxsparse.pruning import Recipe
 from jaxsparse.report import cells, original, tables, text
+from jaxsparse.report.labels import Labels
 from jaxsparse.report.statistics import statistics
 from jaxsparse.report.tables import all_tables
 from tests.report.made import RUN, curve, many, questions_of, results_of
@@ -177,6 +179,30 @@ def test_curves_are_told_apart_by_whatever_differs():
         "magnitude, matrix, fine-tuned",
     ]  # fmt: skip
     assert "scope matrix, global" in first.notes[0]
+
+
+def test_a_method_says_what_tells_it_from_itself_and_no_more():
+    """Its own scope and order are meant by its name, and so is what is usual."""
+    recipes = [
+        Recipe("magnitude"),
+        Recipe("wanda"),
+        Recipe("wanda", statistics="dense"),
+        Recipe("wanda", pattern="2:4"),
+        Recipe("magnitude", allocation="erk"),
+        Recipe("random", "output", seed=1),
+    ]
+    (dense,) = curve({0.0: 3})
+    points = [
+        dataclasses.replace(
+            dense, curve=dataclasses.replace(dense.curve, recipe=recipe)
+        )
+        for recipe in recipes
+    ]
+    labels = Labels(points)
+    assert [labels.method(point.curve) for point in points] == [
+        "magnitude", "wanda, sequential, seed 0", "wanda, dense, seed 0",
+        "wanda, 2:4, sequential, seed 0", "magnitude, erk", "random, seed 1",
+    ]  # fmt: skip
 
 
 def test_the_original_layout_is_a_block_for_each_model_with_runtimes():
