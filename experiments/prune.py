@@ -13,9 +13,11 @@ from contextlib import closing
 from experiments import devices, flags, inputs
 from experiments.progress import Shown
 from jaxsparse import parallel
+from jaxsparse.calibration import bundled
 from jaxsparse.model import load
+from jaxsparse.one_shot import OneShot
 from jaxsparse.points import WORTH_SAYING
-from jaxsparse.variants import dense, matrix_count, one_shot, prunable_model, save
+from jaxsparse.variants import dense, prunable_model, save
 
 
 def main() -> None:
@@ -31,9 +33,10 @@ def main() -> None:
         model = load(blueprint, settings.dtype, mesh, shown)
         model = prunable_model(model, recipe.prunable)
         before = dense(model, recipe)
-        number = matrix_count(model, recipe.prunable)
-        shown.stage("pruning", number, unit="matrices", patient=True)
-        pruned, *_ = *one_shot(model, recipe, [sparsity], shown.done), before
+        rows = bundled(model, seed=recipe.seed or 0) if recipe.calibrated else None
+        pruner = OneShot(model, rows, progress=shown)
+        variants = pruner.measured(pruner.variants(recipe, [sparsity]))
+        pruned = variants[0] if variants else before
         save(pruned, settings.directory, shown)
     print(
         f"{settings.model}: {recipe.method}, sparsity {sparsity:g} requested, "

@@ -15,8 +15,9 @@ NEWCOMERS_QUESTIONS = 48
 
 # Of several jobs.
 METHODS = (
-    "magnitude, random, gradient, fisher, wanda, ria, or FILE.py:NAME of your own; "
-    "each alone or with an update, +bias"
+    "magnitude, random, gradient, fisher, wanda, ria, or FILE.py:NAME of your own, "
+    "each alone or with an update, +bias or +pcg; sparsegpt and admm, which have one "
+    "of their own"
 )
 CLASSES = "CN common nouns, NE named entities, V verbs, P prepositions"
 LARGEST_LOSS = (
@@ -124,7 +125,8 @@ SHARED = {
     "scope": Flag(
         PRUNED, Text(), None,  # what a method defines, the library knows
         "weights that compete with one another: matrix, output (the inputs of one "
-        "output) or global (default: the method's own)",
+        "output), global, or of sparsegpt alone block, 128 inputs (default: the "
+        "method's own)",
     ),
     "allocation": Flag(
         PRUNED, Choice("uniform", "erk", "owl"), "uniform",

@@ -1,11 +1,13 @@
+from jaxsparse.calibration import Calibration as Calibration
+from jaxsparse.calibration import calibrate as calibrate
 from jaxsparse.cbt import Question as Question
 from jaxsparse.model import Model as Model
 from jaxsparse.model import load_model as load_model
+from jaxsparse.one_shot import prune as prune
 from jaxsparse.points import Point as Point
 from jaxsparse.pruning import Recipe as Recipe
 from jaxsparse.sweep import sweep as sweep
 from jaxsparse.types import InputError as InputError
 from jaxsparse.types import Presentation as Presentation
 from jaxsparse.variants import Variant as Variant
-from jaxsparse.variants import prune as prune
 from jaxsparse.variants import save as save

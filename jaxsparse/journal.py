@@ -83,6 +83,7 @@ class Journal:
         self._read: Counter[int] = Counter()  # session -> its answers read
         self._ids: dict[str, int] = {}
         self.recorded = 0
+        self.directory = path and path.parent  # for what is kept beside it
         self.readings = Readings(path and path.with_name(readings.NAME))
         self.losses = Losses(path and path.with_name(losses.NAME))
         self._database = Database(path, _TABLES, FORMAT)

@@ -8,6 +8,7 @@ sparsity 0 of every method.
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from types import ModuleType
 
 import numpy as np
@@ -16,10 +17,12 @@ from jaxsparse import capacity, hosts, parallel, scoring, text_loss, variants
 from jaxsparse import texts as text_reading
 from jaxsparse.accuracy import accuracies
 from jaxsparse.answers import Answers, padded
+from jaxsparse.calibration import Calibration, bundled
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer, ScoringPlan, score_batches
 from jaxsparse.journal import Answer, Journal, key_of
 from jaxsparse.model import Model
+from jaxsparse.one_shot import OneShot
 from jaxsparse.points import Curve, Point, Setup, TextLoss
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import Recipe
@@ -35,6 +38,7 @@ def sweep(
     sparsities: Sequence[float] = (0, 0.1, 0.5, 0.9, 0.99),
     presentations: Sequence[Presentation] = (Presentation(),),
     *,
+    calibration: Calibration | None = None,
     texts: Sequence[str | Text] = (),
     text_tokens: int = 0,
     text_details: bool = False,
@@ -51,6 +55,9 @@ def sweep(
         sparsities: fractions; 0 means dense, which is scored in any case. A pattern N:M
             has one of its own instead.
         presentations: how the questions are put to the model, one after another.
+        calibration: the rows that methods with statistics are told by; None: windows
+            of the bundled stories, where there are such methods. With it, errors of
+            reconstruction are measured, see `one_shot.reconstruction`.
         texts: running text that is predicted, beside the questions, at every point.
         text_tokens: of a window; 0: the model's limit, at most 1,024.
         text_details: whether points keep the nats of every token.
@@ -79,13 +86,16 @@ def sweep(
     read = text_reading.read(texts, model.config, model.tokenizer, text_tokens)
     model = variants.prunable_model(model, recipes[0].prunable)
     dense = variants.dense(model, recipes[0])
+    if calibration is None:
+        seeds = [recipe.seed or 0 for recipe in recipes if recipe.calibrated]
+        calibration = bundled(model, seed=seeds[0]) if seeds else None
+    pruner = OneShot(model, calibration, journal and journal.directory, progress)
+    pruned = [pruner.variants(recipe, sparsities) for recipe in recipes]
+    measured = iter(pruner.measured(list(chain.from_iterable(pruned))))
     curves: list[Variant] = []
-    for recipe in recipes:
-        if any(sparsities) or recipe.own_sparsity is not None:
-            number = variants.matrix_count(model, recipe.prunable)
-            progress.stage(f"{recipe.method} · pruning", number, unit="matrices")
+    for recipe, of_recipe in zip(recipes, pruned, strict=True):
         curves.append(replace(dense, recipe=recipe))
-        curves += variants.one_shot(model, recipe, sparsities, progress.done)
+        curves += islice(measured, len(of_recipe))
     options = {
         "batch_tokens": batch_tokens, "levels_at_once": levels_at_once,
         "journal": journal, "progress": progress,
@@ -93,6 +103,7 @@ def sweep(
     losses = text_loss.evaluate(curves, read, details=text_details, **options)
     for presentation in presentations:
         yield from evaluate(curves, questions, presentation, losses, **options)
+    pruner.forget()
 
 
 def evaluate(

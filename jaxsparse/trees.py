@@ -65,6 +65,18 @@ def matrices(leaf: Array) -> Iterator[np.ndarray]:
     return iter(host if host.ndim == 3 else host[None])
 
 
+def layer_of(path: str, leaf: Any, number: int) -> Any:
+    """One layer of a kernel or a bias; one that is of no layer is its own number 0."""
+    of_a_layer = 1 if path.endswith("bias") else 2
+    return leaf[number] if len(leaf.shape) > of_a_layer else leaf
+
+
+def places(path: str, leaf: Array) -> Iterator[tuple[str, int]]:
+    """Path and layer of each matrix of a leaf."""
+    layers = leaf.shape[0] if len(leaf.shape) > 2 else 1
+    return ((path, layer) for layer in range(layers))
+
+
 def size(leaves: Leaves) -> int:
     """The number of parameters, an exact host integer."""
     return sum(math.prod(np.shape(leaf)) for leaf in leaves.values())

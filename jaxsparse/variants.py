@@ -3,6 +3,9 @@ house. A sweep, a report, an export and a benchmark take variants and never ask 
 kind they are.
 """
 
+import functools
+import hashlib
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +15,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 
 from jaxsparse import hosts, parallel, pruning, trees
 from jaxsparse.model import Model, save_leaves, untie
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import MatrixSparsity, Recipe
-from jaxsparse.types import Array, InputError, Leaves
+from jaxsparse.types import Array, Leaves
+
+Layer = Float32[np.ndarray, "..."]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,7 @@ class Variant:
     identity: Mapping[str, Any]  # JSON; decides its scores: the journal's key
     shapes: Mapping[str, jax.ShapeDtypeStruct]  # of the leaves that may differ
     leaf: Callable[[str], jax.Array]  # makes the leaf at one of these paths
+    layer: Callable[[str, int], Layer]  # or one layer of it, on the host
     matrices: tuple[MatrixSparsity, ...] = ()  # the pruned ones
     finetuned: bool = False
 
@@ -52,6 +58,17 @@ class Variant:
     def leaves(self) -> dict[str, jax.Array]:
         """All that may differ from the model's."""
         return {path: self.leaf(path) for path in self.shapes}
+
+
+def weights_of(model: Model, path: str, layer: int) -> Layer:
+    """One layer of a kernel or a bias of a model, on the host."""
+    part = trees.layer_of(path, model.params[path], layer)
+    return hosts.gathered(part).astype(np.float32, copy=False)
+
+
+def bias_of(path: str) -> str:
+    """The path of the bias that is added to a kernel's outputs."""
+    return f"{path.removesuffix('kernel')}bias"
 
 
 def shapes_of(leaves: Leaves) -> dict[str, jax.ShapeDtypeStruct]:
@@ -74,73 +91,26 @@ def dense(model: Model, recipe: Recipe) -> Variant:
         sparsity=0.0,
         achieved_sparsity=zeros / sum(model.params[path].size for path in paths),
         total_sparsity=zeros / trees.size(model.params),
-        identity=_identity(model),
+        identity=identity(model),
         shapes=shapes_of({path: model.params[path] for path in paths}),
         leaf=model.params.__getitem__,
+        layer=functools.partial(weights_of, model),
     )
 
 
-def one_shot(
-    model: Model,
-    recipe: Recipe,
-    sparsities: Sequence[float],
-    done: Callable[[int], object] = lambda matrices: None,
-) -> tuple[Variant, ...]:
-    """Prunes by masks, which nest and are decided for all sparsities at once.
-
-    Unless weights of different leaves compete, leaf by leaf, so that the host never
-    holds the scores of the whole model.
-
-    Args:
-        model: with a head of its own if that is prunable; see `prunable_model`.
-        sparsities: fractions; 0 is no pruning, and left out. Without meaning for a
-            pattern N:M, which has one of its own.
-        done: is told how many more matrices are decided.
-
-    Returns:
-        a variant for each sparsity above 0, ascending.
-
-    Raises:
-        InputError: what the method does not define; inputs that a pattern N:M does not
-            divide; scores that are NaN; a sparsity that is no fraction.
-    """
-    recipe.check()
-    if recipe.calibrated:
-        raise InputError(
-            f"`method={recipe.method}`: needs a calibration, not there yet"
-        )
-    ascending = sorted(sparsity for sparsity in sparsities if sparsity)
-    if recipe.own_sparsity is not None:
-        ascending = [recipe.own_sparsity]
-    paths = model.prunable(recipe.prunable)
-    shapes = {path: model.params[path].shape for path in paths}
-    pruning.check_inputs(shapes, recipe.pattern)
-    allocated = ascending
-    if recipe.allocation == "erk":
-        allocated = pruning.erk_sparsities(shapes, ascending)
-    nested: dict[str, np.ndarray] = {}
-    together = [paths] if recipe.scope == "global" else [(path,) for path in paths]
-    for portion in together if ascending else ():
-        scores = {}
-        for path in portion:
-            leaf = {path: hosts.gathered(model.params[path])}
-            scores |= pruning.scores(leaf, recipe.method, seed=recipe.seed)
-        nested |= pruning.nested_masks(
-            scores, allocated, recipe.scope, recipe.pattern, done
-        )
-    return tuple(
-        _masked(model, recipe, sparsity, nested, index)
-        for index, sparsity in enumerate(ascending)
-    )
-
-
-def _masked(
+def masked(
     model: Model,
     recipe: Recipe,
     sparsity: float,
     nested: Mapping[str, UInt8[np.ndarray, "..."]],
     index: int,
+    calibration: str | None = None,
 ) -> Variant:
+    """A model pruned by masks: at one of the sparsities that `nested` holds.
+
+    Args:
+        calibration: the digest of the rows that told the scores, if some did.
+    """
     matrices = tuple(
         MatrixSparsity(
             path,
@@ -151,7 +121,6 @@ def _masked(
         for path, leaf in nested.items()
         for layer, matrix in enumerate(trees.matrices(leaf))
     )
-    pruned = sum(matrix.pruned for matrix in matrices)
 
     def leaf(path: str) -> jax.Array:
         # Leaf by leaf, so that masks of the whole model are never on the device. Each
@@ -159,16 +128,38 @@ def _masked(
         values = model.params[path]
         return _masked_leaf(values, parallel.place_like(values, nested[path]), index)
 
+    def layer(path: str, number: int) -> Layer:
+        mask = pruning.mask_at(trees.layer_of(path, nested[path], number), index)
+        return np.where(mask, weights_of(model, path, number), np.float32(0))
+
+    shapes = shapes_of({path: model.params[path] for path in nested})
+    own = identity(model, recipe, sparsity, calibration)
+    return pruned(model, recipe, sparsity, own, shapes, leaf, layer, matrices)
+
+
+def pruned(
+    model: Model,
+    recipe: Recipe,
+    sparsity: float,
+    identity: Mapping[str, Any],
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    leaf: Callable[[str], jax.Array],
+    layer: Callable[[str, int], Layer],
+    matrices: Sequence[MatrixSparsity],
+) -> Variant:
+    """A variant from what was pruned of each matrix."""
+    number = sum(matrix.pruned for matrix in matrices)
     return Variant(
         model=model,
         recipe=recipe,
         sparsity=sparsity,
-        achieved_sparsity=pruned / sum(matrix.weights for matrix in matrices),
-        total_sparsity=pruned / trees.size(model.params),
-        identity=_identity(model, recipe, sparsity),
-        shapes=shapes_of({path: model.params[path] for path in nested}),
+        achieved_sparsity=number / sum(matrix.weights for matrix in matrices),
+        total_sparsity=number / trees.size(model.params),
+        identity=identity,
+        shapes=shapes,
         leaf=leaf,
-        matrices=matrices,
+        layer=layer,
+        matrices=tuple(matrices),
     )
 
 
@@ -186,12 +177,19 @@ def _zeros_by_row(leaf: Float[Array, "..."]) -> Int[Array, "..."]:
     return jnp.count_nonzero(leaf == 0, axis=-1)
 
 
-def _identity(
-    model: Model, recipe: Recipe | None = None, sparsity: float = 0.0
+def identity(
+    model: Model,
+    recipe: Recipe | None = None,
+    sparsity: float = 0.0,
+    calibration: str | None = None,
 ) -> dict[str, Any]:
-    """What decides the scores of a model pruned by masks; of a dense one, which no
-    recipe made, the method is "dense" and the rest None. What older recipes did not
-    have is left out where it says nothing, so that their keys stay."""
+    """What decides the scores of a pruned model; of a dense one, which no recipe made,
+    the method is "dense" and the rest None. What older recipes did not have is left
+    out where it says nothing, so that their keys stay.
+
+    Args:
+        calibration: the digest of its rows, if the recipe is calibrated.
+    """
     newer = (
         {
             "allocation": recipe.allocation if recipe.allocation != "uniform" else None,
@@ -210,10 +208,16 @@ def _identity(
         "prunable": recipe.prunable if recipe else None,
         "sparsity": sparsity,
         "seed": recipe.seed if recipe else None,
-        "calibration": None,
+        "calibration": calibration,
         "pruning_revision": pruning.REVISION if recipe else None,
         **{name: value for name, value in newer.items() if value},
     }
+
+
+def digest_of(identity: Mapping[str, Any]) -> str:
+    """Names files of a variant."""
+    content = json.dumps(identity, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def stacked(variants: Sequence[Variant], number: int) -> Leaves:
@@ -256,56 +260,6 @@ def matrix_count(model: Model, prunable: str) -> int:
     """How many matrices the prunable leaves hold, layer by layer."""
     paths = model.prunable(prunable)
     return sum(math.prod(model.params[path].shape[:-2]) for path in paths)
-
-
-def prune(
-    model: Model,
-    method: str = "magnitude",
-    sparsity: float | None = None,
-    *,
-    scope: str = "",
-    prunable: str = "blocks",
-    pattern: str = pruning.UNSTRUCTURED,
-    seed: int = 0,
-    allocation: str = "uniform",
-    statistics: str = "",
-    progress: Progress = NOBODY,
-) -> Variant:
-    """Prunes a model at one sparsity.
-
-    Args:
-        method: `criterion[+update]`, of `pruning.METHODS` and `pruning.UPDATES`, or
-            FILE.py:NAME for a criterion of one's own.
-        sparsity: the fraction of the prunable weights to zero; at 0 the dense model.
-            By default 0.5, or that of a pattern N:M, which takes no other.
-        scope: the weights that compete: matrix, output or global; or the method's own.
-        prunable: blocks, linear or all.
-        pattern: unstructured, or N:M: at most N of M consecutive inputs are kept.
-        seed: of methods that draw random numbers.
-        allocation: the same for every matrix, uniform; or erk or owl.
-        statistics: sequential or dense; or the method's own.
-
-    Raises:
-        InputError: what the method does not define; a sparsity that is no fraction, or
-            not that of the pattern; inputs that the pattern does not divide.
-    """
-    recipe = Recipe(method, scope, prunable, pattern, seed, allocation, statistics)
-    recipe.check()
-    own = recipe.own_sparsity
-    if own is not None and sparsity not in (None, own):
-        raise InputError(
-            f"`sparsity={sparsity}`: `pattern={pattern}` has {own:g} of its own; leave "
-            "sparsity out"
-        )
-    if sparsity is None:
-        sparsity = 0.5 if own is None else own
-    if not sparsity:
-        return dense(model, recipe)
-    model = prunable_model(model, prunable)
-    number = matrix_count(model, prunable)
-    progress.stage("pruning", number, unit="matrices", patient=True)
-    (variant,) = one_shot(model, recipe, [sparsity], progress.done)
-    return variant
 
 
 def save(

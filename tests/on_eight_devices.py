@@ -11,12 +11,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 from jaxsparse import device, hosts, parallel, text_loss, texts, variants
 from jaxsparse.cbt import Question
 from jaxsparse.model import load, load_model, open_model, untie
+from jaxsparse.one_shot import OneShot
 from jaxsparse.parallel import Axes
 from jaxsparse.pruning import Recipe
 from jaxsparse.scoring import PROTOCOLS
 from jaxsparse.sweep import sweep
 from jaxsparse.types import Presentation
-from jaxsparse.variants import one_shot
 from tests import tiny
 from tests.asking import plan_of
 from tests.test_forms import PLATFORMS, every_case, lowered
@@ -145,8 +145,8 @@ def test_a_real_models_matrices_are_divided_and_pruned_where_they_are(name):
         patch.setattr(parallel, "SMALL", 1 << 16)
         model = load(blueprint, mesh=mesh_of("data:4,model:2"))
     undivided = load(blueprint)
-    (pruned,) = one_shot(model, MAGNITUDE, [0.5])
-    (expected,) = one_shot(undivided, MAGNITUDE, [0.5])
+    (pruned,) = OneShot(model).variants(MAGNITUDE, [0.5])
+    (expected,) = OneShot(undivided).variants(MAGNITUDE, [0.5])
     for path, leaf in undivided.params.items():
         divided = model.params[path]
         np.testing.assert_array_equal(hosts.gathered(divided), leaf)

@@ -13,10 +13,11 @@ from jaxsparse import scoring
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer, score_batches
 from jaxsparse.journal import Journal
+from jaxsparse.one_shot import OneShot
 from jaxsparse.pruning import Recipe
 from jaxsparse.sweep import evaluate
 from jaxsparse.types import InputError, Presentation
-from jaxsparse.variants import dense, one_shot
+from jaxsparse.variants import dense
 from tests import tiny
 from tests.asking import plan_of
 from tests.told import Told
@@ -64,7 +65,7 @@ def three():
 def variants(loaded):
     """Dense and two pruned ones."""
     model, recipe = loaded("gpt2"), Recipe("magnitude")
-    return (dense(model, recipe), *one_shot(model, recipe, (0.5, 0.9)))
+    return (dense(model, recipe), *OneShot(model).variants(recipe, (0.5, 0.9)))
 
 
 def ask(variants, questions, journal, at_once):

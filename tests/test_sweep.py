@@ -14,11 +14,12 @@ from jaxsparse import variants
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer, score_variants
 from jaxsparse.journal import Journal
+from jaxsparse.one_shot import OneShot
 from jaxsparse.pruning import Recipe
 from jaxsparse.scoring import PROTOCOLS, batch, option_scores
 from jaxsparse.sweep import sweep
 from jaxsparse.types import InputError, Presentation
-from jaxsparse.variants import one_shot, stacked
+from jaxsparse.variants import stacked
 from tests import reference, tiny
 from tests.asking import plan_of
 from tests.oracle import prune as torch_prune
@@ -101,7 +102,7 @@ def test_levels_at_once_give_the_scores_of_one_by_one_in_one_trace(
 
 def test_a_scan_of_vmaps_with_a_remainder_gives_the_same_scores(loaded):
     model = loaded("gpt2")
-    pruned = one_shot(model, MAGNITUDE, (0.2, 0.4, 0.6, 0.8, 0.9))
+    pruned = OneShot(model).variants(MAGNITUDE, (0.2, 0.4, 0.6, 0.8, 0.9))
     plan = plan_of(model, QUESTIONS, QUERY, 4096)
     (planned,) = plan.batches
     made = batch(plan.encoded, planned, model.config, "cloze")

@@ -9,6 +9,7 @@ import numpy as np
 from jaxsparse import capacity, cbt, variants
 from jaxsparse.evaluation import Scorer, ScoringPlan, all_scores
 from jaxsparse.model import Model
+from jaxsparse.one_shot import OneShot
 from jaxsparse.pruning import Recipe
 from jaxsparse.types import Leaves, Presentation
 
@@ -69,7 +70,7 @@ class Ours:
     def sweep(self, plan: ScoringPlan, scorer: Scorer) -> dict[str, float]:
         """Seconds of five variants, dense and magnitude masks, by what took them."""
         start = time.perf_counter()
-        pruned = variants.one_shot(self.model, RECIPE, SPARSITIES)
+        pruned = OneShot(self.model).variants(RECIPE, SPARSITIES)
         decided = time.perf_counter()
         everything = (self.dense, *pruned)
         size = scorer.levels_at_once

@@ -100,6 +100,21 @@ def calibrate(
     return Calibration(examples, source, length, overlapping, seed, len(whole))
 
 
+def bundled(
+    model: Model | Blueprint, rows: int = ROWS, tokens: int = 0, seed: int = 0
+) -> Calibration:
+    """Rows of the stories that ship for training, see `calibrate`."""
+    from pathlib import Path as P
+
+    from jaxsparse import assets
+
+    texts = [
+        " ".join(file.read_text("utf-8").split())
+        for file in sorted((P(assets.__file__).parent / "stories/train").glob("*.txt"))
+    ]
+    return calibrate(model, texts, rows, tokens, seed, "bundled")
+
+
 def _column(values: Array, real: Bool[np.ndarray, "row position"] | None = None):
     """A list a row, of all values or of the real ones."""
     values = np.asarray(values)

@@ -6,8 +6,16 @@ from jaxsparse.pruning.allocation import (
     erk_sparsities,
     outlier_share,
     owl,
+    owl_sparsities,
 )
-from jaxsparse.pruning.groups import UNSTRUCTURED, check_inputs, counts, groups, n_of_m
+from jaxsparse.pruning.groups import (
+    UNSTRUCTURED,
+    Place,
+    check_inputs,
+    counts,
+    groups,
+    n_of_m,
+)
 from jaxsparse.pruning.masks import apply_masks, mask_at, nested_masks
 from jaxsparse.pruning.matrix import prune_matrix, scores
 from jaxsparse.pruning.methods import METHODS, UPDATES, Update
@@ -31,6 +39,7 @@ __all__ = [
     "ZERO",
     "Criterion",
     "MatrixSparsity",
+    "Place",
     "Recipe",
     "Solution",
     "Statistics",
@@ -46,6 +55,7 @@ __all__ = [
     "nested_masks",
     "outlier_share",
     "owl",
+    "owl_sparsities",
     "prune_matrix",
     "scores",
 ]

@@ -3,7 +3,7 @@
 What is said here is exact before counts are rounded, matrix by matrix.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -87,3 +87,34 @@ def erk_sparsities(
         place: [1 - float(kept[number]) for kept in levels]
         for number, (place, _) in enumerate(places)
     }
+
+
+def owl_sparsities(
+    blocks: Sequence[Sequence[Place]],
+    scores: Callable[[str, int], Float[np.ndarray, "in out"]],
+    sparsities: Sequence[float],
+    note: Callable[[str], object],
+) -> dict[Place, list[float]]:
+    """The sparsities of each matrix of these blocks.
+
+    Args:
+        scores: those of Wanda, of a matrix.
+        note: is told where λ had to shrink.
+    """
+    shares, sizes = [], []
+    for places in blocks:
+        of_block = [scores(*place) for place in places]
+        shares.append(outlier_share(of_block))
+        sizes.append(sum(matrix.size for matrix in of_block))
+    own: dict[Place, list[float]] = {place: [] for block in blocks for place in block}
+    for sparsity in sparsities:
+        kept, spread = owl(shares, sizes, sparsity)
+        if spread < SPREAD:
+            note(
+                f"owl at sparsity {sparsity:g}: λ is {spread:.4g}, not {SPREAD}, so "
+                "that no block keeps less than nothing or more than all"
+            )
+        for places, fraction in zip(blocks, kept, strict=True):
+            for place in places:
+                own[place].append(1 - float(fraction))
+    return own

@@ -77,7 +77,9 @@ def prune_matrix(
     """
     method, wide = method_named(recipe.method), _widened(weights)
     with _naming(path, layer):
-        _check(recipe.method, recipe.needs, statistics)
+        update = method.update.needs if method.update else ()
+        of_mask = method.criterion.needs if mask is None else ()
+        _check(recipe.method, (*of_mask, *update), statistics)
         if method.criterion.solves:
             solve = method.criterion.function
             return solve(wide, statistics.gram, sparsity, recipe.pattern)

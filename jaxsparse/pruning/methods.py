@@ -12,8 +12,11 @@ import numpy as np
 from jaxtyping import Bool
 
 from jaxsparse.pruning import scores
+from jaxsparse.pruning.admm import admm
+from jaxsparse.pruning.pcg import pcg
 from jaxsparse.pruning.scores import Criterion, Matrix
 from jaxsparse.pruning.solution import Solution
+from jaxsparse.pruning.sparsegpt import sparsegpt
 from jaxsparse.pruning.statistics import Statistics
 from jaxsparse.pruning.user_methods import from_file
 from jaxsparse.types import InputError
@@ -27,12 +30,20 @@ class Update:
 
     function: Callable[[Matrix, Mask, Statistics], Solution]
     needs: tuple[str, ...]  # of statistics.NEEDS
+    moves_biases: bool = False
 
 
 def bias(weights: Matrix, mask: Mask, statistics: Statistics) -> Solution:
     """The weights stay; what those that go gave on average goes into the bias."""
     values = np.where(mask, weights, np.float32(0))
     return Solution(values, mask, np.asarray(statistics.mean) @ (weights - values))
+
+
+def conjugate_gradients(
+    weights: Matrix, mask: Mask, statistics: Statistics
+) -> Solution:
+    assert statistics.gram is not None
+    return pcg(weights, mask, statistics.gram)
 
 
 METHODS: dict[str, Criterion] = {
@@ -44,9 +55,12 @@ METHODS: dict[str, Criterion] = {
     "fisher": Criterion(scores.fisher, ("matrix", "output", "global"), ("fisher",)),
     "wanda": Criterion(scores.wanda, ("output", "matrix"), ("squares",)),
     "ria": Criterion(scores.ria, ("matrix", "output"), ("squares",)),
+    "sparsegpt": Criterion(sparsegpt, ("block",), ("gram",), solves=True),
+    "admm": Criterion(admm, ("matrix",), ("gram",), solves=True),
 }
 UPDATES: dict[str, Update] = {
-    "bias": Update(bias, ("mean",)),
+    "bias": Update(bias, ("mean",), moves_biases=True),
+    "pcg": Update(conjugate_gradients, ("gram",)),
 }
 
 _OF_A_FILE = re.compile(r"(.+\.py):([^:+/]*)(?:(\+)([^:]*))?", re.DOTALL)

@@ -85,6 +85,14 @@ class Recipe:
         of_the_loss = bool(_OF_THE_LOSS.intersection(self.criterion.needs))
         return of_the_loss or self.scope == "global"
 
+    @property
+    def masks_nest(self) -> bool:
+        """Whether the masks of all sparsities come from one order of the weights, which
+        no pruning changes."""
+        criterion = self.criterion
+        sequential = self.statistics == "sequential" and not self.dense_masks
+        return not (criterion.solves or (criterion.needs and sequential))
+
     def _own_order(self) -> str:
         if not self.needs:
             return ""
@@ -148,3 +156,7 @@ class MatrixSparsity:
     layer: int
     weights: int
     pruned: int
+    # How far its outputs are from the dense one's on calibration rows, a fraction of
+    # their sum of squares; None where that was not measured.
+    error: float | None = None
+    damping_raised: int = 0  # tenfold, so many times, until it could be factored

@@ -202,7 +202,8 @@ def test_buckets_are_torchs(buckets):
             assert_buckets_are_torchs(buckets, max_distance)
 
 
-OURS = pytest.mark.xfail(strict=True, reason="our logarithm of 1.8 is one unit off")
+# Not strict: some CPUs take it as torch does.
+OURS = pytest.mark.xfail(reason="our logarithm of 1.8 is one unit off")
 
 
 @pytest.mark.parametrize(

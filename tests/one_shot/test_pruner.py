@@ -1,0 +1,251 @@
+"""One-shot pruning of whole models: every recipe, exact and resumable."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from jaxsparse.calibration import Calibration, Walk
+from jaxsparse.one_shot import OneShot, prune
+from jaxsparse.pruning import METHODS, UPDATES, Recipe
+from jaxsparse.running_text import examples
+from jaxsparse.types import InputError
+from jaxsparse.variants import weights_of
+from tests.told import Told
+
+FAMILIES = ("gpt2", "electra-generator-projected", "electra-discriminator", "t5-gated")
+OF_INPUTS = [
+    name
+    for name, criterion in METHODS.items()
+    if criterion.needs and not {"gradient", "fisher"} & {*criterion.needs}
+]
+
+
+def calibration_of(model, rows=6, length=24, seed=0):
+    generator = np.random.default_rng(seed)
+    letters = np.arange(10, model.config.vocab - 20, dtype=np.int32)  # no special ones
+    windows = generator.choice(letters, (rows, length)).astype(np.int32)
+    made = examples(windows, model.config, model.tokenizer, seed)
+    return Calibration(made, "made", length, False, seed, windows.size)
+
+
+def one_shot(model, *args, **kwargs):
+    return OneShot(model, calibration_of(model), *args, **kwargs)
+
+
+def zeros(leaf):
+    return np.asarray(leaf) == 0
+
+
+def values(variant):
+    return {path: np.asarray(leaf) for path, leaf in variant.leaves().items()}
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for path, leaf in first.items():
+        np.testing.assert_array_equal(leaf, second[path], err_msg=path)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", [*OF_INPUTS, "wanda+pcg", "random+pcg"])
+def test_every_matrix_loses_as_many_weights_as_asked_for(method, family, loaded):
+    model = loaded(family)
+    recipe = Recipe(method)
+    (variant,) = one_shot(model).variants(recipe, [0.6])
+    assert variant.matrices
+    for matrix in variant.matrices:
+        leaf = variant.layer(matrix.path, matrix.layer)
+        assert np.count_nonzero(zeros(leaf)) == matrix.pruned
+        groups = leaf.shape[1] if recipe.scope == "output" else 1
+        assert matrix.pruned == groups * round(0.6 * leaf.size / groups)
+    pruned = sum(matrix.pruned for matrix in variant.matrices)
+    weights = sum(matrix.weights for matrix in variant.matrices)
+    assert variant.achieved_sparsity == pruned / weights
+
+
+@pytest.mark.parametrize("method", [*OF_INPUTS, "magnitude", "magnitude+pcg"])
+def test_n_of_m_keeps_n_of_every_m_inputs(method, loaded):
+    model = loaded("gpt2")
+    (variant,) = one_shot(model).variants(Recipe(method, pattern="1:4"), [0.3])
+    assert variant.sparsity == variant.achieved_sparsity == 0.75
+    for leaf in values(variant).values():
+        kept = ~zeros(leaf).reshape(len(leaf), -1, 4, leaf.shape[-1])
+        assert (kept.sum(axis=2) == 1).all()
+
+
+def test_sequential_masks_are_those_of_inputs_that_came_through_what_was_pruned(loaded):
+    model = loaded("gpt2")
+    (variant,) = one_shot(model).variants(Recipe("wanda"), [0.7])
+    (dense,) = one_shot(model).variants(Recipe("wanda", statistics="dense"), [0.7])
+    first, second = values(variant), values(dense)
+    walk = Walk(model, calibration_of(model))
+    for stage in walk.stages:
+        known = walk.statistics(stage, ["squares"])
+        for path in stage.paths:
+            weights = weights_of(model, path, stage.layer)
+            scores = np.abs(weights) * known[path].norms[:, None]
+            order = np.argsort(scores, axis=0, kind="stable")
+            mask = np.ones(weights.shape, bool)
+            number = round(0.7 * len(weights))
+            np.put_along_axis(mask, order[:number], False, axis=0)
+            leaf = first[path][stage.layer]
+            np.testing.assert_array_equal(leaf, np.where(mask, weights, 0))
+        own = {path: first[path][stage.layer] for path in stage.paths}
+        walk.advance(stage, own)
+    same = [(zeros(first[p]) == zeros(second[p])).all(axis=(1, 2)) for p in first]
+    assert np.all([layers[0] for layers in same])  # nothing is pruned before block 0
+    assert not np.all([layers[1] for layers in same])
+
+
+@pytest.mark.parametrize("method", ["wanda", "gradient", "ria+pcg"])
+def test_masks_of_dense_statistics_nest_where_scores_decide_them(method, loaded):
+    model = loaded("electra-generator-projected")
+    recipe = Recipe(method, statistics="" if method == "gradient" else "dense")
+    low, high = map(values, one_shot(model).variants(recipe, [0.8, 0.4]))
+    for path, leaf in low.items():
+        assert np.all(zeros(leaf) <= zeros(high[path]))
+
+
+def test_zeros_of_the_file_stay_zero_and_count(loaded):
+    dense = loaded("gpt2")
+    params = dict(dense.params)
+    path = "h/mlp/c_fc/kernel"
+    hole = np.asarray(params[path]).copy()
+    hole[:, :, :40] = 0
+    params[path] = jax.numpy.asarray(hole)
+    model = dataclasses.replace(dense, params=params, digest="holes")
+    for method in ("magnitude", "wanda", "sparsegpt", "admm", "wanda+pcg"):
+        (variant,) = one_shot(model).variants(Recipe(method), [0.2])
+        assert not variant.leaf(path)[:, :, :40].any(), method
+        of_path = [matrix for matrix in variant.matrices if matrix.path == path]
+        for matrix in of_path:
+            held = np.count_nonzero(zeros(variant.layer(path, matrix.layer)))
+            assert held == matrix.pruned >= round(0.2 * matrix.weights), method
+
+
+def test_a_bias_takes_what_was_pruned_on_average(loaded):
+    model = loaded("gpt2")
+    recipe = Recipe("magnitude+bias", statistics="dense")
+    (variant,) = one_shot(model).variants(recipe, [0.5])
+    walk = Walk(model, calibration_of(model))
+    for stage in walk.stages:
+        known = walk.statistics(stage, ["mean"])
+        for path in stage.paths:
+            bias = path.replace("kernel", "bias")
+            change = variant.layer(path, stage.layer)
+            change = weights_of(model, path, stage.layer) - change
+            expected = weights_of(model, bias, stage.layer) + known[path].mean @ change
+            got = variant.layer(bias, stage.layer)
+            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+        walk.advance(stage)
+
+
+@pytest.mark.parametrize("allocation", ["erk", "owl"])
+def test_allocations_meet_the_sparsity_but_for_rounding(allocation, loaded):
+    model = loaded("t5-gated")
+    for method in ("magnitude", "wanda", "sparsegpt"):
+        recipe = Recipe(method, "matrix", allocation=allocation)
+        if method == "sparsegpt":
+            recipe = Recipe(method, allocation=allocation)
+        (variant,) = one_shot(model).variants(recipe, [0.5])
+        assert abs(variant.achieved_sparsity - 0.5) < 2e-3, method
+        fractions = {matrix.pruned / matrix.weights for matrix in variant.matrices}
+        assert len(fractions) > 1
+        if allocation == "owl":  # one ratio a block
+            assert len({round(f, 2) for f in fractions}) <= 4
+
+
+def test_a_run_that_was_killed_goes_on_behind_its_last_block(loaded, tmp_path):
+    model, recipe = loaded("gpt2"), Recipe("sparsegpt")
+    (whole,) = one_shot(model).variants(recipe, [0.5])
+
+    class Killed(Told):
+        def done(self, number):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        one_shot(model, tmp_path, Killed()).variants(recipe, [0.5])
+    told = Told()
+    pruner = one_shot(model, tmp_path, told)
+    (resumed,) = pruner.variants(recipe, [0.5])
+    assert ("sparsegpt 0.5 · pruning", 3, 1) in told.told
+    assert resumed.matrices == whole.matrices
+    assert_same(values(resumed), values(whole))
+
+    pruner.forget()
+    assert not list(tmp_path.glob("pruned/*/h*"))
+    told = Told()
+    (again,) = one_shot(model, tmp_path, told).variants(recipe, [0.5])
+    assert again.matrices == whole.matrices
+    assert not told.told  # what was pruned is known
+    assert_same(values(again), values(whole))
+
+
+@pytest.mark.parametrize("damage", ["short", "record", "other"])
+def test_files_that_are_not_as_written_are_made_anew(damage, loaded, tmp_path):
+    model, recipe = loaded("gpt2"), Recipe("wanda")
+    (whole,) = one_shot(model, tmp_path).variants(recipe, [0.5])
+    (directory,) = tmp_path.glob("pruned/*")
+    file, record = next(directory.glob("h*")), directory / "pruned.json"
+    if damage == "short":
+        file.write_bytes(file.read_bytes()[:-1])
+    if damage == "record":
+        record.write_text(record.read_text()[:-9])
+    if damage == "other":
+        record.write_text(record.read_text().replace("wanda", "ria"))
+    (again,) = one_shot(model, tmp_path).variants(recipe, [0.5])
+    assert_same(values(again), values(whole))
+
+
+def test_errors_of_reconstruction_are_those_of_the_outputs(loaded, tmp_path):
+    model = loaded("gpt2")
+    for method in ("magnitude", "wanda+bias"):
+        pruner = one_shot(model, tmp_path)
+        (variant,) = pruner.measured(pruner.variants(Recipe(method), [0.5]))
+        (again,) = pruner.measured(pruner.variants(Recipe(method), [0.5]))
+        assert again.matrices == variant.matrices
+        by_place = {(m.path, m.layer): m.error for m in variant.matrices}
+        walk = Walk(model, calibration_of(model))
+        for stage in walk.stages:
+            known = walk.statistics(stage, ["mean", "gram"])
+            for path in stage.paths:
+                weights = weights_of(model, path, stage.layer).astype(float)
+                change = variant.layer(path, stage.layer) - weights
+                statistics = known[path]
+                gram = np.asarray(statistics.gram, float)
+                lost = np.sum(change * (gram @ change))
+                if method == "wanda+bias":
+                    bias = path.replace("kernel", "bias")
+                    shift = variant.layer(bias, stage.layer)
+                    shift = shift - weights_of(model, bias, stage.layer)
+                    mean = np.asarray(statistics.mean, float)
+                    lost += 2 * statistics.tokens * (mean @ change) @ shift
+                    lost += statistics.tokens * np.sum(shift**2)
+                expected = lost / np.sum(weights * (gram @ weights))
+                got = by_place[path, stage.layer]
+                assert got == pytest.approx(expected, rel=1e-3)
+            walk.advance(stage)
+
+
+@pytest.mark.parametrize(
+    ("family", "method", "options", "message"),
+    [
+        ("t5-gated", "magnitude+bias", {}, "has no bias"),
+        ("gpt2", "wanda", {"prunable": "all"}, "has no inputs"),
+        ("gpt2", "wanda", {"pattern": "3:7"}, "does not divide"),
+        ("electra-discriminator", "gradient", {}, "discriminator"),
+    ],
+)
+def test_what_a_model_cannot_be_asked_is_refused(
+    family, method, options, message, loaded
+):
+    model = loaded(family)
+    with pytest.raises(InputError, match=message):
+        prune(model, method, **options, calibration=calibration_of(model))
+
+
+def test_all_methods_are_tried_here():
+    assert {*METHODS} == {*OF_INPUTS, "magnitude", "random", "gradient", "fisher"}
+    assert {*UPDATES} == {"bias", "pcg"}
