@@ -91,6 +91,7 @@ class Benchmark:
     peer_batch: int
     repeats: int
     masks: bool
+    methods: bool
     parts: bool
     host: bool
     sparsities: tuple[float, ...]
@@ -111,7 +112,8 @@ def benchmark_from_flags() -> Benchmark:
         "json": paths.new_file("json", values.json),
         "tokenizer": values.tokenizer and Path(os.path.expanduser(values.tokenizer)),
     }
-    modes = [f"--{mode}" for mode in ("parts", "masks", "host") if values[mode].value]
+    modes = ("parts", "masks", "methods", "host")
+    modes = [f"--{mode}" for mode in modes if values[mode].value]
     if len(modes) > 1:
         raise InputError(f"{' and '.join(modes)} are measured one at a time")
     if values.num_examples is None:

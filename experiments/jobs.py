@@ -212,6 +212,10 @@ JOBS: dict[str, dict[str, Flag]] = {
         "peer_batch": Flag(MEASURED, Integer(1), 16, "rows of a sorted batch"),
         "repeats": Flag(MEASURED, Integer(1), 3, "of everything; medians"),
         "masks": Flag(MEASURED, YesNo(), False, "measure masks, not questions"),
+        "methods": Flag(
+            MEASURED, YesNo(), False,
+            "measure every criterion and update, and what they lose, beside torch",
+        ),
         "parts": Flag(
             MEASURED, YesNo(), False, "measure what was written for CPUs, part by part"
         ),

@@ -32,7 +32,10 @@ GROUPS = (
     {"experiments"},
 )
 SIDEWAYS = {("models", "jaxsparse.weights.rules")}
-TORCH = ("weights/reading.py", "benchmark/masks.py", "benchmark/peers.py")
+TORCH = (
+    "weights/reading.py",
+    *(f"benchmark/{name}.py" for name in ("masks", "methods_torch", "peers")),
+)
 RANK = {room: rank for rank, group in enumerate(GROUPS) for room in group}
 
 

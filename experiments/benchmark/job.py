@@ -14,6 +14,7 @@ from experiments.benchmark import (
     host,
     host_table,
     masks,
+    methods,
     model,
     parts,
     peers,
@@ -36,7 +37,8 @@ def main() -> None:
     # What compiling takes is to be seen.
     jax.config.update("jax_enable_compilation_cache", False)
     alone = settings.parts or settings.host
-    if settings.masks or (settings.peers and not alone):
+    pruned = settings.masks or settings.methods
+    if pruned or (settings.peers and not alone):
         peers.check_torch()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     if settings.parts:
@@ -49,12 +51,12 @@ def main() -> None:
         results = [host.compare(settings, tokenizers, _tell)]
         print("\n".join(host_table.lines(results[0])))
     else:
-        results = (_measure_masks if settings.masks else _measure_models)(settings)
+        results = (_measure_pruning if pruned else _measure_models)(settings)
     everything = {"started": started, **_conditions(), "results": results}
     with atomic_file(settings.json) as partial:
         partial.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     print(f"Written to {settings.json}, every repeat")
-    for result in () if settings.masks or alone else results:
+    for result in () if pruned or alone else results:
         if wrong := table.disagreement(result):
             raise InputError(wrong)
 
@@ -72,13 +74,18 @@ def _measure_models(settings: flags.Benchmark) -> list[dict[str, Any]]:
     return results
 
 
-def _measure_masks(settings: flags.Benchmark) -> list[dict[str, Any]]:
+def _measure_pruning(settings: flags.Benchmark) -> list[dict[str, Any]]:
     results = []
     for shape in settings.models:
-        result = masks.compare(
-            shape, settings.sparsities, settings.seed, settings.repeats
-        )
-        print("\n".join(masks.table(shape, result)))
+        if settings.masks:
+            result = masks.compare(
+                shape, settings.sparsities, settings.seed, settings.repeats
+            )
+            lines = masks.table(shape, result)
+        else:
+            result = methods.compare(shape, settings.seed, settings.repeats, _tell)
+            lines = methods.table(shape, result)
+        print("\n".join(lines))
         results.append({"shape": shape, **result})
     return results
 
