@@ -116,7 +116,7 @@ def test_a_mesh_predicts_text_as_one_device_does(saved, loaded, variant, text):
     def found(model, **how):
         (read,) = texts.read([STORY], model.config, model.tokenizer, 43)
         assert read.windows % 4
-        curve = [variants.dense(model, RANDOM), *one_shot(model, RANDOM, [0.5])]
+        curve = [variants.dense(model, RANDOM), *OneShot(model).variants(RANDOM, [0.5])]
         losses = text_loss.evaluate(curve, [read], details=True, **how)
         return [of_variant[0].tokens.nats for of_variant in losses.values()]
 

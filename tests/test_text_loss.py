@@ -11,6 +11,7 @@ from jaxsparse.cbt import Question
 from jaxsparse.device import ACCELERATOR
 from jaxsparse.journal import Journal, key_of
 from jaxsparse.model import load, open_model
+from jaxsparse.one_shot import OneShot
 from jaxsparse.pruning import Recipe
 from jaxsparse.sweep import sweep
 from jaxsparse.texts import Text, read
@@ -37,7 +38,7 @@ def read_for(model, *texts, **how):
 
 def curve_of(model):
     recipe = Recipe("magnitude")
-    pruned = variants.one_shot(model, recipe, (0.5, 0.9))
+    pruned = OneShot(model).variants(recipe, (0.5, 0.9))
     return (variants.dense(model, recipe), *pruned)
 
 
