@@ -152,18 +152,41 @@ def examples(
 
     Raises:
         InputError: the tokenizer lacks a special token, or the model has none of the
-            windows' tokens.
+            windows' tokens; one of those tokens that rows are framed and masked with
+            stands in the text itself.
     """
     if windows.size and windows.max() >= config.vocab:
         raise InputError(
             f"the tokenizer's tokens go up to {windows.max()}, the model's vocabulary "
             f"has {config.vocab}; put the model's own tokenizer files there"
         )
+    _refuse_special(windows, config, tokenizer)
     if config.reading == "causal":
         return _predicted(windows)
     if config.reading == "seq2seq":
         return _spans_corrupted(windows, config, tokenizer, seed)
     return _framed(windows, config, tokenizer, seed)
+
+
+def _refuse_special(
+    windows: Windows, config: Any, tokenizer: "PreTrainedTokenizerFast"
+) -> None:
+    """A [MASK] or </s> that a text spells out would be taken for one of ours. GPT-2 has
+    none of ours: its <|endoftext|> sets texts apart, as it did in training."""
+    if config.reading == "causal":
+        return
+    special = {
+        number: token.content
+        for number, token in tokenizer.added_tokens_decoder.items()
+        if token.special and number != tokenizer.unk_token_id
+    }
+    there = np.isin(windows, list(special))
+    if there.any():
+        token = special[int(windows[there][0])]
+        raise InputError(
+            f"{token} stands in the text, where the tokenizer takes it for a special "
+            "token; take it out"
+        )
 
 
 def _predicted(windows: Windows) -> Examples:

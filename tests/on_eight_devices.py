@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxsparse import device, hosts, parallel, text_loss, texts, variants
+from jaxsparse.calibration import Walk, gradients
 from jaxsparse.cbt import Question
 from jaxsparse.model import load, load_model, open_model, untie
 from jaxsparse.one_shot import OneShot
@@ -19,6 +20,8 @@ from jaxsparse.sweep import sweep
 from jaxsparse.types import Presentation
 from tests import tiny
 from tests.asking import plan_of
+from tests.calibration import hooks
+from tests.slices import slow
 from tests.test_forms import PLATFORMS, every_case, lowered
 
 BOTH = "data:4,model:2"  # where two levels go at once, too
@@ -33,6 +36,8 @@ TRIED = [
 ]
 MAGNITUDE = Recipe("magnitude", "global", "all")
 RANDOM = Recipe("random", "matrix", "all")
+CALIBRATED = [("gpt2", BOTH), ("t5", "data:8"), ("electra-generator-projected", BOTH)]
+LOSS = ("gradient", "fisher")
 NO_MULTIPLE = 5  # questions: every mesh has a last batch that lacks rows
 BATCH_TOKENS = 64 * 12  # some rows: a few batches
 RTOL = 1e-5  # of nats: sums in another order
@@ -177,6 +182,42 @@ def test_scoring_on_a_mesh_is_lowered_for_gpus_and_tpus(variant, protocol, saved
     assert all(
         f'sdy.sharding<@mesh, [{{"{axis}"}}' in module for axis in mesh.axis_names
     )
+
+
+# What rows tell of the inputs, and of the loss
+
+
+def gathered(model, calibration):
+    walk, found = Walk(model, calibration, "linear"), {}
+    for stage in walk.stages:
+        for path, known in walk.statistics(stage, ("gram",)).items():
+            found[path, stage.layer, "gram"] = np.asarray(known.gram)
+            found[path, stage.layer, "mean"] = np.asarray(known.mean)
+        walk.advance(stage, halved(model, stage))
+    for need, leaves in gradients(model, calibration, "linear", LOSS).items():
+        found |= {(path, None, need): leaf for path, leaf in leaves.items()}
+    return found
+
+
+def halved(model, stage):
+    """Leaves that come from the host, as pruning makes them."""
+    leaves = {path: np.asarray(model.params[path]) for path in stage.paths}
+    layer = stage.layer
+    return {p: 0.5 * (v if layer is None else v[layer]) for p, v in leaves.items()}
+
+
+@pytest.mark.parametrize(("variant", "mesh"), slow(CALIBRATED, CALIBRATED[1:]))
+def test_eight_devices_gather_what_one_does(variant, mesh, loaded, saved):
+    one = untie(loaded(variant))
+    calibration = hooks.calibration_of(one, hooks.made_rows(one, (13, 9, 13, 5, 12)))
+    eight = untie(load_model(str(saved(variant)), mesh=mesh_of(mesh)))
+    expected, got = gathered(one, calibration), gathered(eight, calibration)
+    assert got.keys() == expected.keys()
+    for what, value in expected.items():
+        scale = np.abs(value).max()
+        np.testing.assert_allclose(
+            got[what] / scale, value / scale, rtol=0, atol=1e-5, err_msg=str(what)
+        )
 
 
 # Which mesh

@@ -2,6 +2,7 @@
 
 from jaxsparse.cbt.baselines import chance, frequency_prior, most_frequent_option
 from jaxsparse.cbt.detokenize import STYLES, detokenize
+from jaxsparse.cbt.overlap import refuse_overlap
 from jaxsparse.cbt.questions import (
     BLANK,
     CLASS_NAMES,
@@ -14,6 +15,7 @@ from jaxsparse.cbt.questions import (
     select,
 )
 from jaxsparse.cbt.readers import may_hold_a_task, read, read_questions
+from jaxsparse.cbt.texts import bundled_texts, context_texts, read_texts
 
 __all__ = [
     "BLANK",
@@ -24,13 +26,17 @@ __all__ = [
     "Malformed",
     "Question",
     "Reading",
+    "bundled_texts",
     "chance",
     "check",
+    "context_texts",
     "detokenize",
     "frequency_prior",
     "may_hold_a_task",
     "most_frequent_option",
     "read",
     "read_questions",
+    "read_texts",
+    "refuse_overlap",
     "select",
 ]

@@ -12,35 +12,18 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import tokenizers
 from jaxtyping import Int
 
-from jaxsparse.cbt.books import read_book
 from jaxsparse.cbt.build import WORD, find_names
-from jaxsparse.cbt.detokenize import STYLES
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError
 
 SCENE = 1000  # words that share one renaming: longer than any window
 RENAMED = 0.75  # of the scenes; the others stay as the book has them
 _TOKEN = re.compile(r"(?:Mr|Mrs|Dr|St)\.|[^\W_]+(?:[-'][^\W_]+)*|[^\w\s]")
-
-
-def read_texts(
-    paths: Sequence[Path],
-    progress: Progress = NOBODY,
-) -> tuple[str, ...]:
-    """The texts of books, in the given order. Raises InputError as `read_book`."""
-    progress.stage("reading", len(paths), unit="books", patient=True)
-    texts = []
-    for path in paths:
-        sentences = list(read_book(path).sentences())
-        texts.append(" ".join(STYLES["ptb"](sentences)))
-        progress.done(1)
-    return tuple(texts)
 
 
 def rename(texts: Sequence[str], generator: np.random.Generator) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxsparse.pretraining.corpus import RENAMED, SCENE, Corpus, read_texts, rename
+from jaxsparse.pretraining.corpus import RENAMED, SCENE, Corpus, rename
 from jaxsparse.types import InputError
 from tests.pretraining import little
 from tests.told import Told
@@ -17,19 +17,6 @@ from tests.told import Told
 def numbered(tokens):
     """A corpus in which a token tells where it stands."""
     return Corpus(np.arange(tokens, dtype=np.int32))
-
-
-def test_a_book_comes_out_as_its_sentences_between_single_spaces(tmp_path):
-    one = little.write_book(tmp_path / "one.txt", seed=0)
-    other = little.write_book(tmp_path / "other.txt", seed=1)
-    assert read_texts([one, other]) == little.TEXTS
-    assert read_texts([other, one]) == little.TEXTS[::-1]
-
-
-def test_a_book_without_prose_is_refused(tmp_path):
-    (tmp_path / "empty.txt").write_text("CHAPTER I\n\n* * *\n")
-    with pytest.raises(InputError, match=r"empty\.txt holds no paragraph of prose"):
-        read_texts([tmp_path / "empty.txt"])
 
 
 def test_tokens_of_all_texts_follow_one_another():
