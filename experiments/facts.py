@@ -1,5 +1,6 @@
 """What a run says of itself: how it was made, what it left out, what it spent."""
 
+import hashlib
 import importlib.metadata
 import shlex
 import subprocess
@@ -60,6 +61,10 @@ def of_run(
             for model, run in zip(given.models, runs, strict=True)
         },
         "questions": len(given.questions),
+        "texts": {
+            text.name: hashlib.sha256(text.content.encode()).hexdigest()
+            for text in given.texts
+        },
         "malformed": [str(item) for item in given.malformed],
     }
 

@@ -40,6 +40,9 @@ class Settings:
     word_classes: tuple[str, ...] | None
     num_examples: int
     sample: str
+    texts: tuple[str, ...]  # paths of files
+    text_tokens: int
+    text_details: bool
     protocols: tuple[str, ...]
     context: str
     detokenize: str
@@ -181,6 +184,9 @@ def settings_from_flags() -> Settings:
         word_classes=word_classes,
         num_examples=num_examples,
         sample=FLAGS.sample,
+        texts=paths.texts(FLAGS),
+        text_tokens=FLAGS.text_tokens,
+        text_details=FLAGS.text_details,
         protocols=protocols,
         context=original.get("context") or FLAGS.context,
         detokenize=FLAGS.detokenize,
@@ -312,6 +318,8 @@ def _out(
     for name, default in NEWER.items():  # as before the flags were there: same names
         if kept[name] == default:
             del kept[name]
+    if FLAGS.text:  # likewise
+        kept |= {"text": FLAGS.text, "text_tokens": FLAGS.text_tokens}
     return paths.results_directory(models, kept)
 
 

@@ -1,15 +1,19 @@
 """Models and questions, checked in that order, before any weights are loaded."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from jax.sharding import Mesh
 
+from experiments import paths
 from experiments.flags import Settings
 from experiments.values import comma_hint
-from jaxsparse import cbt, parallel, scoring
+from jaxsparse import cbt, parallel, scoring, texts
 from jaxsparse.model import Blueprint, check_values, open_model, parameter_bytes
 from jaxsparse.progress import NOBODY, Progress
+from jaxsparse.texts import Text
 from jaxsparse.types import InputError
 
 
@@ -20,6 +24,7 @@ class Inputs:
     usable: int  # questions that could be asked
     malformed: tuple[cbt.Malformed, ...]  # left out
     unread: tuple[str, ...]  # keys of a task's rows, and how many have each
+    texts: tuple[Text, ...]
 
 
 def open_models(names: Sequence[str]) -> tuple[Blueprint, ...]:
@@ -47,12 +52,13 @@ def read_inputs(
     settings: Settings,
     progress: Progress = NOBODY,
 ) -> Inputs:
-    """Raises InputError for the first thing that is wrong, models before questions.
+    """Raises InputError for the first thing that is wrong: models, texts, questions.
 
     Values of weights are looked at here only if there are several models: the last
     must be known to be sound before the first is scored.
     """
     models = open_models(settings.models)
+    predicted = _read_texts(models, settings)
     progress.stage("reading questions", patient=True)
     reading = cbt.read(settings.data, settings.split, settings.word_classes)
     progress.stage("checking questions", len(reading.questions), patient=True)
@@ -76,7 +82,26 @@ def read_inputs(
     if len(models) > 1:
         for model in models:
             check_values(model, settings.dtype, progress)
-    return Inputs(models, questions, len(usable), malformed, reading.unread)
+    return Inputs(models, questions, len(usable), malformed, reading.unread, predicted)
+
+
+def _read_texts(models: Sequence[Blueprint], settings: Settings) -> tuple[Text, ...]:
+    """The texts, called by the last component of their path where one alone has it."""
+    files = [Path(name) for name in settings.texts]
+    often = Counter(file.name for file in files)
+    found = tuple(
+        Text(
+            file.name if often[file.name] == 1 else str(file),
+            paths.read_text("text", file),
+        )
+        for file in files
+    )
+    for model in models:
+        try:
+            texts.read(found, model.config, model.tokenizer, settings.text_tokens)
+        except InputError as error:
+            raise InputError(f"{model.name}: {error}") from None
+    return found
 
 
 def _check_tokens(

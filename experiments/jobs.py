@@ -62,6 +62,7 @@ SWEEP_ONLY = {
 
 SWEEP = (
     "model data split word_classes num_examples sample skip_malformed "
+    "text text_tokens text_details "
     "protocol context detokenize "
     "method sparsities pattern scope allocation statistics prunable seed "
     "dtype mesh batch_tokens levels_at_once out margin verbose"

@@ -1,13 +1,11 @@
 """One model of a sweep: loaded, asked everything, and gone before the next comes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.flags import Settings
-from experiments.inputs import mesh_of
+from experiments.inputs import Inputs, mesh_of
 from experiments.progress import Shown
 from jaxsparse import capacity, hosts
-from jaxsparse.cbt import Question
 from jaxsparse.journal import Journal
 from jaxsparse.model import Blueprint, load
 from jaxsparse.points import Point, Workload
@@ -28,7 +26,7 @@ class ModelRun:
 def run_model(
     blueprint: Blueprint,
     settings: Settings,
-    questions: Sequence[Question],
+    given: Inputs,
     answers: Journal,
     shown: Shown,
 ) -> ModelRun:
@@ -44,10 +42,13 @@ def run_model(
     points = list(
         sweep(
             model,
-            questions,
+            given.questions,
             settings.recipes,
             settings.sparsities,
             settings.presentations,
+            texts=given.texts,
+            text_tokens=settings.text_tokens,
+            text_details=settings.text_details,
             batch_tokens=tokens,
             levels_at_once=settings.levels_at_once,
             journal=answers,

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from absl.flags import FlagValues
+
 from experiments.values import comma_hint
 from jaxsparse.types import InputError
 
@@ -40,6 +42,34 @@ def text_files(flag: str, names: Sequence[str]) -> list[Path]:
                 f"--{flag}: the file name {str(path)!r} is not UTF-8; rename it"
             ) from None
     return found
+
+
+def texts(values: FlagValues) -> tuple[str, ...]:
+    """The files of --text; what else there is to say of them needs some."""
+    if values["text"].present:
+        return tuple(map(str, text_files("text", values.text)))
+    for name in ("text_tokens", "text_details"):
+        if values[name].value:
+            raise InputError(f"--{name} goes with --text; name text files")
+    return ()
+
+
+def read_text(flag: str, path: Path) -> str:
+    """A text file that a flag names, as it stands."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(
+            f"--{flag}={path}: cannot be read ({error.strerror}); name a text file"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"--{flag}={path}: byte {error.start + 1} of the file is not UTF-8; "
+            "convert the file to UTF-8"
+        ) from None
+    if not text.strip():
+        raise InputError(f"--{flag}={path}: the file is empty; name one with a text")
+    return text
 
 
 LONGEST_NAME = 200  # bytes; while it is written its name is somewhat longer

@@ -85,6 +85,19 @@ SHARED = {
     "skip_malformed": Flag(
         SCORED, YesNo(), False, "leave malformed questions out, and count them"
     ),
+    "text": Flag(
+        SCORED, Paths(), [],
+        "a comma list of text files in UTF-8, or directories of .txt files, that every "
+        "point predicts as well: in nats, and as perplexity (default: none)",
+    ),
+    "text_tokens": Flag(
+        SCORED, Integer(0), 0,
+        "of a window of --text; 0: the model's limit, at most 1,024",
+    ),
+    "text_details": Flag(
+        SCORED, YesNo(), False,
+        "keep the nats of every token of --text, in text_tokens.parquet",
+    ),
     "protocol": Flag(
         ASKED, Names(), None,
         "cloze: the option fills the blank; append: it follows the sentence; or both, "

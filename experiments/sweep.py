@@ -36,7 +36,7 @@ def main() -> None:
         given = _inputs(settings, shown)
         shown.models(len(given.models))
         runs = [
-            run_model(blueprint, settings, given.questions, answers, shown)
+            run_model(blueprint, settings, given, answers, shown)
             for blueprint in given.models
         ]
         with hosts.together():
@@ -47,7 +47,7 @@ def main() -> None:
                     "seconds": time.time() - start,
                     "answers": {"new": answers.recorded, "made_by": answers.sources()},
                 }
-                if not answers.recorded:
+                if not (answers.recorded or answers.losses.recorded):
                     known = f"{answers.answered:,}"
                     shown.note(f"all {known} answers known; nothing to score")
                 shown.rest()
@@ -67,7 +67,7 @@ def _settings() -> flags.Settings:
             paths.check_writable("out", settings.out)
             report.check_replaceable(settings.out)
     # Paths may differ from host to host; what is read there is compared by content.
-    common = replace(settings, models=(), data="", out=Path())
+    common = replace(settings, models=(), data="", texts=(), out=Path())
     hosts.agree("flags", common)
     hosts.agree("files of methods", [recipe.source for recipe in settings.recipes])
     hosts.agree("versions of packages", facts.versions())
@@ -93,6 +93,7 @@ def _inputs(settings: flags.Settings, shown: Shown) -> inputs.Inputs:
         given = inputs.read_inputs(settings, shown)
     hosts.agree("models", [(model.name, model.config) for model in given.models])
     hosts.agree("questions", [question.digest for question in given.questions])
+    hosts.agree("texts", given.texts)
     return given
 
 
@@ -126,4 +127,4 @@ def _show(
         print(note)
     if verbose:
         print(facts.spent(runs))
-    print(f"Written to {settings.out}: {', '.join(report.FILES)}")
+    print(f"Written to {settings.out}: {', '.join(report.files_of(found.points))}")

@@ -104,7 +104,10 @@ def _all() -> set[str]:
 
 
 # What the library calls otherwise than the command line does.
-OTHERWISE = {"sparsity": "sparsities", "directory": "export", "name_or_dir": "model"}
+OTHERWISE = {
+    "sparsity": "sparsities", "directory": "export", "name_or_dir": "model",
+    "texts": "text",
+}  # fmt: skip
 
 # Quoted text is somebody's own and stays as it is.
 _ARGUMENT = re.compile(

@@ -6,6 +6,7 @@ their pruned leaves and their activations.
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -20,11 +21,17 @@ FEWEST_TOKENS = 2048  # of a batch: few rows
 TYPICAL = (("tokens", 512), ("scored", 160))  # lengths of a row of real questions
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a batch, all of one length."""
+
+    rows: int
+    lengths: tuple[tuple[str, int], ...]  # of each field of a row
+
+
 def batch_tokens(model: Model, prunable: str) -> int:
     """Tokens of a batch, so many for each device that has rows of its own."""
-    leaves = model.params
-    weights = sum(map(_bytes_of_device, leaves.values()))
-    weights += sum(_bytes_of_device(leaves[path]) for path in model.prunable(prunable))
+    weights = _bytes_of_variant(model, prunable)
     tokens = fitting_tokens(model.form, device.memory(), weights, model.config)
     return hosts.number_from_first(tokens) * parallel.rows_multiple(model.mesh)
 
@@ -45,8 +52,49 @@ def fitting_tokens(form: Form, memory: int, weights: int, config: Any) -> int:
     return tokens
 
 
+def rows_of_length(
+    model: Model, prunable: str, lengths: Sequence[tuple[str, int]], tokens: int
+) -> int:
+    """How many rows of one length go in a batch of at most so many tokens: a multiple
+    of what divides its rows among devices, one for each at least."""
+    devices = parallel.rows_multiple(model.mesh)
+    weights = _bytes_of_variant(model, prunable)
+    rows = fitting_rows(
+        model.form, device.memory(), weights, model.config, lengths, tokens // devices
+    )
+    return hosts.number_from_first(rows) * devices
+
+
+def fitting_rows(
+    form: Form,
+    memory: int,
+    weights: int,
+    config: Any,
+    lengths: Sequence[tuple[str, int]],
+    tokens: int,
+) -> int:
+    """Rows of at most so many tokens and of as many logits as the form wants; half as
+    many, and again, until one variant fits.
+
+    Args:
+        memory, weights: see `fitting_tokens`.
+    """
+    of_field = dict(lengths)
+    rows = tokens // (of_field["tokens"] + of_field.get("encoder_tokens", 0))
+    if form.logits:
+        rows = min(rows, form.logits // (of_field["scored"] * config.vocab))
+    while memory and rows > 1:
+        if weights + activations(config, lengths, rows) <= USABLE * memory:
+            break
+        rows //= 2
+    return max(rows, 1)
+
+
 def levels_at_once(
-    model: Model, changed: Iterable[str], shapes: Iterable[BatchShape], most: int
+    model: Model,
+    changed: Iterable[str],
+    shapes: Iterable[BatchShape | Rows],
+    most: int,
 ) -> int:
     """As many of at most `most` variants as a device takes for all of these shapes.
 
@@ -91,6 +139,13 @@ def activations(config: Any, lengths: Iterable[tuple[str, int]], rows: int) -> i
     attention = 2 * config.heads * longest**2
     logits = 2 * of_field["scored"] * config.vocab
     return 4 * rows * (wide + attention + logits)
+
+
+def _bytes_of_variant(model: Model, prunable: str) -> int:
+    """What one device holds of the dense parameters and of one variant's own."""
+    leaves = [*model.params.values()]
+    leaves += [model.params[path] for path in model.prunable(prunable)]
+    return sum(map(_bytes_of_device, leaves))
 
 
 def _bytes_of_device(leaf: jax.Array) -> int:

@@ -18,6 +18,7 @@ class Form:
     sums_as_products: bool  # a sum over the vocabulary as a product with ones
     part_tokens: int | None  # of rows computed one part after another; None: all rows
     batch_tokens: int  # rows x length, where memory allows
+    logits: int | None  # so many of running text at once; None: as memory allows
     vmaps_variants: bool  # several sparsities in one call, where memory allows
     compilation: float  # operations that one compilation less is worth
     widens_bfloat16: bool  # kernels become float32 for their products
@@ -42,6 +43,7 @@ CPU = Form(
     sums_as_products=True,
     part_tokens=2048,
     batch_tokens=2048,
+    logits=1 << 26,
     vmaps_variants=False,
     compilation=1e11,
     widens_bfloat16=True,
@@ -54,6 +56,7 @@ ACCELERATOR = Form(
     sums_as_products=False,
     part_tokens=None,
     batch_tokens=32768,
+    logits=None,
     vmaps_variants=True,
     compilation=math.inf,
     widens_bfloat16=False,

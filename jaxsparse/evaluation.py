@@ -2,6 +2,7 @@
 for the exams of models that are still learning, and for the benchmark.
 """
 
+import functools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,9 @@ class ScoringPlan:
         return np.array([encoded.dropped > 0 for encoded in self.encoded])
 
 
+# What a variant says of each question of a batch, or of each row of text.
+Measure = Callable[[Apply, Leaves, Any, Form], jax.Array]
+
 # Waits for the scores of a batch, and says what seconds they took.
 WaitForScores = Callable[[], tuple[Float[np.ndarray, "variant question option"], float]]
 
@@ -113,6 +117,7 @@ class Scorer:
     mesh: Mesh | None = None
     progress: Progress = field(default_factory=Progress)  # is told of compilations
     form: Form = CPU
+    measure: Measure = scoring.option_scores
     compile_seconds: float = 0.0
     _compiled: dict[Any, Any] = field(default_factory=dict)
     _waiting: ThreadPoolExecutor = field(
@@ -124,7 +129,7 @@ class Scorer:
         return len(self._compiled)
 
     def score(
-        self, apply: Apply, params: Leaves, changed: Leaves, batch: scoring.Batch
+        self, apply: Apply, params: Leaves, changed: Leaves, batch: Any
     ) -> WaitForScores:
         """Hands a batch to the device, and returns what waits for it: the scores of
         each variant, and the seconds they took without compilation.
@@ -133,7 +138,7 @@ class Scorer:
             params: the leaves that all variants share.
             changed: those that differ, in place of theirs; of several variants at once
                 stacked on axis 0.
-            batch: on its devices, see `placed`.
+            batch: what is measured, on its devices, see `placed`.
         """
         shared = {path: leaf for path, leaf in params.items() if path not in changed}
         compiled = self._compile(apply, shared, changed, batch)
@@ -148,7 +153,7 @@ class Scorer:
         return self._waiting.submit(wait).result
 
     def _compile(
-        self, apply: Apply, shared: Leaves, changed: Leaves, batch: scoring.Batch
+        self, apply: Apply, shared: Leaves, changed: Leaves, batch: Any
     ) -> Any:
         arguments = (shared, changed, batch)
         leaves, structure = jax.tree.flatten(arguments)
@@ -158,8 +163,8 @@ class Scorer:
             if self.form.part_tokens and self.mesh is None:
                 apply = in_parts(apply, self.form.part_tokens)
             function = jax.jit(
-                lambda shared, changed, batch: score_variants(
-                    apply, shared, changed, batch, self.levels_at_once, self.form
+                functools.partial(
+                    score_variants, apply, self.measure, self.form, self.levels_at_once
                 ),
                 out_shardings=parallel.everywhere(self.mesh),
             )
@@ -201,11 +206,12 @@ def placed(mesh: Mesh | None, batch: scoring.Batch) -> scoring.Batch:
 
 def score_variants(
     apply: Apply,
+    measure: Measure,
+    form: Form,
+    levels_at_once: int,
     shared: Leaves,
     changed: Leaves,
-    batch: scoring.Batch,
-    levels_at_once: int,
-    form: Form,
+    batch: Any,
 ) -> Float[jax.Array, "variant question option"]:
     """The sweep axis: a scan over variants of vmaps of `levels_at_once` of them.
 
@@ -214,7 +220,7 @@ def score_variants(
     """
 
     def score(leaves: Leaves) -> Float[jax.Array, "question option"]:
-        return scoring.option_scores(apply, {**shared, **leaves}, batch, form)
+        return measure(apply, {**shared, **leaves}, batch, form)
 
     if levels_at_once == 1:
         return score(changed)[None]

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from jaxsparse import readings
+from jaxsparse import losses, readings
 from jaxsparse.database import Database
+from jaxsparse.losses import Losses
 from jaxsparse.readings import Readings
 from jaxsparse.whole import locked, made, temporary
 
@@ -84,12 +85,14 @@ class Journal:
         self.recorded = 0
         self.directory = path and path.parent  # for what is kept beside it
         self.readings = Readings(path and path.with_name(readings.NAME))
+        self.losses = Losses(path and path.with_name(losses.NAME))
         self._database = Database(path, _TABLES, FORMAT)
         self._file = self._database.file
 
     def close(self) -> None:
         self._file.close()
         self.readings.close()
+        self.losses.close()
 
     def unknown(self, key: str, questions: Collection[str]) -> frozenset[str]:
         """Those of the questions, by digest, that have no answer yet."""
@@ -233,12 +236,13 @@ def opened(directory: Path, made_by: Mapping[str, Any]) -> Iterator[Journal]:
             path.is_file() and not path.is_symlink() and path.stat().st_size == 0
         )
         fresh = [path] if new else []
-        if not os.path.lexists(beside := path.with_name(readings.NAME)):
-            fresh.append(beside)
+        beside = [path.with_name(name) for name in (readings.NAME, losses.NAME)]
+        fresh += [file for file in beside if not os.path.lexists(file)]
         journal = None
 
         def forget() -> None:
-            if new and not (journal and journal.recorded):
+            kept = journal and (journal.recorded or journal.losses.recorded)
+            if new and not kept:
                 for file in fresh:
                     file.unlink(missing_ok=True)
                     # Of SQLite, when a signal comes while it writes.

@@ -34,6 +34,16 @@ class Series:
 
 
 @dataclass(frozen=True)
+class LossSeries:
+    """One line of one panel of losses on running text, sparsity ascending."""
+
+    panel: str
+    label: str
+    sparsities: tuple[float, ...]
+    nats: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class HeatMap:
     """One panel: the sparsity that was achieved in each layer, as fractions."""
 
@@ -60,7 +70,27 @@ def draw_accuracy(
                 _draw_curve(axis, curve, labels.index(curve.label))
         _frame(axis, panel, references)
     axes[0].set_ylim(0, top(curves))
-    figure.supylabel("accuracy, %", fontsize="medium")
+    _describe(figure, "accuracy, %", title)
+    return figure
+
+
+def draw_losses(curves: Sequence[LossSeries], title: str) -> Figure:
+    """The same of nats, each panel on a scale of its own: models differ in tokens."""
+    panels = list(dict.fromkeys(curve.panel for curve in curves))
+    labels = list(dict.fromkeys(curve.label for curve in curves))
+    figure, axes = _grid(len(panels), PANEL_INCHES[1], sharey=False)
+    for panel, axis in zip(panels, axes, strict=True):
+        for curve in curves:
+            if curve.panel == panel:
+                _draw_line(axis, curve, curve.nats, labels.index(curve.label))
+        _frame(axis, panel, {})
+    _describe(figure, "nats a target", title)
+    return figure
+
+
+def _describe(figure: Figure, measured: str, title: str) -> None:
+    """What the axes are, and a legend of all panels above them."""
+    figure.supylabel(measured, fontsize="medium")
     figure.supxlabel("sparsity of the prunable weights", fontsize="medium")
     handles = {}
     for axis in figure.axes:
@@ -71,7 +101,6 @@ def draw_accuracy(
         handles.values(), handles.keys(), loc="outside upper center", frameon=False,
         ncols=max(1, min(4, int(fit))), fontsize=10 * min(1, fit), title=title or None,
     )  # fmt: skip
-    return figure
 
 
 def draw_layers(maps: Sequence[HeatMap], title: str) -> Figure:
@@ -149,10 +178,16 @@ def _draw_curve(axis: Axes, curve: Series, number: int) -> None:
         alpha=0.18,
         linewidth=0,
     )
+    _draw_line(axis, curve, percent, number)
+
+
+def _draw_line(
+    axis: Axes, curve: Series | LossSeries, values: Sequence[float], number: int
+) -> None:
     axis.plot(
         curve.sparsities,
-        percent,
-        color=colour,
+        values,
+        color=COLOURS[number % len(COLOURS)],
         marker=MARKERS[number % len(MARKERS)],
         markersize=4.5,
         label=curve.label,

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from operator import attrgetter
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32, Int32
 
 from jaxsparse.accuracy import Accuracy
 from jaxsparse.answers import Answers
@@ -50,6 +50,30 @@ class Workload:
 
 
 @dataclass(frozen=True, eq=False)
+class TokenLosses:
+    """Every target of a text, in the order of its windows."""
+
+    positions: Int32[np.ndarray, "window target"]  # in the window; T5's in what its
+    # decoder says, sentinels and </s> among it
+    tokens: tuple[str, ...]  # window after window, as the vocabulary has them
+    nats: Float32[np.ndarray, "window target"]  # -log p
+
+
+@dataclass(frozen=True, eq=False)
+class TextLoss:
+    """How well a point predicts one text of running text."""
+
+    text: str  # its name
+    windows: int
+    targets: int
+    nats: float  # mean of all targets
+    perplexity: float | None  # exp(nats); None unless every token is predicted from
+    # those before it
+    tokens_left_out: int  # behind the last whole window
+    tokens: TokenLosses | None = None  # where asked for
+
+
+@dataclass(frozen=True, eq=False)
 class Point:
     """One point of a curve, and all answers there; equal to itself only."""
 
@@ -65,6 +89,7 @@ class Point:
     accuracies: tuple[Accuracy, ...]  # of each word class, and of all
     matrices: tuple[MatrixSparsity, ...] = ()  # the prunable ones; none of dense
     workload: Workload | None = None  # None where it is read from files
+    texts: tuple[TextLoss, ...] = ()
 
     @property
     def setup(self) -> Setup:

@@ -6,15 +6,15 @@ sparsity 0 of every method.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
-from jaxsparse import capacity, hosts, parallel, scoring, variants
+from jaxsparse import capacity, hosts, parallel, scoring, text_loss, variants
+from jaxsparse import texts as text_reading
 from jaxsparse.accuracy import accuracies
 from jaxsparse.answers import Answers, padded
 from jaxsparse.calibration import Calibration, bundled
@@ -23,9 +23,10 @@ from jaxsparse.evaluation import Scorer, ScoringPlan, score_batches
 from jaxsparse.journal import Answer, Journal, key_of
 from jaxsparse.model import Model
 from jaxsparse.one_shot import OneShot
-from jaxsparse.points import Curve, Point, Setup
+from jaxsparse.points import Curve, Point, Setup, TextLoss
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import Recipe
+from jaxsparse.texts import Text
 from jaxsparse.types import InputError, Presentation
 from jaxsparse.variants import Variant
 
@@ -38,6 +39,9 @@ def sweep(
     presentations: Sequence[Presentation] = (Presentation(),),
     *,
     calibration: Calibration | None = None,
+    texts: Sequence[str | Text] = (),
+    text_tokens: int = 0,
+    text_details: bool = False,
     batch_tokens: int = 0,
     levels_at_once: int = 0,
     journal: Journal | None = None,
@@ -54,6 +58,9 @@ def sweep(
         calibration: the rows that methods with statistics are told by; None: windows
             of the bundled stories, where there are such methods. With it, errors of
             reconstruction are measured, see `one_shot.reconstruction`.
+        texts: running text that is predicted, beside the questions, at every point.
+        text_tokens: of a window; 0: the model's limit, at most 1,024.
+        text_details: whether points keep the nats of every token.
         batch_tokens: rows x length that a batch may have; 0: what suits the device.
         levels_at_once: variants evaluated by one call, of any method and seed; memory
             grows with them. 0: as many as the device takes.
@@ -66,7 +73,7 @@ def sweep(
 
     Raises:
         InputError: what a method does not define; scores that are not finite; a journal
-            that cannot be written.
+            that cannot be written; a text shorter than a window, or no token predicted.
         ValueError: no method, several prunable sets, or a negative `levels_at_once`.
     """
     if isinstance(methods, str | Recipe):
@@ -76,6 +83,7 @@ def sweep(
     ]
     if len({recipe.prunable for recipe in recipes}) != 1:
         raise ValueError("a sweep takes methods of one prunable set, at least one")
+    read = text_reading.read(texts, model.config, model.tokenizer, text_tokens)
     model = variants.prunable_model(model, recipes[0].prunable)
     dense = variants.dense(model, recipes[0])
     if calibration is None:
@@ -88,16 +96,13 @@ def sweep(
     for recipe, of_recipe in zip(recipes, pruned, strict=True):
         curves.append(replace(dense, recipe=recipe))
         curves += islice(measured, len(of_recipe))
+    options = {
+        "batch_tokens": batch_tokens, "levels_at_once": levels_at_once,
+        "journal": journal, "progress": progress,
+    }  # fmt: skip
+    losses = text_loss.evaluate(curves, read, details=text_details, **options)
     for presentation in presentations:
-        yield from evaluate(
-            curves,
-            questions,
-            presentation,
-            batch_tokens=batch_tokens,
-            levels_at_once=levels_at_once,
-            journal=journal,
-            progress=progress,
-        )
+        yield from evaluate(curves, questions, presentation, losses, **options)
     pruner.forget()
 
 
@@ -105,6 +110,7 @@ def evaluate(
     curves: Sequence[Variant],
     questions: Sequence[Question],
     presentation: Presentation,
+    losses: Mapping[str, tuple[TextLoss, ...]] | None = None,
     *,
     batch_tokens: int = 0,
     levels_at_once: int = 0,
@@ -116,6 +122,7 @@ def evaluate(
     Args:
         curves: the first is the dense model, with which all are compared. Those of one
             identity are scored once.
+        losses: on running text, as `text_loss.evaluate` gives them.
 
     Yields:
         the point of each variant, in their order.
@@ -150,7 +157,7 @@ def evaluate(
     points: list[Point] = []
     with hosts.together():
         if hosts.is_first():
-            points += job.points(curves, scorer)
+            points += job.points(curves, scorer, losses or {})
     yield from points
 
 
@@ -174,7 +181,9 @@ class _Job:
         left = sum(map(len, lacking))
         stage = self.plan.presentation.protocol
         self.progress.stage(stage, total, known=total - left, unit="answers")
-        for keys, wanted in self._portions(lacking, scorer.levels_at_once):
+        for keys, wanted in variants.portions(
+            self.variants, lacking, scorer.levels_at_once
+        ):
             portion = [self.variants[key] for key in keys]
             names = dict.fromkeys([portion[0].name, portion[-1].name])
             self.progress.point(" … ".join(names))
@@ -203,22 +212,6 @@ class _Job:
                 row[[first[digest] for digest in unknown]] = 1
         lacking = hosts.from_first(lacking)
         return [frozenset(np.flatnonzero(row).tolist()) for row in lacking]
-
-    def _portions(
-        self, lacking: Sequence[frozenset[int]], size: int
-    ) -> Iterator[tuple[list[str], frozenset[int]]]:
-        """Variants that go at once: neighbours that lack the same questions, share the
-        function and all leaves but those that may differ, and have these alike."""
-        groups: list[tuple[Any, list[str]]] = []
-        for (key, variant), wanted in zip(self.variants.items(), lacking, strict=True):
-            model = variant.model
-            alike = (model.apply, id(model.params), variant.shapes, wanted)
-            if not groups or groups[-1][0] != alike:
-                groups.append((alike, []))
-            groups[-1][1].append(key)
-        for (*_, wanted), keys in groups:
-            for begin in range(0, len(keys) if wanted else 0, size):
-                yield keys[begin : begin + size], wanted
 
     def _record(
         self,
@@ -253,7 +246,12 @@ class _Job:
             self.journal.record(answers)
         self.progress.done(len(answers))
 
-    def points(self, curves: Sequence[Variant], scorer: Scorer) -> Iterator[Point]:
+    def points(
+        self,
+        curves: Sequence[Variant],
+        scorer: Scorer,
+        losses: Mapping[str, tuple[TextLoss, ...]],
+    ) -> Iterator[Point]:
         model, presentation = self.dense.model, self.plan.presentation
         setup = Setup(model.name, model.family, model.dtype, presentation)
         answers = {key: self._recall(key) for key in self.variants}
@@ -274,6 +272,7 @@ class _Job:
                 accuracies=tuple(accuracies(said, dense, truncated)),
                 matrices=variant.matrices,
                 workload=workload,
+                texts=losses.get(key_of(variant.identity), ()),
             )
 
     def _recall(self, key: str) -> Answers:

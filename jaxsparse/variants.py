@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,6 +231,24 @@ def stacked(variants: Sequence[Variant], number: int) -> Leaves:
         path: jnp.stack([variant.leaf(path) for variant in (*variants, *last)])
         for path in variants[0].shapes
     }
+
+
+def portions(
+    variants: Mapping[str, Variant], lacking: Sequence[frozenset[int]], size: int
+) -> Iterator[tuple[list[str], frozenset[int]]]:
+    """Variants that go at once, by their keys, at most `size`, and what they lack:
+    neighbours that lack the same, share the function and all leaves but those that may
+    differ, and have these alike."""
+    groups: list[tuple[Any, list[str]]] = []
+    for (key, variant), wanted in zip(variants.items(), lacking, strict=True):
+        model = variant.model
+        alike = (model.apply, id(model.params), variant.shapes, wanted)
+        if not groups or groups[-1][0] != alike:
+            groups.append((alike, []))
+        groups[-1][1].append(key)
+    for (*_, wanted), keys in groups:
+        for begin in range(0, len(keys) if wanted else 0, size):
+            yield keys[begin : begin + size], wanted
 
 
 def prunable_model(model: Model, prunable: str) -> Model:

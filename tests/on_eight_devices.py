@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxsparse import device, hosts, parallel
+from jaxsparse import device, hosts, parallel, text_loss, texts, variants
 from jaxsparse.calibration import Walk, gradients
 from jaxsparse.cbt import Question
 from jaxsparse.model import load, load_model, open_model, untie
@@ -49,6 +49,9 @@ def question(seed):
 
 
 QUESTIONS = tuple(question(2 + 3 * number) for number in range(NO_MULTIPLE))
+
+
+STORY = " ".join(sentence for one in QUESTIONS for sentence in one.context)
 
 
 def mesh_of(text):
@@ -102,6 +105,29 @@ def test_a_mesh_says_what_one_device_says(saved, on_one, scorers, variant, text)
     assert [one.compilations for one in scorers[-2:]] == list(map(len, planned))
     rows = {shape.rows for shapes in planned for shape in shapes}
     assert all(number % parallel.rows_multiple(model.mesh) == 0 for number in rows)
+
+
+@pytest.mark.parametrize(
+    ("variant", "text"),
+    [
+        ("gpt2", BOTH),
+        ("electra-generator-projected", "data:8"),
+        pytest.param("t5", BOTH, marks=pytest.mark.slow),
+    ],
+)
+def test_a_mesh_predicts_text_as_one_device_does(saved, loaded, variant, text):
+    """Of so many windows that rows have to be filled up."""
+
+    def found(model, **how):
+        (read,) = texts.read([STORY], model.config, model.tokenizer, 43)
+        assert read.windows % 4
+        curve = [variants.dense(model, RANDOM), *OneShot(model).variants(RANDOM, [0.5])]
+        losses = text_loss.evaluate(curve, [read], details=True, **how)
+        return [of_variant[0].tokens.nats for of_variant in losses.values()]
+
+    model = load_model(str(saved(variant)), mesh=mesh_of(text))
+    said = found(model, levels_at_once=2, batch_tokens=4 * 40)
+    np.testing.assert_allclose(said, found(loaded(variant)), rtol=1e-5, atol=RTOL)
 
 
 def shapes_of(model, protocol):

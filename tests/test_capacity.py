@@ -66,6 +66,26 @@ def test_a_model_asks_its_device(model, monkeypatch):
     assert capacity.batch_tokens(model, "blocks") == capacity.FEWEST_TOKENS
 
 
+def test_rows_of_text_are_few_on_a_cpu_and_as_many_as_fit_elsewhere():
+    _, config = published("gpt2-small")
+    lengths = (("tokens", 1024), ("scored", 1023))
+    short = (("tokens", 32), ("scored", 31))
+
+    def rows(form, memory, lengths=lengths, tokens=32768):
+        return capacity.fitting_rows(form, memory, 0, config, lengths, tokens)
+
+    assert rows(CPU, 0) == 1  # 2^26 logits are 1,335 rows of the vocabulary
+    assert rows(CPU, 0, short) == 43
+    assert rows(CPU, 0, short, 2048 // 8) == 8
+    assert rows(ACCELERATOR, 0) == 32
+    of_one = capacity.activations(config, lengths, 1)
+    assert rows(ACCELERATOR, int(32 * of_one / capacity.USABLE) + 9) == 32
+    assert rows(ACCELERATOR, int(32 * of_one / capacity.USABLE) - 9) == 16
+    assert rows(ACCELERATOR, 1) == 1
+    both = (("tokens", 92), ("encoder_tokens", 420), ("scored", 92))
+    assert rows(ACCELERATOR, 0, both, 2048) == 4
+
+
 # Of a model in float32: tokens of a batch and variants in one call, where a device has
 # 16, 80 and 140 GB. t5-3b is too large for the first; a mesh divides it.
 CHOSEN = {

@@ -86,8 +86,9 @@ def lowered(model, protocol, at_once):
 
     def scores(shared, changed, batch):
         return evaluation.score_variants(
-            model.apply, shared, changed, batch, at_once, model.form
-        )
+            model.apply, scoring.option_scores, model.form, at_once,
+            shared, changed, batch,
+        )  # fmt: skip
 
     arguments, where = (model.params, changed, batch), {}
     if model.mesh is not None:  # which exporting would not ask of the arrays

@@ -16,7 +16,7 @@ from jaxsparse.evaluation import Scorer, score_variants
 from jaxsparse.journal import Journal
 from jaxsparse.one_shot import OneShot
 from jaxsparse.pruning import Recipe
-from jaxsparse.scoring import PROTOCOLS, batch
+from jaxsparse.scoring import PROTOCOLS, batch, option_scores
 from jaxsparse.sweep import sweep
 from jaxsparse.types import InputError, Presentation
 from jaxsparse.variants import stacked
@@ -107,16 +107,15 @@ def test_a_scan_of_vmaps_with_a_remainder_gives_the_same_scores(loaded):
     (planned,) = plan.batches
     made = batch(plan.encoded, planned, model.config, "cloze")
 
-    score = jax.jit(score_variants, static_argnums=(0, 4, 5))
-    together = stacked(pruned, 5)
-    for variant, scores in zip(
-        pruned,
-        score(model.apply, model.params, together, made, 2, model.form),
-        strict=True,
-    ):
-        (alone,) = score(
-            model.apply, model.params, variant.leaves(), made, 1, model.form
+    def score(changed, at_once):
+        of_all = functools.partial(
+            score_variants, model.apply, option_scores, model.form, at_once
         )
+        return jax.jit(of_all)(model.params, changed, made)
+
+    together = score(stacked(pruned, 5), 2)
+    for variant, scores in zip(pruned, together, strict=True):
+        (alone,) = score(variant.leaves(), 1)
         np.testing.assert_allclose(scores, alone, rtol=1e-5)
 
 

@@ -1,13 +1,13 @@
 """What a run leaves behind for people and for programs, and what several make together.
 
 labels: what curves are called; columns, arrays: of the files; summary, statistics: what
-the points show; claims: the same in sentences; cells, tables, text: for readers;
-pictures: what is drawn; charts, sections, about, page, explorer: the page; files,
-reading: to disk and back; merge: several runs.
+the points show; claims: the same in sentences; losses: what is lost on running text;
+cells, tables, original, text: for readers; pictures: what is drawn; charts, sections,
+about, page, explorer: the page; files, reading: to disk and back; merge: several runs.
 """
 
 from jaxsparse.report.explorer import MOST_QUESTIONS
-from jaxsparse.report.files import FILES, check_replaceable, write
+from jaxsparse.report.files import FILES, check_replaceable, files_of, write
 from jaxsparse.report.merge import MERGED_FILES, JointRuns, merge, write_merged
 from jaxsparse.report.reading import RunFiles, read
 from jaxsparse.report.statistics import Statistics, statistics
@@ -21,6 +21,7 @@ __all__ = [
     "RunFiles",
     "Statistics",
     "check_replaceable",
+    "files_of",
     "merge",
     "read",
     "statistics",

@@ -28,6 +28,8 @@ EXPLAINED = {
     "total": "the same zeros as a share of all parameters",
     "ties": "questions whose best score two options share (the first is taken)",
     "seconds": "of scoring",
+    "nats": "mean of -log p over the targets of the running text",
+    "perplexity": "exp of the nats, where each token is predicted from those before it",
     "most frequent": "the option that the story holds most often",
 }
 
@@ -38,6 +40,9 @@ def legend(tables: Iterable["TextTable"]) -> str:
     names = [*dict.fromkeys(name for table in tables for name in table.header)]
     if any(row[0] == "most frequent" for table in tables for row in table.rows):
         names.append("most frequent")
+    for name in "nats", "perplexity":  # of several texts, with the text's name behind
+        if any(other.startswith(f"{name} ") for other in names):
+            names.append(name)
     texts = [f"{name}: {EXPLAINED[name]}" for name in names if name in EXPLAINED]
     return f"{'; '.join(texts)}."
 

@@ -58,6 +58,26 @@ LAYERS = {
     "pruned": WHOLE,
 }
 
+OF_QUESTIONS = ("protocol", "context", "detokenize", "word_class", "split")
+OF_TEXTS = tuple(name for name in RECIPE if name not in OF_QUESTIONS)
+TEXTS = {
+    **{name: RECIPE[name] for name in OF_TEXTS},
+    "text": TEXT,
+    "windows": WHOLE,
+    "targets": WHOLE,
+    "nats": REAL,  # mean of the targets
+    "perplexity": REAL,  # empty unless every token is predicted from those before it
+    "tokens_left_out": WHOLE,
+}
+TEXT_TOKENS = {  # see `losses.token_tables`
+    "point": pa.int32(),
+    "file": TEXT,
+    "window": pa.int32(),
+    "position": pa.int32(),
+    "token": TEXT,
+    "nats": pa.float32(),
+}
+
 PREDICTIONS = {
     **RECIPE,
     "question_id": TEXT,

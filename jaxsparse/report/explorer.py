@@ -59,6 +59,7 @@ def page(
             commands=tuple(commands),
             notes=tuple(notes),
             charts=tuple(pictures.charts(found)),
+            pictures=tuple(pictures.embedded(found)),
             maps=tuple(pictures.layers(points)),
             explained=EXPLAINED,
             legend=legend(tables),

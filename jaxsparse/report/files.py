@@ -22,7 +22,7 @@ from jaxsparse import arrays, plots
 from jaxsparse.cbt import Question
 from jaxsparse.points import Point
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.report import explorer, pictures, text
+from jaxsparse.report import explorer, losses, pictures, text
 from jaxsparse.report.claims import findings
 from jaxsparse.report.columns import (
     LAYERS,
@@ -30,6 +30,8 @@ from jaxsparse.report.columns import (
     PREDICTIONS,
     QUESTIONS,
     RESULTS,
+    TEXT_TOKENS,
+    TEXTS,
 )
 from jaxsparse.report.labels import is_task
 from jaxsparse.report.statistics import Statistics
@@ -41,9 +43,17 @@ FILES = (
     "report.md", "report.html", "results.csv", "accuracy.png", "predictions.parquet",
     "questions.parquet", "layers.csv", "run.json",
 )  # fmt: skip
+OF_TEXTS = ("text.csv", "text.png", "text_tokens.parquet")  # where texts are read
 
 
-def check_replaceable(out: Path, names: Sequence[str] = FILES) -> None:
+def files_of(points: Sequence[Point]) -> tuple[str, ...]:
+    """The files of a run with these points."""
+    details = any(loss.tokens for point in points for loss in point.texts)
+    number = 3 if details else 2 if any(point.texts for point in points) else 0
+    return *FILES[:-1], *OF_TEXTS[:number], FILES[-1]
+
+
+def check_replaceable(out: Path, names: Sequence[str] = FILES + OF_TEXTS) -> None:
     """Raises InputError if something that is no file has the name of one of ours."""
     for name in names:
         if (path := out / name).exists() and not path.is_file():
@@ -57,17 +67,19 @@ def write(
     *,
     progress: Progress = NOBODY,
 ) -> None:
-    """Writes all files of a run into the directory `out`.
+    """Writes all files of a run into the directory `out`; those of texts that an
+    earlier run left there go if this one has none.
 
     Raises:
         OSError: one could not be written; then the old ones are all there still.
     """
     points = found.points
+    names = files_of(points)
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         # Entered first, replaced last: it says what the others are.
         to = {
-            name: files.enter_context(atomic_file(out / name)) for name in FILES[::-1]
+            name: files.enter_context(atomic_file(out / name)) for name in names[::-1]
         }
         progress.stage("writing predictions", len(points), unit="points", patient=True)
         # A file, not a path: pyarrow reads a path with a colon as an address.
@@ -82,8 +94,19 @@ def write(
             pq.write_table(_question_table(points[0].questions), file)
         write_csv(to["results.csv"], RESULTS, result_rows(points))
         write_csv(to["layers.csv"], LAYERS, layer_rows(points))
+        if "text.csv" in names:
+            write_csv(to["text.csv"], TEXTS, losses.rows(points))
+        if "text_tokens.parquet" in names:
+            with (
+                to["text_tokens.parquet"].open("wb") as file,
+                pq.ParquetWriter(file, pa.schema(TEXT_TOKENS)) as writer,
+            ):
+                for table in losses.token_tables(points):
+                    writer.write_table(table)
         tables, sentences = all_tables(found), findings(found)
-        markdown = text.markdown(tables, run, ["accuracy.png"], sentences)
+        drawn = pictures.figures(found, ["accuracy", "text"])
+        shown = [f"{name}.png" for name in drawn]
+        markdown = text.markdown(tables, run, shown, sentences)
         to["report.md"].write_text(markdown, encoding="utf-8")
         progress.stage("page of the report", patient=True)
         page = explorer.page(
@@ -96,10 +119,12 @@ def write(
         )
         to["report.html"].write_text(page, encoding="utf-8")
         progress.stage("pictures of the report", patient=True)
-        for name, figure in pictures.figures(found, ["accuracy"]).items():
+        for name, figure in drawn.items():
             plots.save(figure, to[f"{name}.png"])
         facts = f"{json.dumps(run, indent=2)}\n"
         to["run.json"].write_text(facts, encoding="utf-8")
+    for name in set(OF_TEXTS) - set(names):
+        (out / name).unlink(missing_ok=True)
 
 
 def write_csv(

@@ -13,9 +13,9 @@ from jaxsparse import plots
 from jaxsparse.answers import Answers
 from jaxsparse.points import Curve, Point
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.report import explorer, pictures, text
+from jaxsparse.report import explorer, losses, pictures, text
 from jaxsparse.report.claims import findings
-from jaxsparse.report.columns import RESULTS
+from jaxsparse.report.columns import RESULTS, TEXTS
 from jaxsparse.report.files import result_rows, write_csv
 from jaxsparse.report.reading import RunFiles
 from jaxsparse.report.statistics import Statistics
@@ -24,9 +24,9 @@ from jaxsparse.types import InputError
 from jaxsparse.whole import atomic_file, locked, made
 
 OF_RUNS = ("run.json", "predictions.parquet", "journal.sqlite")
-PICTURES = ("accuracy", "classes", "finetuned", "layers")
+PICTURES = ("accuracy", "text", "classes", "finetuned", "layers")
 MERGED_FILES = (
-    "report.md", "report.html", "results.csv",
+    "report.md", "report.html", "results.csv", "text.csv",
     *(f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")),
 )  # fmt: skip
 
@@ -211,14 +211,13 @@ def _write(
     drawn = pictures.figures(found)
     tables, sentences = all_tables(found), findings(found)
     commands = [command, *(str(run.facts["command"]) for run in runs)]
-    names = [
-        name
-        for name in MERGED_FILES
-        if name.rpartition(".")[0] not in PICTURES or name.rpartition(".")[0] in drawn
-    ]
+    absent = {name for name in PICTURES if name not in drawn}
+    names = [name for name in MERGED_FILES if name.rpartition(".")[0] not in absent]
     with ExitStack() as files:
         to = {name: files.enter_context(atomic_file(out / name)) for name in names}
         write_csv(to["results.csv"], RESULTS, result_rows(found.points))
+        if "text.csv" in names:
+            write_csv(to["text.csv"], TEXTS, losses.rows(found.points))
         shown = [f"{name}.png" for name in drawn]
         run = {"command": command, "notes": merged.notes}
         markdown = text.markdown(tables, run, shown, sentences)

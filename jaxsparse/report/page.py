@@ -16,7 +16,7 @@ from jaxsparse.assets import DIRECTORY
 from jaxsparse.plots import HeatMap
 from jaxsparse.report import sections
 from jaxsparse.report.cells import TextTable
-from jaxsparse.report.sections import Chart
+from jaxsparse.report.sections import Chart, Picture
 
 MOST_OPEN = 3  # sentences that are not folded
 PARTS = DIRECTORY / "page"
@@ -82,6 +82,7 @@ class Page:
     commands: tuple[str, ...]
     notes: tuple[str, ...]
     charts: tuple[Chart, ...]
+    pictures: tuple[Picture, ...]
     maps: tuple[HeatMap, ...]
     explained: Mapping[str, str]  # columns of the tables
     legend: str  # the same in one text
@@ -112,6 +113,7 @@ def render(page: Page) -> str:
         "notes": _each('<p class="note">{}</p>', page.notes),
         "contents": "\n".join(_contents(page)),
         "charts": "\n".join(map(sections.chart, page.charts)),
+        "pictures": "\n".join(map(sections.picture, page.pictures)),
         "maps": sections.heat_maps(page.maps),
         "tables": "\n".join(tables),
         "legend": html.escape(page.legend),
@@ -176,6 +178,7 @@ def _fact(fact: tuple[str, str]) -> str:
 def _contents(page: Page) -> Iterator[str]:
     """Links to the parts of the page."""
     parts = [(section.id, section.title) for section in page.charts]
+    parts += [(picture.id, picture.title) for picture in page.pictures]
     parts += [("layers", "Layers")] * bool(page.maps)
     for name, title in (*parts, ("tables", "Tables"), ("questions", "Questions")):
         yield f'<li><a href="#{name}">{html.escape(title)}</a></li>'

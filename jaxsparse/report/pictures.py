@@ -7,13 +7,15 @@ import numpy as np
 from jaxsparse import plots
 from jaxsparse.accuracy import POOLED
 from jaxsparse.points import Curve, Point, by_curve
+from jaxsparse.report import losses
 from jaxsparse.report.charts import Line, Panel, Reference
 from jaxsparse.report.labels import Labels, class_names, classes_of, is_task
-from jaxsparse.report.sections import Chart
+from jaxsparse.report.sections import Chart, Picture
 from jaxsparse.report.statistics import Baseline, Statistics
 
 TITLES = {
     "accuracy": "accuracy, Wilson 95 % intervals",
+    "text": "nats of running text",
     "classes": "accuracy by {kind}, Wilson 95 % intervals",
     "finetuned": "accuracy, one-shot and fine-tuned, Wilson 95 % intervals",
     "layers": "achieved sparsity of each layer, %",
@@ -65,6 +67,22 @@ def finetuned(points: Sequence[Point]) -> list[Line]:
             label = "fine-tuned" if curve.finetuned else "one-shot"
             lines.append(_line(panel, label, labels, members, -1))
     return lines
+
+
+def text(points: Sequence[Point]) -> list[plots.LossSeries]:
+    """Losses on running text: a panel for each model and text, a line for each method;
+    maybe none."""
+    labels, texts = Labels(points), losses.names(points)
+    return [
+        plots.LossSeries(
+            panel=model if len(texts) == 1 else f"{model} · {name}",
+            label=method,
+            sparsities=tuple(point.sparsity for point, _ in members),
+            nats=tuple(loss.nats for _, loss in members),
+        )
+        for name in texts
+        for (model, method), members in losses.curves(points, labels, name)
+    ]
 
 
 def layers(points: Sequence[Point]) -> list[plots.HeatMap]:
@@ -159,6 +177,8 @@ def figures(
         )
         if name in names and (curves := of(points))
     }  # fmt: skip
+    if "text" in names and (lines := text(points)):
+        drawn["text"] = plots.draw_losses(lines, "Nats of running text")
     if "layers" in names and (maps := layers(points)):
         drawn["layers"] = plots.draw_layers(maps, TITLES["layers"])
     return drawn
@@ -183,6 +203,21 @@ def charts(found: Statistics) -> Iterator[Chart]:
     if any(len(row) > 1 for _, row in rows):
         kind, _ = classes_of(found.questions)
         yield Chart("classes", f"Accuracy by {kind}, %", (), rows, small=True)
+
+
+def embedded(found: Statistics) -> Iterator[Picture]:
+    """Plots that the page has as pictures, with what they show in words."""
+    for figure in figures(found, ["text"]).values():
+        lines = (
+            f"{line.panel}, {line.label}: "
+            + ", ".join(
+                f"{nats:.2f} at {sparsity:g}"
+                for sparsity, nats in zip(line.sparsities, line.nats, strict=True)
+            )
+            for line in text(found.points)
+        )
+        described = f"Nats a target at each sparsity. {'; '.join(lines)}."
+        yield Picture("text", "Running text", described, plots.svg(figure))
 
 
 def _panels(lines: Sequence[Line], levels: tuple[Reference, ...]) -> Iterator[Panel]:

@@ -17,6 +17,7 @@ from jaxsparse.answers import Answers, table_of
 from jaxsparse.cbt import Question
 from jaxsparse.points import Curve, Point, Setup
 from jaxsparse.pruning import MatrixSparsity, Recipe
+from jaxsparse.report import losses
 from jaxsparse.report.columns import FROM_TEXT, OF_LAYERS, OF_POINT, OLDER, RESULTS
 from jaxsparse.types import InputError, Presentation, brief
 
@@ -113,6 +114,7 @@ def _results(
 ) -> Iterator[Point]:
     """Point by point, in the order of the files: each has a row a question."""
     layers = _layers(directory / "layers.csv")
+    of_texts = losses.read(directory / "text.csv")
     predictions = _table(directory / "predictions.parquet")
     points = list(_points(directory / "results.csv"))
     if predictions.num_rows != len(points) * len(questions):
@@ -140,6 +142,7 @@ def _results(
             truncated=None,
             accuracies=tuple(rows),
             matrices=tuple(layers.get(_layer_key(recipe), ())),
+            texts=of_texts.get(losses.key(recipe), ()),
         )
 
 

@@ -1,5 +1,6 @@
 """Parts of the page that are drawn: curves with their legend, and maps of heat."""
 
+import base64
 import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,28 @@ def _legend(labels: Sequence[str], panels: Sequence[Panel]) -> str:
             f'<path class="reference {name}" d="M-16 0h32"/></svg>{text}</li>'
         )
     return f'<ul class="legend">{"".join(keys)}</ul>'
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A plot that is in the page as its file has it."""
+
+    id: str
+    title: str
+    described: str  # for those who do not see it
+    svg: str
+
+
+def picture(section: Picture) -> str:
+    """A section of one picture, which keeps its own colours."""
+    content = base64.b64encode(section.svg.encode()).decode()
+    return "\n".join([
+        f'<section id="{section.id}">',
+        f"<h2>{html.escape(section.title)}</h2>",
+        f'<img class="picture" alt="{html.escape(section.described)}" '
+        f'src="data:image/svg+xml;base64,{content}">',
+        "</section>",
+    ])  # fmt: skip
 
 
 def heat_maps(maps: Sequence[plots.HeatMap]) -> str:

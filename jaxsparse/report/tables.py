@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from jaxsparse.accuracy import POOLED
 from jaxsparse.points import Point, by_curve
-from jaxsparse.report import claims
+from jaxsparse.report import claims, losses, original
 from jaxsparse.report.cells import (
     EXPLAINED,
     TextTable,
@@ -25,10 +25,11 @@ def all_tables(found: Statistics) -> tuple[TextTable, ...]:
     """Those of report.md and of the page, in order."""
     return (
         overview(found),
+        *losses.overview(found.points, found.labels),
         *([costs(found)] if found.losses else []),
         *tables(found),
         *(_models_compared(group, found.labels) for group in found.contests),
-        original(found.points),
+        original.table(found.points),
     )
 
 
@@ -118,7 +119,7 @@ def tables(found: Statistics) -> Iterator[TextTable]:
     """One for each model and presentation, in the order of the run."""
     for summary in found.summaries:
         first = summary.rows[0].point
-        columns = _columns(first, found.labels, found.margin)
+        columns = _columns(summary, found.labels, found.margin)
         yield TextTable(
             title=found.labels.setup(summary.setup),
             header=tuple(name for name, _ in columns),
@@ -163,45 +164,13 @@ def _models_compared(group: Sequence[Contest], labels: Labels) -> TextTable:
     )  # fmt: skip
 
 
-def original(points: Sequence[Point]) -> TextTable:
-    """The layout of the original experiments: a block for each model, a row for each
-    sparsity, the runtime beside the accuracy."""
-    labels = Labels(points)
-    curves = dict(by_curve(points))
-    lines = list(dict.fromkeys(labels.line(curve) for curve in curves))
-    rows = []
-    for model in dict.fromkeys(curve.setup.model for curve in curves):
-        cells = {
-            (labels.line(curve), point.sparsity): point
-            for curve, members in curves.items()
-            for point in members
-            if curve.setup.model == model
-        }
-        for number, sparsity in enumerate(sorted({sparsity for _, sparsity in cells})):
-            row = [model if number == 0 else "", f"{100 * sparsity:g} %"]
-            for line in lines:
-                point = cells.get((line, sparsity))
-                if point is None:
-                    row += ["", ""]
-                else:
-                    pooled = point.pooled
-                    row += [percent(pooled.accuracy), f"{pooled.seconds:.1f} s"]
-            rows.append(tuple(row))
-    columns = [f"{line}{what}" for line in lines for what in (", %", ", runtime")]
-    return TextTable(
-        title="In the layout of the original experiments",
-        header=("model", "sparsity", *columns),
-        rows=tuple(rows),
-        notes=("runtime: of scoring, without loading, pruning and compilation.",),
-    )
-
-
 Column = tuple[str, Callable[[Standing], str]]
 RESERVED = {*EXPLAINED, "method", "group"}
 
 
-def _columns(first: Point, labels: Labels, margin: float | None) -> list[Column]:
+def _columns(summary: Summary, labels: Labels, margin: float | None) -> list[Column]:
     """Every column of a table of points: its name, and its cell of a row."""
+    points = [row.point for row in summary.rows]
 
     def of_class(at: int) -> Callable[[Standing], str]:
         return lambda row: percent(row.point.accuracies[at].accuracy)
@@ -217,6 +186,10 @@ def _columns(first: Point, labels: Labels, margin: float | None) -> list[Column]
         (
             "95 % CI",
             lambda row: span(row.point.pooled.ci_low, row.point.pooled.ci_high),
+        ),
+        *(
+            (name, lambda row, cell=cell: cell(row.point))
+            for name, cell in losses.columns(points)
         ),
         (
             "stories CI",
@@ -236,7 +209,7 @@ def _columns(first: Point, labels: Labels, margin: float | None) -> list[Column]
         *([] if margin is None else [bound]),
         *(
             (name, of_class(at))
-            for at, name in enumerate(_class_columns(first).values())
+            for at, name in enumerate(_class_columns(points[0]).values())
         ),
         ("class mean", lambda row: percent(row.class_mean)),
         (
@@ -292,6 +265,7 @@ def _notes(
         f"dropped to fit; {setup.family}, {setup.dtype}, scope {scopes}, prunable "
         f"{prunable}"
     )
+    yield from losses.numbers([row.point for row in summary.rows])
     if zeros := claims.of_zeros(summary):
         yield zeros
     for loss in summary.losses:

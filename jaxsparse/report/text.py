@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxsparse.report import losses
 from jaxsparse.report.cells import TextTable, legend
 from jaxsparse.report.claims import findings, of_zeros, within
 from jaxsparse.report.statistics import Statistics
@@ -13,7 +14,7 @@ COLUMNS = 100  # of a terminal
 # What a terminal has no room for; report.md has it.
 NOT_IN_TERMINAL = {
     "achieved", "total", "class mean", "class mean CI", "difference CI", "stories CI",
-    "loss at most", "p", "ties",
+    "loss at most", "p", "ties", "perplexity",
 }  # fmt: skip
 LONGEST_NAME = 44
 
@@ -63,7 +64,12 @@ def terminal(found: Statistics, verbose: bool = False, columns: int = COLUMNS) -
     shows. `verbose` adds every table of points, with what its columns mean.
     """
     first, *others = findings(found)
-    blocks = [_plain(part, columns) for part in _parts(overview(found), columns)]
+    first_tables = overview(found), *losses.overview(found.points, found.labels)
+    blocks = [
+        _plain(part, columns)
+        for table in first_tables
+        for part in _parts(table, columns)
+    ]
     zeros = [of_zeros(summary) for summary in found.summaries]
     blocks.append(_filled([first, *dict.fromkeys(filter(None, zeros))], columns))
     blocks.append(_filled(_on_margin(found), columns))
@@ -99,7 +105,11 @@ def _filled(texts: Iterable[str], columns: int) -> list[str]:
 
 
 def _narrowed(table: TextTable) -> TextTable:
-    chosen = [n for n, name in enumerate(table.header) if name not in NOT_IN_TERMINAL]
+    chosen = [
+        n
+        for n, name in enumerate(table.header)
+        if not (name in NOT_IN_TERMINAL or name.startswith("perplexity "))
+    ]
     return TextTable(
         table.title,
         tuple(table.header[n] for n in chosen),

@@ -82,6 +82,7 @@ def test_every_flag_arrives():
         "--prunable=all", "--sparsities=1,0.25", "--levels_at_once=3",
         "--dtype=bfloat16", "--batch_tokens=99", "--mesh=model:2,data:4", "--seed=5",
         "--skip_malformed", "--out=o", "--sample=random", "--margin=2.5",
+        f"--text={__file__}", "--text_tokens=64", "--text_details",
     )  # fmt: skip
     assert settings == flags.Settings(
         models=("a", "b/c"),
@@ -90,6 +91,9 @@ def test_every_flag_arrives():
         word_classes=("P", "V"),
         num_examples=7,
         sample="random",
+        texts=(__file__,),
+        text_tokens=64,
+        text_details=True,
         protocols=("append", "cloze"),
         context="last",
         detokenize="none",

@@ -19,7 +19,7 @@ from jaxsparse.report.page import (
     PageText,
     render,
 )
-from jaxsparse.report.sections import Chart
+from jaxsparse.report.sections import Chart, Picture
 from tests.report.browser import DESKTOP, PHONE, WIDE, Browser, open_browser
 
 CLASSES = ("CN", "NE", "V", "P")
@@ -135,6 +135,7 @@ def page_of(number, *curves):
         commands=("./run.sh --model=one,two",),
         notes=("3 malformed questions left out",),
         charts=charts_of(curves) if curves else (),
+        pictures=(),
         maps=(),
         explained={"all": "accuracy in percent"},
         legend="all: accuracy in percent.",
@@ -878,6 +879,7 @@ def test_hostile_text_is_text(browser, tmp_path):
     page = Page(
         title=joined, findings=HOSTILE, about=((joined, joined),), commands=HOSTILE,
         notes=HOSTILE, charts=(Chart("curves", joined, HOSTILE, rows),),
+        pictures=(Picture("text", joined, joined, "<svg/>"),),
         maps=(HeatMap(joined, HOSTILE, (0.5,), ((0.5,),) * len(HOSTILE)),),
         explained=dict.fromkeys(HOSTILE, joined), legend=joined, tables=(table,),
         styles=(joined,), curves=curves, questions=hostile,
@@ -907,7 +909,8 @@ def test_hostile_text_is_text(browser, tmp_path):
         assert browser.run(content, "#matrix tr.answer th") == f"✓ {evil}answer"
     scripts = "return document.scripts.length + document.querySelectorAll('b').length"
     assert browser.run(scripts) == 2  # the data and our own
-    assert browser.run("return document.images.length") == 0
+    images = "return [...document.images].map(image => image.alt)"
+    assert browser.run(images) == [joined]
     assert browser.console() == []
     assert overflow(browser) <= 0
 

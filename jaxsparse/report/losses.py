@@ -1,0 +1,184 @@
+"""What points lose on running text: rows of files, read again, and tables for people.
+
+A model reads a text in one way, whatever the protocol of its questions, so that points
+that differ in nothing else are one here.
+"""
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jaxsparse import arrays
+from jaxsparse.points import Point, TextLoss, by_curve
+from jaxsparse.report.cells import TextTable
+from jaxsparse.report.columns import FROM_TEXT, OF_TEXTS, OLDER, TEXT_TOKENS, TEXTS
+from jaxsparse.report.labels import Labels
+
+Key = tuple[str, ...]  # the columns OF_TEXTS, as a csv file has them
+
+
+def distinct(points: Sequence[Point]) -> list[Point]:
+    """Of points that differ in how questions are put alone, the first; those without
+    texts are left out."""
+    found: dict[tuple, Point] = {}
+    for point in points:
+        columns = point.columns()
+        if point.texts:
+            found.setdefault(tuple(columns[name] for name in OF_TEXTS), point)
+    return list(found.values())
+
+
+def rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
+    """Rows of text.csv: of each point one for each text."""
+    for point in distinct(points):
+        columns = point.columns()
+        of_point = {name: columns[name] for name in OF_TEXTS}
+        for loss in point.texts:
+            yield {
+                **of_point, "text": loss.text, "windows": loss.windows,
+                "targets": loss.targets, "nats": loss.nats,
+                "perplexity": loss.perplexity,
+                "tokens_left_out": loss.tokens_left_out,
+            }  # fmt: skip
+
+
+def token_tables(points: Sequence[Point]) -> Iterator[pa.Table]:
+    """Rows of text_tokens.parquet, point by point: one for each target.
+
+    `point` counts from 0: of T texts, its rows in text.csv are T * point to
+    T * point + T - 1. `file` is the text's name there, `window` counts from 0, and
+    `position` is in the window; of T5 it is in what the decoder says, where sentinels
+    and </s> are targets as well. `token` is written as the vocabulary has it.
+    """
+    for number, point in enumerate(distinct(points)):
+        for loss in point.texts:
+            if loss.tokens is None:
+                continue
+            windows, targets = loss.tokens.nats.shape
+            size = windows * targets
+            window = np.repeat(np.arange(windows, dtype=np.int32), targets)
+            columns = {
+                "point": arrays.same(number, TEXT_TOKENS["point"], size),
+                "file": arrays.same(loss.text, TEXT_TOKENS["file"], size),
+                "window": arrays.numbers(window),
+                "position": arrays.numbers(loss.tokens.positions.ravel()),
+                "token": arrays.texts(loss.tokens.tokens),
+                "nats": arrays.numbers(loss.tokens.nats.ravel()),
+            }
+            yield pa.table(
+                [columns[name] for name in TEXT_TOKENS], schema=pa.schema(TEXT_TOKENS)
+            )
+
+
+def read(path: Path) -> dict[Key, tuple[TextLoss, ...]]:
+    """The rows of text.csv by their point; none where there is no such file."""
+    if not path.is_file():
+        return {}
+    found: dict[Key, list[TextLoss]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for found_row in csv.DictReader(file):
+            row = {**OLDER, **found_row}
+            values: dict[str, Any] = {
+                name: FROM_TEXT[TEXTS[name]](row[name]) if row[name] else None
+                for name in set(TEXTS) - set(OF_TEXTS)
+            }
+            loss = TextLoss(**values)
+            found.setdefault(key(row), []).append(loss)
+    return {place: tuple(losses) for place, losses in found.items()}
+
+
+def key(row: Mapping[str, str]) -> Key:
+    """Where the point of a csv file's row stands in `read`."""
+    return tuple(row[name] for name in OF_TEXTS)
+
+
+def names(points: Sequence[Point]) -> list[str]:
+    """Those of all texts, in the order of the run."""
+    return list(dict.fromkeys(loss.text for point in points for loss in point.texts))
+
+
+def of_text(point: Point, name: str) -> TextLoss | None:
+    return next((loss for loss in point.texts if loss.text == name), None)
+
+
+def columns(points: Sequence[Point]) -> Iterator[tuple[str, Callable[[Point], str]]]:
+    """Of a table of points: a name, and its cell of a point. Nothing where no point has
+    read a text; no perplexity where no point has one. Several texts are numbered."""
+    texts = names(points)
+    for at, text in enumerate(texts, 1):
+        suffix = f" {at}" * (len(texts) > 1)
+        losses = [of_text(point, text) for point in points]
+        yield f"nats{suffix}", _cell(text, "nats")
+        if any(loss and loss.perplexity is not None for loss in losses):
+            yield f"perplexity{suffix}", _cell(text, "perplexity")
+
+
+def numbers(points: Sequence[Point]) -> Iterator[str]:
+    """Which number is which text, where `columns` has numbers."""
+    if len(texts := names(points)) > 1:
+        listed = ", ".join(f"{at} {text}" for at, text in enumerate(texts, 1))
+        yield f"running text: {listed}"
+
+
+def _cell(text: str, field: str) -> Callable[[Point], str]:
+    def cell(point: Point) -> str:
+        loss = of_text(point, text)
+        return "" if loss is None else number(attrgetter(field)(loss))
+
+    return cell
+
+
+def number(value: float | None) -> str:
+    """Nats to three decimals, large perplexities to fewer; none is empty."""
+    if value is None:
+        return ""
+    return (
+        f"{value:.3f}"
+        if value < 100
+        else f"{value:,.1f}"
+        if value < 1e6
+        else (f"{value:.2e}")
+    )
+
+
+def overview(points: Sequence[Point], labels: Labels) -> Iterator[TextTable]:
+    """Of each text a table, every line of its plot a row: nats at each sparsity."""
+    sparsities = sorted({point.sparsity for point in points if point.texts})
+    for text in names(points):
+        lines = []
+        for (model, method), members in curves(points, labels, text):
+            at = {point.sparsity: loss for point, loss in members}
+            cells = (_both(at[s]) if s in at else "" for s in sparsities)
+            lines.append((f"{model} · {method}", *cells))
+        yield TextTable(
+            title=f"Nats (and perplexity) of {text} at each sparsity",
+            header=("", *(f"{sparsity:g}" for sparsity in sparsities)),
+            rows=tuple(lines),
+            notes=(
+                "nats: the mean of -log p over the targets: GPT-2's are all tokens but "
+                "a window's first, ELECTRA's the masked ones, T5's the spans. Models "
+                "have tokens and targets of their own: compare within a model.",
+            ),
+        )
+
+
+def _both(loss: TextLoss) -> str:
+    perplexity = number(loss.perplexity)
+    return f"{number(loss.nats)}{f' ({perplexity})' * bool(perplexity)}"
+
+
+def curves(
+    points: Sequence[Point], labels: Labels, text: str
+) -> Iterator[tuple[tuple[str, str], list[tuple[Point, TextLoss]]]]:
+    """The lines of a text's plot: model and method, and their points, sparsity
+    ascending."""
+    for curve, members in by_curve(distinct(points)):
+        found = [(point, of_text(point, text)) for point in members]
+        known = [(point, loss) for point, loss in found if loss is not None]
+        if known:
+            yield (curve.setup.model, labels.method(curve)), known
