@@ -14,9 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 COLOURS = (  # Okabe and Ito's, told apart by the colour-blind
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9",
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+    "#8C8C8C",
 )  # fmt: skip
-MARKERS = "osD^vP"
+MARKERS = "osD^vPX*"
 PANEL_INCHES = (3.6, 3.4)
 COLUMNS = 3
 
@@ -41,6 +42,9 @@ class LossSeries:
     label: str
     sparsities: tuple[float, ...]
     nats: tuple[float, ...]
+    low: tuple[float, ...]  # of several draws
+    high: tuple[float, ...]
+    pattern: str = ""  # of marks by themselves, whose line is another of this label
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,9 @@ def draw_losses(curves: Sequence[LossSeries], title: str) -> Figure:
     for panel, axis in zip(panels, axes, strict=True):
         for curve in curves:
             if curve.panel == panel:
-                _draw_line(axis, curve, curve.nats, labels.index(curve.label))
+                number = labels.index(curve.label)
+                _draw_band(axis, curve, curve.low, curve.high, number)
+                _draw_line(axis, curve, curve.nats, number, bool(curve.pattern))
         _frame(axis, panel, {})
     _describe(figure, "nats a target", title)
     return figure
@@ -168,29 +174,46 @@ def svg(figure: Figure) -> str:
 
 
 def _draw_curve(axis: Axes, curve: Series, number: int) -> None:
-    colour = COLOURS[number % len(COLOURS)]
-    percent = [100 * value for value in curve.accuracy]
-    axis.fill_between(
-        curve.sparsities,
-        [100 * value for value in curve.low],
-        [100 * value for value in curve.high],
-        color=colour,
-        alpha=0.18,
-        linewidth=0,
+    percent, low, high = (
+        [100 * value for value in values]
+        for values in (curve.accuracy, curve.low, curve.high)
     )
+    _draw_band(axis, curve, low, high, number)
     _draw_line(axis, curve, percent, number)
 
 
-def _draw_line(
-    axis: Axes, curve: Series | LossSeries, values: Sequence[float], number: int
+def _draw_band(
+    axis: Axes,
+    curve: Series | LossSeries,
+    low: Sequence[float],
+    high: Sequence[float],
+    number: int,
 ) -> None:
+    """A single mark has a bar, since a band there has no width."""
+    colour = COLOURS[number % len(COLOURS)]
+    if len(curve.sparsities) == 1:
+        axis.vlines(curve.sparsities, low, high, color=colour)
+    axis.fill_between(
+        curve.sparsities, low, high, color=colour, alpha=0.18, linewidth=0
+    )
+
+
+def _draw_line(
+    axis: Axes,
+    curve: Series | LossSeries,
+    values: Sequence[float],
+    number: int,
+    hollow: bool = False,
+) -> None:
+    """Without a line and a name in the legend, where marks are hollow."""
+    bare = {"linestyle": "", "markerfacecolor": "white", "label": "_hollow"}
     axis.plot(
         curve.sparsities,
         values,
         color=COLOURS[number % len(COLOURS)],
         marker=MARKERS[number % len(MARKERS)],
         markersize=4.5,
-        label=curve.label,
+        **(bare if hollow else {"label": curve.label}),
     )
 
 

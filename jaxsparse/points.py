@@ -1,6 +1,7 @@
 """One point of one curve and every answer there: what a sweep yields, what a report
 reads back, and what all tables and files are made of."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from operator import attrgetter
@@ -71,6 +72,17 @@ class TextLoss:
     # those before it
     tokens_left_out: int  # behind the last whole window
     tokens: TokenLosses | None = None  # where asked for
+    redrawn: tuple[tuple[int, float], ...] = ()  # further draws: seeds, and their nats
+
+    @property
+    def draws(self) -> tuple[float, ...]:
+        """The nats of every draw, the point's own first."""
+        return self.nats, *(nats for _, nats in self.redrawn)
+
+    @property
+    def mean(self) -> float:
+        """Nats, of all draws."""
+        return math.fsum(self.draws) / len(self.draws)
 
 
 @dataclass(frozen=True, eq=False)

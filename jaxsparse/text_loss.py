@@ -229,7 +229,7 @@ class _Job:
             windows=text.windows,
             targets=nats.size,
             nats=mean,
-            perplexity=_exp(mean) if causal else None,
+            perplexity=exp(mean) if causal else None,
             tokens_left_out=text.tokens_left_out,
             tokens=TokenLosses(text.positions, text.pieces(), nats)
             if details
@@ -242,5 +242,6 @@ def _journal_key(key: str, text: ReadText) -> str:
     return f"{key} {json.dumps(text.conditions, sort_keys=True)}"
 
 
-def _exp(value: float) -> float:
+def exp(value: float) -> float:
+    """Infinite where no float is so large."""
     return math.exp(value) if value < math.log(sys.float_info.max) else math.inf

@@ -27,6 +27,7 @@ GROUPS = (
     {"points"},
     {"evaluation"},
     {"text_loss"},
+    {"draws"},
     {"sweep"},
     {"report", "finetune", "pretraining"},
     {"experiments"},

@@ -26,7 +26,9 @@ RECIPE = {  # what a point is, and the questions of a row of it
     "split": TEXT,
 }
 # What runs of older versions have no columns for.
-OLDER = {"allocation": "uniform", "statistics": ""}
+OLDER = {
+    "allocation": "uniform", "statistics": "", "error": "", "damping_raised": "0",
+}  # fmt: skip
 OF_POINT = tuple(name for name in RECIPE if name not in ("word_class", "split"))
 
 RESULTS = {
@@ -56,6 +58,8 @@ LAYERS = {
     "layer": WHOLE,
     "weights": WHOLE,
     "pruned": WHOLE,
+    "error": REAL,  # of reconstruction; empty where that was not measured
+    "damping_raised": WHOLE,
 }
 
 OF_QUESTIONS = ("protocol", "context", "detokenize", "word_class", "split")
@@ -68,6 +72,7 @@ TEXTS = {
     "nats": REAL,  # mean of the targets
     "perplexity": REAL,  # empty unless every token is predicted from those before it
     "tokens_left_out": WHOLE,
+    "draw": WHOLE,  # 0; from 1 on further draws, behind the rows of all points
 }
 TEXT_TOKENS = {  # see `losses.token_tables`
     "point": pa.int32(),

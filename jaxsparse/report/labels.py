@@ -61,12 +61,16 @@ class Labels:
     def setup(self, setup: Setup) -> str:
         return f"{setup.model} · {self.presentation(setup)}"
 
-    def curve(self, curve: Curve) -> str:
+    def curve(self, curve: Curve, pattern: bool = True) -> str:
         """The curve among all of the report."""
-        return f"{curve.setup.model} · {self.line(curve)}"
+        return f"{curve.setup.model} · {self.line(curve, pattern)}"
 
-    def method(self, curve: Curve) -> str:
-        """How the model was pruned, by as much as tells it from the others."""
+    def method(self, curve: Curve, pattern: bool = True) -> str:
+        """How the model was pruned, by as much as tells it from the others.
+
+        Args:
+            pattern: False: without it, where something else says which.
+        """
         recipe = curve.recipe
         texts = [recipe.method]
         for name in (
@@ -76,14 +80,16 @@ class Labels:
             among = recipe.method if name in ("scope", "statistics") else ""
             value = getattr(recipe, name)
             differs = self._differs(lambda c, name=name: getattr(c.recipe, name), among)
+            if not pattern and name == "pattern":
+                continue
             if differs and value not in (None, "", *PLAIN):
                 texts.append(f"seed {value}" if name == "seed" else value)
         if curve.finetuned:
             texts.append("fine-tuned")
         return ", ".join(texts)
 
-    def line(self, curve: Curve) -> str:
+    def line(self, curve: Curve, pattern: bool = True) -> str:
         """The curve among those of its model."""
         methods = {self.method(other) for other in self._curves}
-        method = f", {self.method(curve)}" * (len(methods) > 1)
+        method = f", {self.method(curve, pattern)}" * (len(methods) > 1)
         return f"{self.presentation(curve.setup)}{method}"

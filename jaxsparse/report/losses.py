@@ -6,45 +6,53 @@ that differ in nothing else are one here.
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from jaxsparse import arrays
-from jaxsparse.points import Point, TextLoss, by_curve
-from jaxsparse.report.cells import TextTable
+from jaxsparse import arrays, text_loss
+from jaxsparse.points import Curve, Point, TextLoss, by_curve
 from jaxsparse.report.columns import FROM_TEXT, OF_TEXTS, OLDER, TEXT_TOKENS, TEXTS
-from jaxsparse.report.labels import Labels
 
 Key = tuple[str, ...]  # the columns OF_TEXTS, as a csv file has them
 
 
 def distinct(points: Sequence[Point]) -> list[Point]:
-    """Of points that differ in how questions are put alone, the first; those without
-    texts are left out."""
+    """Of points that differ in how questions are put alone, the first."""
     found: dict[tuple, Point] = {}
     for point in points:
         columns = point.columns()
-        if point.texts:
-            found.setdefault(tuple(columns[name] for name in OF_TEXTS), point)
+        found.setdefault(tuple(columns[name] for name in OF_TEXTS), point)
     return list(found.values())
 
 
 def rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
-    """Rows of text.csv: of each point one for each text."""
-    for point in distinct(points):
+    """Rows of text.csv: of each point one for each text; then those of further draws,
+    which differ in seed, nats and perplexity."""
+    of_draws: list[dict[str, Any]] = []
+    for point in _with_texts(points):
         columns = point.columns()
         of_point = {name: columns[name] for name in OF_TEXTS}
         for loss in point.texts:
-            yield {
+            row = {
                 **of_point, "text": loss.text, "windows": loss.windows,
                 "targets": loss.targets, "nats": loss.nats,
                 "perplexity": loss.perplexity,
-                "tokens_left_out": loss.tokens_left_out,
+                "tokens_left_out": loss.tokens_left_out, "draw": 0,
             }  # fmt: skip
+            yield row
+            for draw, (seed, nats) in enumerate(loss.redrawn, 1):
+                perplexity = None if loss.perplexity is None else text_loss.exp(nats)
+                told = {"seed": seed, "nats": nats, "perplexity": perplexity}
+                of_draws.append({**row, **told, "draw": draw})
+    yield from of_draws
+
+
+def _with_texts(points: Sequence[Point]) -> list[Point]:
+    return distinct([point for point in points if point.texts])
 
 
 def token_tables(points: Sequence[Point]) -> Iterator[pa.Table]:
@@ -55,7 +63,7 @@ def token_tables(points: Sequence[Point]) -> Iterator[pa.Table]:
     `position` is in the window; of T5 it is in what the decoder says, where sentinels
     and </s> are targets as well. `token` is written as the vocabulary has it.
     """
-    for number, point in enumerate(distinct(points)):
+    for number, point in enumerate(_with_texts(points)):
         for loss in point.texts:
             if loss.tokens is None:
                 continue
@@ -79,7 +87,8 @@ def read(path: Path) -> dict[Key, tuple[TextLoss, ...]]:
     """The rows of text.csv by their point; none where there is no such file."""
     if not path.is_file():
         return {}
-    found: dict[Key, list[TextLoss]] = {}
+    found: dict[Key, list[tuple[Key, TextLoss]]] = {}
+    redrawn: dict[Key, list[tuple[int, float]]] = {}
     with path.open(newline="", encoding="utf-8") as file:
         for found_row in csv.DictReader(file):
             row = {**OLDER, **found_row}
@@ -87,9 +96,24 @@ def read(path: Path) -> dict[Key, tuple[TextLoss, ...]]:
                 name: FROM_TEXT[TEXTS[name]](row[name]) if row[name] else None
                 for name in set(TEXTS) - set(OF_TEXTS)
             }
-            loss = TextLoss(**values)
-            found.setdefault(key(row), []).append(loss)
-    return {place: tuple(losses) for place, losses in found.items()}
+            shared = _but_for_seed(row)
+            if values.pop("draw"):
+                drawn = int(row["seed"]), values["nats"]
+                redrawn.setdefault(shared, []).append(drawn)
+            else:
+                found.setdefault(key(row), []).append((shared, TextLoss(**values)))
+    return {
+        place: tuple(
+            replace(loss, redrawn=tuple(redrawn.get(shared, ())))
+            for shared, loss in losses
+        )
+        for place, losses in found.items()
+    }
+
+
+def _but_for_seed(row: Mapping[str, str]) -> tuple[str, ...]:
+    """What rows of all draws of a point and a text share."""
+    return tuple(row[name] for name in (*OF_TEXTS, "text") if name != "seed")
 
 
 def key(row: Mapping[str, str]) -> Key:
@@ -113,9 +137,10 @@ def columns(points: Sequence[Point]) -> Iterator[tuple[str, Callable[[Point], st
     for at, text in enumerate(texts, 1):
         suffix = f" {at}" * (len(texts) > 1)
         losses = [of_text(point, text) for point in points]
-        yield f"nats{suffix}", _cell(text, "nats")
+        yield f"nats{suffix}", cell(text, nats)
         if any(loss and loss.perplexity is not None for loss in losses):
-            yield f"perplexity{suffix}", _cell(text, "perplexity")
+            perplexity = cell(text, lambda loss: number(loss.perplexity))
+            yield f"perplexity{suffix}", perplexity
 
 
 def numbers(points: Sequence[Point]) -> Iterator[str]:
@@ -125,12 +150,21 @@ def numbers(points: Sequence[Point]) -> Iterator[str]:
         yield f"running text: {listed}"
 
 
-def _cell(text: str, field: str) -> Callable[[Point], str]:
-    def cell(point: Point) -> str:
-        loss = of_text(point, text)
-        return "" if loss is None else number(attrgetter(field)(loss))
+def cell(text: str, told: Callable[[TextLoss], str]) -> Callable[[Point], str]:
+    """What is told of a point's loss on a text."""
 
-    return cell
+    def of_point(point: Point) -> str:
+        loss = of_text(point, text)
+        return "" if loss is None else told(loss)
+
+    return of_point
+
+
+def nats(loss: TextLoss) -> str:
+    """The mean of all draws, and where there are several the lowest and highest."""
+    if not loss.redrawn:
+        return number(loss.nats)
+    return f"{number(loss.mean)} [{number(min(loss.draws))}–{number(max(loss.draws))}]"
 
 
 def number(value: float | None) -> str:
@@ -146,39 +180,18 @@ def number(value: float | None) -> str:
     )
 
 
-def overview(points: Sequence[Point], labels: Labels) -> Iterator[TextTable]:
-    """Of each text a table, every line of its plot a row: nats at each sparsity."""
-    sparsities = sorted({point.sparsity for point in points if point.texts})
-    for text in names(points):
-        lines = []
-        for (model, method), members in curves(points, labels, text):
-            at = {point.sparsity: loss for point, loss in members}
-            cells = (_both(at[s]) if s in at else "" for s in sparsities)
-            lines.append((f"{model} · {method}", *cells))
-        yield TextTable(
-            title=f"Nats (and perplexity) of {text} at each sparsity",
-            header=("", *(f"{sparsity:g}" for sparsity in sparsities)),
-            rows=tuple(lines),
-            notes=(
-                "nats: the mean of -log p over the targets: GPT-2's are all tokens but "
-                "a window's first, ELECTRA's the masked ones, T5's the spans. Models "
-                "have tokens and targets of their own: compare within a model.",
-            ),
-        )
-
-
-def _both(loss: TextLoss) -> str:
-    perplexity = number(loss.perplexity)
-    return f"{number(loss.nats)}{f' ({perplexity})' * bool(perplexity)}"
+def both(loss: TextLoss) -> str:
+    """Nats and, of one draw, perplexity."""
+    perplexity = "" if loss.redrawn else number(loss.perplexity)
+    return f"{nats(loss)}{f' ({perplexity})' * bool(perplexity)}"
 
 
 def curves(
-    points: Sequence[Point], labels: Labels, text: str
-) -> Iterator[tuple[tuple[str, str], list[tuple[Point, TextLoss]]]]:
-    """The lines of a text's plot: model and method, and their points, sparsity
-    ascending."""
-    for curve, members in by_curve(distinct(points)):
+    points: Sequence[Point], text: str
+) -> Iterator[tuple[Curve, list[tuple[Point, TextLoss]]]]:
+    """The lines of a text's plot and their points, sparsity ascending."""
+    for curve, members in by_curve(_with_texts(points)):
         found = [(point, of_text(point, text)) for point in members]
         known = [(point, loss) for point, loss in found if loss is not None]
         if known:
-            yield (curve.setup.model, labels.method(curve)), known
+            yield curve, known

@@ -71,18 +71,25 @@ def finetuned(points: Sequence[Point]) -> list[Line]:
 
 def text(points: Sequence[Point]) -> list[plots.LossSeries]:
     """Losses on running text: a panel for each model and text, a line for each method;
-    maybe none."""
+    maybe none. What differs from a line in its pattern N:M alone is marks."""
     labels, texts = Labels(points), losses.names(points)
-    return [
-        plots.LossSeries(
-            panel=model if len(texts) == 1 else f"{model} · {name}",
-            label=method,
-            sparsities=tuple(point.sparsity for point, _ in members),
-            nats=tuple(loss.nats for _, loss in members),
-        )
-        for name in texts
-        for (model, method), members in losses.curves(points, labels, name)
-    ]
+    lines: dict[tuple[str, str, str], plots.LossSeries] = {}
+    for name in texts:
+        for curve, members in losses.curves(points, name):
+            model, label = curve.setup.model, labels.method(curve, pattern=False)
+            panel = model if len(texts) == 1 else f"{model} · {name}"
+            pattern = curve.recipe.pattern if (panel, label, "") in lines else ""
+            known = [m for m in members if m[0].sparsity or not pattern]
+            lines[panel, label, pattern] = plots.LossSeries(
+                panel=panel,
+                label=label,
+                sparsities=tuple(point.sparsity for point, _ in known),
+                nats=tuple(loss.mean for _, loss in known),
+                low=tuple(min(loss.draws) for _, loss in known),
+                high=tuple(max(loss.draws) for _, loss in known),
+                pattern=pattern,
+            )
+    return list(lines.values())
 
 
 def layers(points: Sequence[Point]) -> list[plots.HeatMap]:
@@ -178,7 +185,11 @@ def figures(
         if name in names and (curves := of(points))
     }  # fmt: skip
     if "text" in names and (lines := text(points)):
-        drawn["text"] = plots.draw_losses(lines, "Nats of running text")
+        patterns = ", ".join(
+            dict.fromkeys(filter(None, (line.pattern for line in lines)))
+        )
+        hollow = f"; hollow: {patterns}" * bool(patterns)
+        drawn["text"] = plots.draw_losses(lines, f"Nats of running text{hollow}")
     if "layers" in names and (maps := layers(points)):
         drawn["layers"] = plots.draw_layers(maps, TITLES["layers"])
     return drawn
@@ -209,7 +220,7 @@ def embedded(found: Statistics) -> Iterator[Picture]:
     """Plots that the page has as pictures, with what they show in words."""
     for figure in figures(found, ["text"]).values():
         lines = (
-            f"{line.panel}, {line.label}: "
+            f"{line.panel}, {line.label}{f' {line.pattern}' * bool(line.pattern)}: "
             + ", ".join(
                 f"{nats:.2f} at {sparsity:g}"
                 for sparsity, nats in zip(line.sparsities, line.nats, strict=True)

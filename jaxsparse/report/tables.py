@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from jaxsparse.accuracy import POOLED
-from jaxsparse.points import Point, by_curve
+from jaxsparse.points import Point
 from jaxsparse.report import claims, losses, original
 from jaxsparse.report.cells import (
     EXPLAINED,
@@ -16,7 +16,8 @@ from jaxsparse.report.cells import (
     signed_interval,
     span,
 )
-from jaxsparse.report.labels import Labels, classes_of, is_task
+from jaxsparse.report.labels import Labels, is_task
+from jaxsparse.report.overview import overviews
 from jaxsparse.report.statistics import Baseline, Contest, Statistics
 from jaxsparse.report.summary import ALPHA, Comparison, Loss, Standing, Summary
 
@@ -24,31 +25,11 @@ from jaxsparse.report.summary import ALPHA, Comparison, Loss, Standing, Summary
 def all_tables(found: Statistics) -> tuple[TextTable, ...]:
     """Those of report.md and of the page, in order."""
     return (
-        overview(found),
-        *losses.overview(found.points, found.labels),
+        *overviews(found),
         *([costs(found)] if found.losses else []),
         *tables(found),
         *(_models_compared(group, found.labels) for group in found.contests),
         original.table(found.points),
-    )
-
-
-def overview(found: Statistics) -> TextTable:
-    """Every line of the plot as a row: pooled accuracy at each sparsity."""
-    sparsities = sorted({point.sparsity for point in found.points})
-    rows = []
-    for curve, members in by_curve(found.points):
-        at = {point.sparsity: percent(point.accuracy) for point in members}
-        cells = (at.get(sparsity, "") for sparsity in sparsities)
-        rows.append((found.labels.curve(curve), *cells))
-    for baseline in found.baselines:
-        cell = percent(baseline.accuracy[POOLED])
-        rows.append((baseline.name, *([cell] * len(sparsities))))
-    return TextTable(
-        title=f"Accuracy at each sparsity, all {classes_of(found.questions)[1]} pooled",
-        header=("", *(f"{sparsity:g}" for sparsity in sparsities)),
-        rows=tuple(rows),
-        notes=(),
     )
 
 
