@@ -26,9 +26,7 @@ RECIPE = {  # what a point is, and the questions of a row of it
     "split": TEXT,
 }
 # What runs of older versions have no columns for.
-OLDER = {
-    "allocation": "uniform", "statistics": "", "error": "", "damping_raised": "0",
-}  # fmt: skip
+OLDER = {"allocation": "uniform", "statistics": ""}
 OF_POINT = tuple(name for name in RECIPE if name not in ("word_class", "split"))
 
 RESULTS = {
@@ -58,8 +56,6 @@ LAYERS = {
     "layer": WHOLE,
     "weights": WHOLE,
     "pruned": WHOLE,
-    "error": REAL,  # of reconstruction; empty where that was not measured
-    "damping_raised": WHOLE,
 }
 
 OF_QUESTIONS = ("protocol", "context", "detokenize", "word_class", "split")

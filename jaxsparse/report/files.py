@@ -158,7 +158,6 @@ def layer_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
                 yield {
                     **of_point, "matrix": matrix.path, "layer": matrix.layer,
                     "weights": matrix.weights, "pruned": matrix.pruned,
-                    "error": matrix.error, "damping_raised": matrix.damping_raised,
                 }  # fmt: skip
 
 

@@ -88,6 +88,10 @@ class Labels:
             texts.append("fine-tuned")
         return ", ".join(texts)
 
+    def pruned(self, curve: Curve) -> str:
+        """What is not of the questions, and without the pattern."""
+        return f"{curve.setup.model} · {self.method(curve, pattern=False)}"
+
     def line(self, curve: Curve, pattern: bool = True) -> str:
         """The curve among those of its model."""
         methods = {self.method(other) for other in self._curves}

@@ -15,17 +15,22 @@ import pyarrow as pa
 
 from jaxsparse import arrays, text_loss
 from jaxsparse.points import Curve, Point, TextLoss, by_curve
+from jaxsparse.report.cells import TextTable
 from jaxsparse.report.columns import FROM_TEXT, OF_TEXTS, OLDER, TEXT_TOKENS, TEXTS
+from jaxsparse.report.grid import grid
+from jaxsparse.report.labels import Labels
 
 Key = tuple[str, ...]  # the columns OF_TEXTS, as a csv file has them
 
 
 def distinct(points: Sequence[Point]) -> list[Point]:
-    """Of points that differ in how questions are put alone, the first."""
+    """Of points that differ in how questions are put alone, the first; those without
+    texts are left out."""
     found: dict[tuple, Point] = {}
     for point in points:
         columns = point.columns()
-        found.setdefault(tuple(columns[name] for name in OF_TEXTS), point)
+        if point.texts:
+            found.setdefault(tuple(columns[name] for name in OF_TEXTS), point)
     return list(found.values())
 
 
@@ -33,7 +38,7 @@ def rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
     """Rows of text.csv: of each point one for each text; then those of further draws,
     which differ in seed, nats and perplexity."""
     of_draws: list[dict[str, Any]] = []
-    for point in _with_texts(points):
+    for point in distinct(points):
         columns = point.columns()
         of_point = {name: columns[name] for name in OF_TEXTS}
         for loss in point.texts:
@@ -51,10 +56,6 @@ def rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
     yield from of_draws
 
 
-def _with_texts(points: Sequence[Point]) -> list[Point]:
-    return distinct([point for point in points if point.texts])
-
-
 def token_tables(points: Sequence[Point]) -> Iterator[pa.Table]:
     """Rows of text_tokens.parquet, point by point: one for each target.
 
@@ -63,7 +64,7 @@ def token_tables(points: Sequence[Point]) -> Iterator[pa.Table]:
     `position` is in the window; of T5 it is in what the decoder says, where sentinels
     and </s> are targets as well. `token` is written as the vocabulary has it.
     """
-    for number, point in enumerate(_with_texts(points)):
+    for number, point in enumerate(distinct(points)):
         for loss in point.texts:
             if loss.tokens is None:
                 continue
@@ -137,9 +138,9 @@ def columns(points: Sequence[Point]) -> Iterator[tuple[str, Callable[[Point], st
     for at, text in enumerate(texts, 1):
         suffix = f" {at}" * (len(texts) > 1)
         losses = [of_text(point, text) for point in points]
-        yield f"nats{suffix}", cell(text, nats)
+        yield f"nats{suffix}", _cell(text, nats)
         if any(loss and loss.perplexity is not None for loss in losses):
-            perplexity = cell(text, lambda loss: number(loss.perplexity))
+            perplexity = _cell(text, lambda loss: number(loss.perplexity))
             yield f"perplexity{suffix}", perplexity
 
 
@@ -150,9 +151,7 @@ def numbers(points: Sequence[Point]) -> Iterator[str]:
         yield f"running text: {listed}"
 
 
-def cell(text: str, told: Callable[[TextLoss], str]) -> Callable[[Point], str]:
-    """What is told of a point's loss on a text."""
-
+def _cell(text: str, told: Callable[[TextLoss], str]) -> Callable[[Point], str]:
     def of_point(point: Point) -> str:
         loss = of_text(point, text)
         return "" if loss is None else told(loss)
@@ -180,7 +179,37 @@ def number(value: float | None) -> str:
     )
 
 
-def both(loss: TextLoss) -> str:
+def overview(points: Sequence[Point], labels: Labels) -> Iterator[TextTable]:
+    """Of each text a table, every line of its plot a row: nats at each sparsity."""
+    for text in names(points):
+        known = [point for point in distinct(points) if of_text(point, text)]
+        yield grid(
+            f"Nats (and perplexity) of {text} at each sparsity",
+            known,
+            lambda curve: (
+                f"{curve.setup.model} · {labels.method(curve, pattern=False)}"
+            ),
+            _cell(text, _both),
+            (
+                "nats: the mean of -log p over the targets: GPT-2's are all tokens but "
+                "a window's first, ELECTRA's the masked ones, T5's the spans. Models "
+                "have tokens and targets of their own: compare within a model.",
+                *_on_draws(known, text),
+            ),
+        )
+
+
+def _on_draws(points: Sequence[Point], text: str) -> Iterator[str]:
+    losses = [loss for point in points if (loss := of_text(point, text))]
+    draws = max(len(loss.draws) for loss in losses)
+    if draws > 1:
+        yield (
+            f"in brackets: the lowest and the highest of {draws} draws of calibration "
+            "rows and random numbers, behind their mean"
+        )
+
+
+def _both(loss: TextLoss) -> str:
     """Nats and, of one draw, perplexity."""
     perplexity = "" if loss.redrawn else number(loss.perplexity)
     return f"{nats(loss)}{f' ({perplexity})' * bool(perplexity)}"
@@ -190,7 +219,7 @@ def curves(
     points: Sequence[Point], text: str
 ) -> Iterator[tuple[Curve, list[tuple[Point, TextLoss]]]]:
     """The lines of a text's plot and their points, sparsity ascending."""
-    for curve, members in by_curve(_with_texts(points)):
+    for curve, members in by_curve(distinct(points)):
         found = [(point, of_text(point, text)) for point in members]
         known = [(point, loss) for point, loss in found if loss is not None]
         if known:

@@ -229,10 +229,8 @@ def _layers(path: Path) -> dict[tuple[str, ...], list[MatrixSparsity]]:
     found: dict[tuple[str, ...], list[MatrixSparsity]] = {}
     for row in _rows(path) if path.is_file() else ():
         matrix = MatrixSparsity(
-            row["matrix"], int(row["layer"]), int(row["weights"]), int(row["pruned"]),
-            error=float(row["error"]) if row["error"] else None,
-            damping_raised=int(row["damping_raised"]),
-        )  # fmt: skip
+            row["matrix"], int(row["layer"]), int(row["weights"]), int(row["pruned"])
+        )
         found.setdefault(_layer_key(row), []).append(matrix)
     return found
 

@@ -1,6 +1,7 @@
 """Tables for people, as text: what markdown, the terminal and the page all show."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from jaxsparse.accuracy import POOLED
 from jaxsparse.points import Point
@@ -16,8 +17,8 @@ from jaxsparse.report.cells import (
     signed_interval,
     span,
 )
-from jaxsparse.report.labels import Labels, is_task
-from jaxsparse.report.overview import overviews
+from jaxsparse.report.grid import grid
+from jaxsparse.report.labels import Labels, classes_of, is_task
 from jaxsparse.report.statistics import Baseline, Contest, Statistics
 from jaxsparse.report.summary import ALPHA, Comparison, Loss, Standing, Summary
 
@@ -25,12 +26,29 @@ from jaxsparse.report.summary import ALPHA, Comparison, Loss, Standing, Summary
 def all_tables(found: Statistics) -> tuple[TextTable, ...]:
     """Those of report.md and of the page, in order."""
     return (
-        *overviews(found),
+        overview(found),
+        *losses.overview(found.points, found.labels),
         *([costs(found)] if found.losses else []),
         *tables(found),
         *(_models_compared(group, found.labels) for group in found.contests),
         original.table(found.points),
     )
+
+
+def overview(found: Statistics) -> TextTable:
+    """Every line of the plot as a row: pooled accuracy at each sparsity."""
+    table = grid(
+        f"Accuracy at each sparsity, all {classes_of(found.questions)[1]} pooled",
+        found.points,
+        lambda curve: found.labels.curve(curve, pattern=False),
+        lambda point: percent(point.accuracy),
+    )
+    columns = len(table.header) - 1
+    levels = (
+        (level.name, *[percent(level.accuracy[POOLED])] * columns)
+        for level in found.baselines
+    )
+    return replace(table, rows=(*table.rows, *levels))
 
 
 def costs(found: Statistics) -> TextTable:

@@ -4,11 +4,11 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxsparse.report import losses
 from jaxsparse.report.cells import TextTable, legend
 from jaxsparse.report.claims import findings, of_zeros, within
-from jaxsparse.report.overview import overviews
 from jaxsparse.report.statistics import Statistics
-from jaxsparse.report.tables import costs, tables
+from jaxsparse.report.tables import costs, overview, tables
 
 COLUMNS = 100  # of a terminal
 # What a terminal has no room for; report.md has it.
@@ -64,9 +64,10 @@ def terminal(found: Statistics, verbose: bool = False, columns: int = COLUMNS) -
     shows. `verbose` adds every table of points, with what its columns mean.
     """
     first, *others = findings(found)
+    first_tables = overview(found), *losses.overview(found.points, found.labels)
     blocks = [
         _plain(part, columns)
-        for table in overviews(found)
+        for table in first_tables
         for part in _parts(table, columns)
     ]
     zeros = [of_zeros(summary) for summary in found.summaries]

@@ -148,12 +148,12 @@ def test_models_are_compared_in_a_table_of_each_protocol():
 
 
 def test_the_overview_has_a_row_for_each_line_of_the_plot_and_the_baselines():
-    table = overview.accuracy(statistics(list(many())))
+    table = tables.overview(statistics(list(many())))
     assert table.header == ("", "0", "0.5")
     assert len(table.rows) == 2 * 2 * 2 + 2
     assert table.rows[0] == ("gpt2-medium · cloze, magnitude", "37.5", "75.0")
     assert table.rows[-1] == ("chance", "10.0", "10.0")
-    one, *_ = overview.accuracy(statistics(list(results_of(methods=("random",))))).rows
+    one, *_ = tables.overview(statistics(list(results_of(methods=("random",))))).rows
     assert "random" not in one[0]  # nothing to tell apart
 
 
@@ -164,7 +164,7 @@ def test_curves_are_told_apart_by_whatever_differs():
         *curve({0.0: 3, 0.5: 3}, context="query"),
         *curve({0.5: 3}, finetuned=True),
     ]
-    assert [row[0] for row in overview.accuracy(statistics(results)).rows[:4]] == [
+    assert [row[0] for row in tables.overview(statistics(results)).rows[:4]] == [
         "one · cloze, full context, magnitude, matrix",
         "one · cloze, full context, magnitude, global",
         "one · cloze, query only, magnitude, matrix",
