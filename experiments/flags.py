@@ -12,6 +12,7 @@ from absl.flags import FlagValues
 from experiments import paths
 from experiments.jobs import PEERS, flags_of
 from experiments.shared_flags import NEWCOMERS_QUESTIONS
+from experiments.values import Integer
 from jaxsparse import cbt, parallel, scoring
 from jaxsparse.models.shapes import SHAPES
 from jaxsparse.pruning import Recipe
@@ -52,7 +53,8 @@ class Settings:
     dtype: str
     batch_tokens: int
     mesh: parallel.Axes | None
-    seed: int
+    seed: int  # the first of `seeds`
+    seeds: tuple[int, ...]
     skip_malformed: bool
     margin: float | None  # a fraction
     out: Path
@@ -127,7 +129,7 @@ def pruning_from_flags() -> Pruning:
     """Raises InputError for what `prune` cannot do."""
     values = flags_of("prune")
     _only("pattern", _names("pattern", values.pattern))
-    recipe = _only("method", _recipes(values))
+    recipe = _only("method", _recipes(values, values.seed))
     sparsity = recipe.own_sparsity
     levels = _levels(values, [recipe])
     return Pruning(
@@ -176,7 +178,8 @@ def settings_from_flags() -> Settings:
         if cbt.may_hold_a_task(data):  # its groups are known once it is read
             known = (*known, *word_classes)
         word_classes = _choices("word_classes", word_classes, known)
-    recipes = _recipes(FLAGS)
+    seeds = _seeds(FLAGS)
+    recipes = _recipes(FLAGS, seeds[0])
     return Settings(
         models=models,
         data=data,
@@ -196,7 +199,8 @@ def settings_from_flags() -> Settings:
         dtype=FLAGS.dtype,
         batch_tokens=FLAGS.batch_tokens,
         mesh=parallel.parse(FLAGS.mesh),
-        seed=FLAGS.seed,
+        seed=seeds[0],
+        seeds=seeds,
         skip_malformed=FLAGS.skip_malformed or bool(original),
         margin=margin(FLAGS),
         out=_out(models, data, num_examples, protocols),
@@ -247,7 +251,25 @@ def _choices(flag: str, values: list[str], known) -> tuple[str, ...]:
     return names
 
 
-def _recipes(values: FlagValues) -> tuple[Recipe, ...]:
+def _seeds(values: FlagValues) -> tuple[int, ...]:
+    """--seeds, or --seed alone."""
+    if not values.seeds:
+        return (values.seed,)
+    if values["seed"].present:
+        raise InputError("--seed and --seeds exclude each other")
+    given, kind = ",".join(values.seeds), Integer(0, 2**63 - 1)
+    try:
+        seeds = tuple(map(kind.parse, _names("seeds", values.seeds)))
+    except ValueError:
+        raise InputError(f"--seeds={given}: not whole numbers from 0 on") from None
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds={given}: a value is given twice")
+    if len(seeds) > 1 and not values["text"].present:
+        raise InputError(f"--seeds={given}: several go with --text; name text files")
+    return seeds
+
+
+def _recipes(values: FlagValues, seed: int) -> tuple[Recipe, ...]:
     """Each method with each pattern."""
     methods = _names("method", values.method)
     patterns = _names("pattern", values.pattern)
@@ -256,7 +278,7 @@ def _recipes(values: FlagValues) -> tuple[Recipe, ...]:
             raise InputError(f"--{flag} is empty; leave it out for the default")
     scope, order = values.scope or "", values.statistics
     recipes = [
-        Recipe(method, scope, values.prunable, pattern, values.seed, values.allocation)
+        Recipe(method, scope, values.prunable, pattern, seed, values.allocation)
         for method in methods
         for pattern in patterns
     ]

@@ -87,7 +87,7 @@ def read_inputs(
 
 def _read_texts(models: Sequence[Blueprint], settings: Settings) -> tuple[Text, ...]:
     """The texts, called by the last component of their path where one alone has it."""
-    files = [Path(name) for name in settings.texts]
+    files = [Path(name) for name in settings.texts if name != paths.BUNDLED_TEXT]
     often = Counter(file.name for file in files)
     found = tuple(
         Text(
@@ -96,6 +96,9 @@ def _read_texts(models: Sequence[Blueprint], settings: Settings) -> tuple[Text, 
         )
         for file in files
     )
+    if paths.BUNDLED_TEXT in settings.texts:
+        stories = "\n".join(cbt.bundled_texts("validation"))
+        found = (Text(paths.BUNDLED_TEXT, stories), *found)
     for model in models:
         try:
             texts.read(found, model.config, model.tokenizer, settings.text_tokens)

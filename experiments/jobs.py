@@ -65,7 +65,7 @@ SWEEP = (
     "text text_tokens text_details "
     "protocol context detokenize "
     "method sparsities pattern scope allocation statistics prunable seed "
-    "dtype mesh batch_tokens levels_at_once out margin verbose"
+    "seeds dtype mesh batch_tokens levels_at_once out margin verbose"
 )
 PRUNE = (
     "model method sparsities pattern scope allocation statistics prunable seed "

@@ -6,6 +6,7 @@ from experiments.flags import Settings
 from experiments.inputs import Inputs, mesh_of
 from experiments.progress import Shown
 from jaxsparse import capacity, hosts
+from jaxsparse.calibration import bundled
 from jaxsparse.journal import Journal
 from jaxsparse.model import Blueprint, load
 from jaxsparse.points import Point, Workload
@@ -47,6 +48,9 @@ def run_model(
             settings.sparsities,
             settings.presentations,
             texts=given.texts,
+            redraws={
+                seed: bundled(blueprint, seed=seed) for seed in settings.seeds[1:]
+            },
             text_tokens=settings.text_tokens,
             text_details=settings.text_details,
             batch_tokens=tokens,

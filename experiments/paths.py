@@ -44,10 +44,18 @@ def text_files(flag: str, names: Sequence[str]) -> list[Path]:
     return found
 
 
+BUNDLED_TEXT = "bundled"
+
+
 def texts(values: FlagValues) -> tuple[str, ...]:
-    """The files of --text; what else there is to say of them needs some."""
+    """The files of --text, and perhaps "bundled"; what else there is to say of them
+    needs some."""
     if values["text"].present:
-        return tuple(map(str, text_files("text", values.text)))
+        files = [name for name in values.text if name != BUNDLED_TEXT]
+        bundled = (BUNDLED_TEXT,) if BUNDLED_TEXT in values.text else ()
+        if bundled and not files:
+            return bundled
+        return *bundled, *map(str, text_files("text", files))
     for name in ("text_tokens", "text_details"):
         if values[name].value:
             raise InputError(f"--{name} goes with --text; name text files")

@@ -88,7 +88,8 @@ SHARED = {
     "text": Flag(
         SCORED, Paths(), [],
         "a comma list of text files in UTF-8, or directories of .txt files, that every "
-        "point predicts as well: in nats, and as perplexity (default: none)",
+        "point predicts as well: in nats, and as perplexity; bundled: stories that no "
+        "bundled model was trained on, as one text (default: none)",
     ),
     "text_tokens": Flag(
         SCORED, Integer(0), 0,
@@ -147,6 +148,12 @@ SHARED = {
         PRUNED, Integer(0, 2**63 - 1), 0,
         "of methods that draw random numbers or are calibrated, and of "
         "--sample=random",
+    ),
+    "seeds": Flag(
+        PRUNED, Names(), [],
+        "several of these, with a comma: --text is predicted with each, and results "
+        "have the mean and the range; questions are answered with the first (default: "
+        "--seed alone)",
     ),
     "dtype": Flag(
         SPEED, Choice("float32", "bfloat16"), "float32",

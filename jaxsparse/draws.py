@@ -22,7 +22,8 @@ def with_redraw(
     losses: LossesOfTexts,
     curves: Sequence[Variant],
     texts: Sequence[ReadText],
-    calibration: Calibration,
+    seed: int,
+    calibration: Calibration | None,
     directory: Path | None,
     progress: Progress,
     **options: Any,
@@ -32,7 +33,8 @@ def with_redraw(
     Args:
         losses: of the first draw, as `text_loss.evaluate` gave them.
         curves: the first draw's variants of one model, of which all are made again.
-        calibration: the rows of the draw, and its seed.
+        seed: of the draw, for the seed of all recipes.
+        calibration: the rows of the draw, for recipes that are calibrated.
         directory: as of `OneShot`.
         options: of `text_loss.evaluate`.
     """
@@ -45,9 +47,7 @@ def with_redraw(
     for recipe in dict.fromkeys(variant.recipe for variant in first.values()):
         of_recipe = {k: v.sparsity for k, v in first.items() if v.recipe == recipe}
         keys = sorted(of_recipe, key=of_recipe.__getitem__)
-        pruned = pruner.variants(
-            replace(recipe, seed=calibration.seed), list(of_recipe.values())
-        )
+        pruned = pruner.variants(replace(recipe, seed=seed), list(of_recipe.values()))
         again |= zip(keys, pruned, strict=True)
     drawn: dict[str, tuple[TextLoss, ...]] = {}
     if again:
@@ -58,7 +58,7 @@ def with_redraw(
 
     def more(key: str, loss: TextLoss, at: int) -> TextLoss:
         nats = drawn[key_of(again[key].identity)][at].nats
-        return replace(loss, redrawn=(*loss.redrawn, (calibration.seed, nats)))
+        return replace(loss, redrawn=(*loss.redrawn, (seed, nats)))
 
     return {
         key: tuple(more(key, loss, at) for at, loss in enumerate(of_variant))

@@ -41,7 +41,7 @@ def sweep(
     *,
     calibration: Calibration | None = None,
     texts: Sequence[str | Text] = (),
-    redraws: Sequence[Calibration] = (),
+    redraws: Mapping[int, Calibration | None] | None = None,
     text_tokens: int = 0,
     text_details: bool = False,
     batch_tokens: int = 0,
@@ -61,8 +61,8 @@ def sweep(
             of the bundled stories, where there are such methods. With it, errors of
             reconstruction are measured, see `one_shot.reconstruction`.
         texts: running text that is predicted, beside the questions, at every point.
-        redraws: further rows of calibration: of each, texts are predicted by all
-            methods that draw or are calibrated, with its seed for theirs.
+        redraws: further seeds, and rows of calibration where there are such methods:
+            with each, texts alone are predicted by what draws or is calibrated.
         text_tokens: of a window; 0: the model's limit, at most 1,024.
         text_details: whether points keep the nats of every token.
         batch_tokens: rows x length that a batch may have; 0: what suits the device.
@@ -105,9 +105,9 @@ def sweep(
         "journal": journal, "progress": progress,
     }  # fmt: skip
     losses = text_loss.evaluate(curves, read, details=text_details, **options)
-    for rows in redraws if read else ():
+    for seed, rows in (redraws or {}).items() if read else ():
         directory = journal and journal.directory
-        losses = with_redraw(losses, curves, read, rows, directory, **options)
+        losses = with_redraw(losses, curves, read, seed, rows, directory, **options)
     for presentation in presentations:
         yield from evaluate(curves, questions, presentation, losses, **options)
     pruner.forget()
