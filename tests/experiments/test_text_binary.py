@@ -40,6 +40,10 @@ def unread(monkeypatch):
         (("--text=long.txt", "--text_tokens=513"), "--text_tokens=513: a window of"),
         (("--text=long.txt,long.txt",), "--text: long.txt is given twice"),
         (("--text_tokens=64",), "--text_tokens goes with --text; name text files"),
+        (("--seeds=0,1",), "--seeds=0,1: several go with --text; name text files"),
+        (("--seeds=0,x", "--text=long.txt"), "--seeds=0,x: not whole numbers from 0"),
+        (("--seeds=1,01", "--text=long.txt"), "--seeds=1,01: a value is given twice"),
+        (("--seeds=1", "--seed=1"), "--seed and --seeds exclude each other"),
         (("--text_details",), "--text_details goes with --text; name text files"),
     ],
 )

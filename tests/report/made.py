@@ -46,7 +46,7 @@ def answers(correct, questions=QUESTIONS):
 def curve(
     correct, model="one", method="magnitude", protocol="cloze", *,
     questions=QUESTIONS, digest="0123", finetuned=False, scope="matrix", context="full",
-    seed=7,
+    seed=7, pattern="unstructured",
 ):  # fmt: skip
     """The points of one curve: sparsity -> how many of the first answers are right.
 
@@ -55,10 +55,13 @@ def curve(
     setup = Setup(model, "gpt2", "bfloat16", Presentation(protocol, context))
     truncated = np.arange(len(questions)) % 2 == 1
     dense = answers(correct[min(correct)], questions)
+    recipe = Recipe(method, scope, pattern=pattern, seed=seed)
     for sparsity, right in correct.items():
         answered = dense if sparsity == 0 else answers(right, questions)
         yield Point(
-            curve=Curve(setup, Recipe(method, scope, seed=seed), finetuned),
+            curve=Curve(
+                setup, Recipe(method, scope, pattern=pattern, seed=seed), finetuned
+            ),
             digest=digest,
             sparsity=sparsity,
             achieved_sparsity=max(0.0, sparsity - 0.01) if sparsity else 0.0,

@@ -8,7 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from jaxsparse.points import TextLoss, TokenLosses
-from jaxsparse.report import losses, merge, read, statistics, write, write_merged
+from jaxsparse.report import (
+    losses,
+    merge,
+    pictures,
+    read,
+    statistics,
+    write,
+    write_merged,
+)
 from jaxsparse.report.columns import TEXT_TOKENS, TEXTS
 from jaxsparse.report.files import FILES, check_replaceable, files_of
 from jaxsparse.report.tables import all_tables
@@ -183,6 +191,57 @@ def test_texts_are_read_back_and_merged(tmp_path):
     names = write_merged(tmp_path / "all", found, merged, "./run.sh", runs[1:], 0)
     assert "text.csv" not in names
     assert not (tmp_path / "all" / "text.csv").exists()
+
+
+def test_further_draws_are_rows_ranges_and_read_back(tmp_path):
+    points = [
+        dataclasses.replace(
+            point,
+            texts=tuple(
+                dataclasses.replace(loss, redrawn=((1, 4.0), (2, 5.3)))
+                if point.recipe.seed is not None and point.sparsity
+                else loss
+                for loss in point.texts
+            ),
+        )
+        for point in points_of("a.txt", protocols=("cloze",))
+    ]
+    out = written(tmp_path, points)
+    rows = csv_rows(out / "text.csv")
+    assert [row["draw"] for row in rows] == ["0"] * 6 + ["1", "2"] * 2
+    assert [(row["seed"], row["nats"]) for row in rows[6:8]] == [
+        ("1", "4.0"),
+        ("2", "5.3"),
+    ]
+    assert {row["method"] for row in rows[6:]} == {"random"}
+    found = read(out)
+    assert [p.texts[0].redrawn for p in found.points] == [
+        p.texts[0].redrawn for p in points
+    ]
+    _, of_text, *_ = all_tables(statistics(points))
+    magnitude, random = of_text.rows
+    assert magnitude[2] == "4.500 (90.017)"
+    assert random[1:3] == ("3.250 (25.790)", "4.600 [4.000–5.300]")
+    assert "3 draws" in of_text.notes[1]
+    of_random = pictures.text(points)[1]
+    assert (of_random.low[1], of_random.high[1]) == (4.0, 5.3)
+
+
+def test_patterns_have_columns_and_hollow_marks():
+    plain, patterned = {0.0: 3, 0.5: 6, 0.9: 1}, {0.0: 3, 0.5: 1}
+    points = [
+        *with_texts(curve(plain, method="random")),
+        *with_texts(curve(patterned, method="random", pattern="2:4")),
+    ]
+    accuracy, of_text, *_ = all_tables(statistics(points))
+    assert accuracy.header == of_text.header == ("", "0", "0.5", "0.9", "2:4")
+    (row,) = of_text.rows
+    assert row[0] == "one · random"
+    assert row[2] == row[4] != row[3]
+    line, marks = pictures.text(points)
+    assert (line.pattern, marks.pattern) == ("", "2:4")
+    assert line.label == marks.label
+    assert (line.sparsities, marks.sparsities) == ((0, 0.5, 0.9), (0.5,))
 
 
 def test_numbers_are_as_long_as_they_need_to_be():
