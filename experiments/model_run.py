@@ -6,7 +6,6 @@ from experiments.flags import Settings
 from experiments.inputs import Inputs, mesh_of
 from experiments.progress import Shown
 from jaxsparse import capacity, hosts
-from jaxsparse.calibration import bundled
 from jaxsparse.journal import Journal
 from jaxsparse.model import Blueprint, load
 from jaxsparse.points import Point, Workload
@@ -47,9 +46,10 @@ def run_model(
             settings.recipes,
             settings.sparsities,
             settings.presentations,
+            calibration=given.calibrations.get(model.name),
             texts=given.texts,
             redraws={
-                seed: bundled(blueprint, seed=seed) for seed in settings.seeds[1:]
+                seed: rows.get(model.name) for seed, rows in given.redraws.items()
             },
             text_tokens=settings.text_tokens,
             text_details=settings.text_details,

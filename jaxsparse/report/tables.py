@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from jaxsparse.accuracy import POOLED
 from jaxsparse.points import Point
-from jaxsparse.report import claims, losses, original
+from jaxsparse.report import claims, losses, original, reconstruction
 from jaxsparse.report.cells import (
     EXPLAINED,
     TextTable,
@@ -28,6 +28,7 @@ def all_tables(found: Statistics) -> tuple[TextTable, ...]:
     return (
         overview(found),
         *losses.overview(found.points, found.labels),
+        *reconstruction.overview(found.points, found.labels),
         *([costs(found)] if found.losses else []),
         *tables(found),
         *(_models_compared(group, found.labels) for group in found.contests),

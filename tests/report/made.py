@@ -59,9 +59,7 @@ def curve(
     for sparsity, right in correct.items():
         answered = dense if sparsity == 0 else answers(right, questions)
         yield Point(
-            curve=Curve(
-                setup, Recipe(method, scope, pattern=pattern, seed=seed), finetuned
-            ),
+            curve=Curve(setup, recipe, finetuned),
             digest=digest,
             sparsity=sparsity,
             achieved_sparsity=max(0.0, sparsity - 0.01) if sparsity else 0.0,
