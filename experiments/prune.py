@@ -10,10 +10,9 @@ if __name__ == "__main__":  # what follows takes seconds to import
 
 from contextlib import closing
 
-from experiments import devices, flags, inputs
+from experiments import calibrating, devices, flags, inputs
 from experiments.progress import Shown
 from jaxsparse import parallel
-from jaxsparse.calibration import bundled
 from jaxsparse.model import load
 from jaxsparse.one_shot import OneShot
 from jaxsparse.points import WORTH_SAYING
@@ -26,18 +25,22 @@ def main() -> None:
     parallel.check(settings.mesh)
     recipe, sparsity = settings.recipe, settings.sparsity
 
-    (blueprint,) = inputs.open_models([settings.model])
+    (blueprint,) = models = inputs.open_models([settings.model])
+    inputs.check_recipes(models, [recipe])
+    texts = calibrating.texts_of(settings)
+    rows = calibrating.rows_of(models, texts, settings).get(blueprint.name)
     mesh = inputs.mesh_of(blueprint, settings.mesh, settings.dtype)
     with closing(Shown()) as shown:
         shown.model(blueprint.name)
         model = load(blueprint, settings.dtype, mesh, shown)
         model = prunable_model(model, recipe.prunable)
         before = dense(model, recipe)
-        rows = bundled(model, seed=recipe.seed or 0) if recipe.calibrated else None
         pruner = OneShot(model, rows, progress=shown)
         variants = pruner.measured(pruner.variants(recipe, [sparsity]))
         pruned = variants[0] if variants else before
         save(pruned, settings.directory, shown)
+        if rows and variants:
+            rows.write(settings.directory / "calibration.parquet")
     print(
         f"{settings.model}: {recipe.method}, sparsity {sparsity:g} requested, "
         f"{pruned.achieved_sparsity:.6f} of the prunable weights ({recipe.prunable}) "
