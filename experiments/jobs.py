@@ -112,7 +112,14 @@ JOBS: dict[str, dict[str, Flag]] = {
             "inputs kept, at a sparsity of its own"
         },
         seed={"help": "of methods that draw random numbers or are calibrated"},
-    ),
+    )
+    | {
+        "results": Flag(
+            REPORT, Text(), None,
+            "directory of a sweep that scored this very model: its scores go into the "
+            "model card (default: none)",
+        )
+    },
     "pretrain": {
         "model": Flag(
             TRAINED, Choice(*BUNDLED), None, f"one of {', '.join(BUNDLED)}"

@@ -28,7 +28,7 @@ GROUPS = (
     {"evaluation"},
     {"text_loss"},
     {"sweep"},
-    {"report", "finetune", "pretraining"},
+    {"report", "finetune", "pretraining", "model_card"},
     {"experiments"},
 )
 SIDEWAYS = {("models", "jaxsparse.weights.rules")}
