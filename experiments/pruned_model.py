@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jaxsparse import trees, whole
@@ -26,13 +26,17 @@ def work_directory(
         yield None
         return
     directory = export.with_name(f".{export.name}.work")
-    with whole.made(directory), whole.locked(directory):
-        try:
-            yield directory
-        except InputError:
+    try:
+        with whole.made(directory), whole.locked(directory):
+            try:
+                yield directory
+            except InputError:
+                _empty(directory)
+                raise
             _empty(directory)
-            raise
-        _empty(directory)
+    finally:
+        with suppress(OSError):  # it is not empty, or gone
+            directory.rmdir()
 
 
 def _empty(directory: Path) -> None:
@@ -45,7 +49,7 @@ def _empty(directory: Path) -> None:
 def scored(
     run: RunFiles, dense: Variant, sparsity: float, calibration: Calibration | None
 ) -> list[Point]:
-    """The points of a run where a model was pruned by the same recipe, on the same rows.
+    """The points of a run where a model was pruned so, and calibrated on the same rows.
 
     Raises:
         InputError: there is none.
@@ -111,10 +115,11 @@ def lines(before: Variant, pruned: Variant, written: int, seconds: float) -> lis
 
 
 def _as_masks(pruned: Variant, written: int) -> str:
-    """What a bit for each prunable weight and the kept values would take."""
+    """What a bit for each prunable weight and the values kept would take."""
     if not pruned.matrices:
         return ""
     each = written / trees.size(pruned.model.params)
     weights = sum(matrix.weights for matrix in pruned.matrices)
     zeros = sum(matrix.pruned for matrix in pruned.matrices)
-    return f"; {round(written - each * zeros + weights / 8):,} with a mask of bits"
+    compressed = round(written - each * zeros + weights / 8)
+    return f"; {compressed:,} as a bit for each of them and the values kept"

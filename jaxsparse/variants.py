@@ -61,7 +61,7 @@ class Variant:
 
 
 def weights_of(model: Model, path: str, layer: int) -> Layer:
-    """One layer of a kernel or a bias of a model, on the host."""
+    """One layer of a leaf of a model, on the host."""
     part = trees.layer_of(path, model.params[path], layer)
     return hosts.gathered(part).astype(np.float32, copy=False)
 
