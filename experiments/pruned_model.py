@@ -103,7 +103,7 @@ def lines(before: Variant, pruned: Variant, written: int, seconds: float) -> lis
             f"reconstruction error: {mean:.4g} on average, at most {error:.4g} in "
             f"{worst.path}, layer {worst.layer}"
         )
-    if recipe.needs:
+    if "gram" in recipe.needs:
         raised = sum(matrix.damping_raised for matrix in pruned.matrices)
         found.append(f"damping was raised {raised} times")
     blueprint = model.blueprint

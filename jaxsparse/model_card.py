@@ -105,7 +105,9 @@ def _recipe(variant: Variant) -> dict[str, str]:
         rows["reconstruction error, mean"] = f"{mean:.4g}"
         rows["largest"] = f"{error:.4g} of `{worst.path}`, layer {worst.layer}"
     raised = sum(matrix.damping_raised for matrix in variant.matrices)
-    return {**rows, "damping raised": f"{raised} times"} if recipe.needs else rows
+    if "gram" in recipe.needs:
+        rows["damping raised"] = f"{raised} times"
+    return rows
 
 
 def _calibration(calibration: Calibration) -> dict[str, str]:
