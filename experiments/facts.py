@@ -16,6 +16,7 @@ import jax
 from experiments.flags import Settings
 from experiments.inputs import Inputs
 from experiments.model_run import ModelRun
+from jaxsparse import report
 
 _PACKAGES = (
     "jaxsparse", "jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers",
@@ -65,12 +66,28 @@ def of_run(
             text.name: hashlib.sha256(text.content.encode()).hexdigest()
             for text in given.texts
         },
+        "calibration": _calibrations(given),
         "malformed": [str(item) for item in given.malformed],
     }
 
 
+def _calibrations(given: Inputs) -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "source": rows.source,
+            "rows": rows.rows,
+            "tokens": rows.tokens_per_row,
+            "seed": rows.seed,
+            "overlapping": rows.overlapping,
+            "text_tokens": rows.text_tokens,
+            "digest": rows.digest,
+        }
+        for name, rows in given.calibrations.items()
+    }
+
+
 def notes(settings: Settings, given: Inputs) -> list[str]:
-    """What was left out, in words."""
+    """What was left out, and what models were calibrated on, in words."""
     texts, asked = [], len(given.questions)
     if asked < given.usable:
         how = "the first of each class (--sample=random draws at random)"
@@ -84,6 +101,13 @@ def notes(settings: Settings, given: Inputs) -> list[str]:
         texts.append(f"{count} malformed {items} left out: {first}{more}")
     if given.unread:
         texts.append(f"keys that were not read: {', '.join(given.unread)}")
+    said = report.calibrated_on({"calibration": _calibrations(given)})
+    texts += [f"calibrated on {rows}" for rows in said]
+    if given.overlap:
+        texts.append(
+            f"pairs of the questions' sentences in that text: {given.overlap:,} "
+            "(--allow_overlap)"
+        )
     return texts
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from absl.flags import FlagValues
 
-from experiments import paths
+from experiments import paths, results
 from experiments.jobs import PEERS, flags_of
 from experiments.shared_flags import NEWCOMERS_QUESTIONS
 from jaxsparse import cbt, parallel, scoring
@@ -43,6 +43,10 @@ class Settings:
     texts: tuple[str, ...]  # paths of files
     text_tokens: int
     text_details: bool
+    calibration: str | None  # None: nothing is calibrated, or measured on rows
+    calibration_rows: int
+    calibration_tokens: int
+    allow_overlap: bool
     protocols: tuple[str, ...]
     context: str
     detokenize: str
@@ -71,6 +75,10 @@ class Pruning:
     model: str
     recipe: Recipe
     sparsity: float
+    calibration: str | None  # None: nothing is calibrated, or measured on rows
+    calibration_rows: int
+    calibration_tokens: int
+    seed: int
     dtype: str
     mesh: parallel.Axes | None
     directory: Path
@@ -127,6 +135,11 @@ def benchmark_from_flags() -> Benchmark:
 def pruning_from_flags() -> Pruning:
     """Raises InputError for what `prune` cannot do."""
     values = flags_of("prune")
+    if values.calibration == "train":
+        raise InputError(
+            "--calibration=train: prune asks no questions, and has no stories of "
+            "theirs; name a text file, or bundled"
+        )
     _only("pattern", _names("pattern", values.pattern))
     recipe = _only("method", _recipes(values))
     sparsity = recipe.own_sparsity
@@ -135,6 +148,10 @@ def pruning_from_flags() -> Pruning:
         model=_only("model", _names("model", values.model)),
         recipe=recipe,
         sparsity=_only("sparsities", levels) if sparsity is None else sparsity,
+        calibration=paths.calibration(values, [recipe]),
+        calibration_rows=values.calibration_rows,
+        calibration_tokens=values.calibration_tokens,
+        seed=values.seed,
         dtype=values.dtype,
         mesh=parallel.parse(values.mesh),
         directory=paths.new_directory("export", values.export),
@@ -189,6 +206,10 @@ def settings_from_flags() -> Settings:
         texts=paths.texts(FLAGS),
         text_tokens=FLAGS.text_tokens,
         text_details=FLAGS.text_details,
+        calibration=paths.calibration(FLAGS, recipes),
+        calibration_rows=FLAGS.calibration_rows,
+        calibration_tokens=FLAGS.calibration_tokens,
+        allow_overlap=FLAGS.allow_overlap,
         protocols=protocols,
         context=original.get("context") or FLAGS.context,
         detokenize=FLAGS.detokenize,
@@ -201,7 +222,13 @@ def settings_from_flags() -> Settings:
         seed=FLAGS.seed,
         skip_malformed=FLAGS.skip_malformed or bool(original),
         margin=margin(FLAGS),
-        out=_out(models, data, num_examples, protocols),
+        out=results.directory(
+            FLAGS,
+            model=models,
+            data=data,
+            num_examples=num_examples,
+            protocol=protocols,
+        ),
     )
 
 
@@ -302,33 +329,3 @@ def _sparsities(values: list[str]) -> tuple[float, ...]:
             f"--sparsities: {len(sparsities)} values; at most 255 above 0 in one run"
         )
     return tuple(sorted(sparsities))
-
-
-def _out(
-    models: tuple[str, ...], data: str, num_examples: int, protocols: tuple[str, ...]
-) -> Path:
-    """--out, or a name made of all that changes scores, so that the same command comes
-    back to its results."""
-    if FLAGS.out == "":
-        raise InputError("--out is empty; name a directory")
-    if FLAGS.out is not None:
-        return Path(os.path.expanduser(FLAGS.out))
-    kept: dict[str, Any] = {name: FLAGS[name].value for name in SCORE_FLAGS}
-    kept |= {"model": models, "data": data, "protocol": protocols}
-    kept["num_examples"] = num_examples
-    kept["pattern"] = ",".join(FLAGS.pattern)
-    for name, default in NEWER.items():  # as before the flags were there: same names
-        if kept[name] == default:
-            del kept[name]
-    if FLAGS.text:  # likewise
-        kept |= {"text": FLAGS.text, "text_tokens": FLAGS.text_tokens}
-    return paths.results_directory(models, kept)
-
-
-SCORE_FLAGS = (
-    "model", "data", "split", "word_classes", "num_examples", "sample", "protocol",
-    "context", "detokenize", "pattern", "scope", "allocation", "statistics", "prunable",
-    "dtype", "seed", "skip_malformed",
-    "model_type", "large", "first_and_sec",
-)  # fmt: skip
-NEWER = {"sample": "first", "allocation": "uniform", "statistics": None}

@@ -1,18 +1,20 @@
 """Models and questions, checked in that order, before any weights are loaded."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jax.sharding import Mesh
 
-from experiments import paths
+from experiments import calibrating, paths
 from experiments.flags import Settings
 from experiments.values import comma_hint
-from jaxsparse import cbt, parallel, scoring, texts
+from jaxsparse import cbt, one_shot, parallel, scoring, texts
+from jaxsparse.calibration import Calibration
 from jaxsparse.model import Blueprint, check_values, open_model, parameter_bytes
 from jaxsparse.progress import NOBODY, Progress
+from jaxsparse.pruning import Recipe
 from jaxsparse.texts import Text
 from jaxsparse.types import InputError
 
@@ -25,6 +27,10 @@ class Inputs:
     malformed: tuple[cbt.Malformed, ...]  # left out
     unread: tuple[str, ...]  # keys of a task's rows, and how many have each
     texts: tuple[Text, ...]
+    calibrations: Mapping[
+        str, Calibration
+    ]  # by model; none where nothing is calibrated
+    overlap: int  # pairs of the questions' sentences in the text they are made of
 
 
 def open_models(names: Sequence[str]) -> tuple[Blueprint, ...]:
@@ -52,13 +58,18 @@ def read_inputs(
     settings: Settings,
     progress: Progress = NOBODY,
 ) -> Inputs:
-    """Raises InputError for the first thing that is wrong: models, texts, questions.
+    """Raises InputError for the first thing that is wrong: models, how they are to be
+    pruned, texts, questions.
 
     Values of weights are looked at here only if there are several models: the last
     must be known to be sound before the first is scored.
     """
     models = open_models(settings.models)
+    check_recipes(models, settings.recipes)
     predicted = _read_texts(models, settings)
+    progress.stage("reading calibration", patient=True)
+    calibrated_on = calibrating.texts_of(settings)
+    calibrations = calibrating.rows_of(models, calibrated_on, settings)
     progress.stage("reading questions", patient=True)
     reading = cbt.read(settings.data, settings.split, settings.word_classes)
     progress.stage("checking questions", len(reading.questions), patient=True)
@@ -77,12 +88,34 @@ def read_inputs(
             f"--data={settings.data}: every question is malformed, such as "
             f"{malformed[0]}; mend the data"
         )
+    overlap = calibrating.overlap(calibrated_on, questions, settings)
     for model in models:
         _check_tokens(model, questions, settings)
     if len(models) > 1:
         for model in models:
             check_values(model, settings.dtype, progress)
-    return Inputs(models, questions, len(usable), malformed, reading.unread, predicted)
+    return Inputs(
+        models,
+        questions,
+        usable=len(usable),
+        malformed=malformed,
+        unread=reading.unread,
+        texts=predicted,
+        calibrations=calibrations,
+        overlap=overlap,
+    )
+
+
+def check_recipes(models: Sequence[Blueprint], recipes: Sequence[Recipe]) -> None:
+    """Raises InputError for a recipe that a model lacks something for."""
+    asking = [r for r in recipes if r.calibrated or r.own_sparsity is not None]
+    for model in models if asking else ():
+        shapes = one_shot.leaf_shapes(model, asking[0].prunable)
+        try:
+            for recipe in asking:
+                one_shot.check_recipe(model, recipe, shapes)
+        except InputError as error:
+            raise InputError(f"{model.name}: {error}") from None
 
 
 def _read_texts(models: Sequence[Blueprint], settings: Settings) -> tuple[Text, ...]:

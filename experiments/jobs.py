@@ -64,12 +64,13 @@ SWEEP = (
     "model data split word_classes num_examples sample skip_malformed "
     "text text_tokens text_details "
     "protocol context detokenize "
-    "method sparsities pattern scope allocation statistics prunable seed "
+    "method sparsities pattern scope allocation statistics "
+    "calibration calibration_rows calibration_tokens allow_overlap prunable seed "
     "dtype mesh batch_tokens levels_at_once out margin verbose"
 )
 PRUNE = (
-    "model method sparsities pattern scope allocation statistics prunable seed "
-    "dtype mesh export"
+    "model method sparsities pattern scope allocation statistics "
+    "calibration calibration_rows calibration_tokens prunable seed dtype mesh export"
 )
 BOOKS = "plain-text books in UTF-8: files, or directories of .txt files"
 
@@ -110,6 +111,11 @@ JOBS: dict[str, dict[str, Flag]] = {
         pattern={
             "help": "unstructured, or N:M such as 2:4, at most N of M consecutive "
             "inputs kept, at a sparsity of its own"
+        },
+        calibration={
+            "help": "what methods with statistics are calibrated on, and the error of "
+            "reconstruction of any method is measured on: bundled (stories), or a text "
+            "file in UTF-8 (default: bundled, where the method is calibrated)"
         },
         seed={"help": "of methods that draw random numbers or are calibrated"},
     )

@@ -46,6 +46,7 @@ def run_model(
             settings.recipes,
             settings.sparsities,
             settings.presentations,
+            calibration=given.calibrations.get(model.name),
             texts=given.texts,
             text_tokens=settings.text_tokens,
             text_details=settings.text_details,

@@ -1,16 +1,14 @@
 """Paths that flags name: texts to read, directories to write."""
 
-import hashlib
-import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from absl.flags import FlagValues
 
 from experiments.values import comma_hint
+from jaxsparse.pruning import Recipe
 from jaxsparse.types import InputError
 
 
@@ -54,6 +52,22 @@ def texts(values: FlagValues) -> tuple[str, ...]:
     return ()
 
 
+def calibration(values: FlagValues, recipes: Sequence[Recipe]) -> str | None:
+    """--calibration; None where no recipe is calibrated and nobody asks for errors of
+    reconstruction: then there is nothing else to say of rows."""
+    named = values.calibration
+    if named is None and any(recipe.calibrated for recipe in recipes):
+        return "bundled"
+    if named is not None and named not in ("bundled", "train"):
+        text_files("calibration", [named])
+    for name in ("calibration_rows", "calibration_tokens", "allow_overlap"):
+        if named is None and name in values and values[name].present:
+            raise InputError(
+                f"--{name} goes with --calibration, or a method that is calibrated"
+            )
+    return named
+
+
 def read_text(flag: str, path: Path) -> str:
     """A text file that a flag names, as it stands."""
     try:
@@ -95,21 +109,6 @@ def new_file(flag: str, name: str | None) -> Path:
     if file.is_dir():
         raise InputError(f"--{flag}={file}: a directory; name a file")
     return file
-
-
-def results_directory(models: Sequence[str], decides: Mapping[str, Any]) -> Path:
-    """One in results/, named after the models and all that decides the scores."""
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-    names = "+".join(_last_component(name) for name in models)
-    return Path("results") / f"{names[-100:].lstrip('.-+')}-{digest[:8]}"
-
-
-def _last_component(model: str) -> str:
-    """What a model is called in a file name: a directory by its last component."""
-    path = os.path.expanduser(model)
-    if os.path.isdir(path):
-        return os.path.basename(os.path.abspath(path))
-    return model.replace("/", "-")
 
 
 def check_writable(flag: str, directory: Path) -> None:

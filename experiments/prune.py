@@ -14,10 +14,9 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from experiments import devices, facts, flags, inputs, pruned_model
+from experiments import calibrating, devices, facts, flags, inputs, pruned_model
 from experiments.progress import Shown
 from jaxsparse import model_card, parallel, report
-from jaxsparse.calibration import bundled
 from jaxsparse.model import load
 from jaxsparse.one_shot import OneShot
 from jaxsparse.variants import dense, prunable_model, save
@@ -30,7 +29,10 @@ def main() -> None:
     parallel.check(settings.mesh)
     recipe, start = settings.recipe, time.monotonic()
 
-    (blueprint,) = inputs.open_models([settings.model])
+    (blueprint,) = models = inputs.open_models([settings.model])
+    inputs.check_recipes(models, [recipe])
+    texts = calibrating.texts_of(settings)
+    rows = calibrating.rows_of(models, texts, settings).get(blueprint.name)
     run = report.read(settings.results) if settings.results else None
     mesh = inputs.mesh_of(blueprint, settings.mesh, settings.dtype)
     with closing(Shown()) as shown:
@@ -38,7 +40,6 @@ def main() -> None:
         model = load(blueprint, settings.dtype, mesh, shown)
         model = prunable_model(model, recipe.prunable)
         before = dense(model, recipe)
-        rows = bundled(model, seed=recipe.seed or 0) if recipe.calibrated else None
         points = run and pruned_model.scored(run, before, settings.sparsity, rows)
         with pruned_model.work_directory(settings.directory, rows) as work:
             pruner = OneShot(model, rows, work, shown)
@@ -46,13 +47,13 @@ def main() -> None:
             (pruned,) = pruner.measured(variants) or (before,)
 
             def beside(directory: Path) -> None:
-                if rows:
+                if rows and variants:
                     rows.write(directory / "calibration.parquet")
                 card = model_card.text(
                     pruned,
                     f"./run.sh prune {shlex.join(sys.argv[1:])}",
                     facts.versions(),
-                    calibration=rows,
+                    calibration=rows if variants else None,
                     points=points or (),
                     repository=hub.repository(settings.model),
                 )

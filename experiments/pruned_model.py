@@ -68,7 +68,9 @@ def scored(
         and not point.curve.finetuned
         # Whether its text was the same, tables do not tell.
         and not recipe.source
-        and (calibration is None or rows(point) == calibration.digest)
+        and (
+            not recipe.calibrated or rows(point) == (calibration and calibration.digest)
+        )
     ]
     if not points:
         raise InputError(

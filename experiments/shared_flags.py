@@ -138,6 +138,23 @@ SHARED = {
         "where methods take statistics of inputs: sequential, behind blocks that are "
         "pruned; dense, in the dense model (default: the method's own)",
     ),
+    "calibration": Flag(
+        PRUNED, Text(), None,
+        "what methods with statistics are calibrated on, and errors of reconstruction "
+        "of any method are measured on: bundled (stories), a text file in UTF-8, or "
+        "train, the stories of --data's train split (default: bundled, where a method "
+        "is calibrated)",
+    ),
+    "calibration_rows": Flag(
+        PRUNED, Integer(1), 128, "how many windows of that text"
+    ),
+    "calibration_tokens": Flag(
+        PRUNED, Integer(0), 0, "of each window; 0: the model's limit, at most 512"
+    ),
+    "allow_overlap": Flag(
+        PRUNED, YesNo(), False,
+        "calibrate even on text in which sentences of the questions stand",
+    ),
     "prunable": Flag(
         PRUNED, Choice("blocks", "linear", "all"), "blocks",
         "which weights can be pruned: blocks (of the layers), linear (heads and "

@@ -53,7 +53,7 @@ def main() -> None:
                 shown.rest()
                 points = [point for of_model in runs for point in of_model.points]
                 found = report.statistics(points, settings.margin, shown)
-                _write(settings, found, run, answers, shown)
+                _write(settings, given, found, run, answers, shown)
                 shown.close()
                 _show(settings, given, runs, found)
 
@@ -67,7 +67,9 @@ def _settings() -> flags.Settings:
             paths.check_writable("out", settings.out)
             report.check_replaceable(settings.out)
     # Paths may differ from host to host; what is read there is compared by content.
-    common = replace(settings, models=(), data="", texts=(), out=Path())
+    common = replace(
+        settings, models=(), data="", texts=(), calibration=None, out=Path()
+    )
     hosts.agree("flags", common)
     hosts.agree("files of methods", [recipe.source for recipe in settings.recipes])
     hosts.agree("versions of packages", facts.versions())
@@ -94,18 +96,21 @@ def _inputs(settings: flags.Settings, shown: Shown) -> inputs.Inputs:
     hosts.agree("models", [(model.name, model.config) for model in given.models])
     hosts.agree("questions", [question.digest for question in given.questions])
     hosts.agree("texts", given.texts)
+    rows = [calibration.digest for calibration in given.calibrations.values()]
+    hosts.agree("calibration", rows)
     return given
 
 
 def _write(
     settings: flags.Settings,
+    given: inputs.Inputs,
     found: report.Statistics,
     run: dict[str, Any],
     answers: Journal,
     shown: Shown,
 ) -> None:
     try:
-        report.write(settings.out, found, run, progress=shown)
+        report.write(settings.out, found, run, given.calibrations, progress=shown)
     except OSError as error:
         raise InputError(
             f"{settings.out}: results could not be written ({error.strerror}); "
@@ -127,4 +132,5 @@ def _show(
         print(note)
     if verbose:
         print(facts.spent(runs))
-    print(f"Written to {settings.out}: {', '.join(report.files_of(found.points))}")
+    files = report.files_of(found.points, bool(given.calibrations))
+    print(f"Written to {settings.out}: {', '.join(files)}")

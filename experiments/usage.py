@@ -106,7 +106,7 @@ def _all() -> set[str]:
 # What the library calls otherwise than the command line does.
 OTHERWISE = {
     "sparsity": "sparsities", "directory": "export", "name_or_dir": "model",
-    "texts": "text",
+    "texts": "text", "rows": "calibration_rows", "tokens": "calibration_tokens",
 }  # fmt: skip
 
 # Quoted text is somebody's own and stays as it is.
@@ -123,7 +123,9 @@ def in_flags(job: str, message: str) -> str:
     """
 
     def flag(found: re.Match[str]) -> str:
-        name = OTHERWISE.get(found["name"], found["name"])
+        name = found["name"]
+        if name not in JOBS[job]:
+            name = OTHERWISE.get(name, name)
         if name in JOBS[job] or name in JOBS["sweep"]:
             return f"--{name}{found['value'] or ''}"
         return found[0]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -16,6 +17,9 @@ from jaxsparse.models.inputs import Seq2SeqInputs
 from jaxsparse.running_text import Examples
 from jaxsparse.types import Array, InputError
 from jaxsparse.whole import atomic_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROWS = 128
 MOST_TOKENS = 512  # of a window, where the model takes as many
@@ -47,10 +51,16 @@ class Calibration:
         return content.hexdigest()
 
     def write(self, path: Path) -> None:
-        """Writes what was fed as parquet, one row each: `tokens`, `attended` (true at
-        real ones), and T5's `encoder_tokens`, of which all are real."""
-        import pyarrow as pa
+        """Writes what was fed as parquet, one row each; see `table`."""
         import pyarrow.parquet as pq
+
+        with atomic_file(path) as partial, partial.open("wb") as file:
+            pq.write_table(self.table(), file)
+
+    def table(self) -> "pa.Table":
+        """What was fed, one row each: `tokens`, `attended` (true at real ones), and
+        T5's `encoder_tokens`, of which all are real."""
+        import pyarrow as pa
 
         inputs = self.examples.inputs
         columns = {
@@ -61,8 +71,7 @@ class Calibration:
             columns["encoder_tokens"] = _column(
                 inputs.encoder_tokens, np.asarray(inputs.attention_mask)
             )
-        with atomic_file(path) as partial, partial.open("wb") as file:
-            pq.write_table(pa.table(columns), file)
+        return pa.table(columns)
 
 
 def calibrate(
@@ -91,12 +100,16 @@ def calibrate(
     config, tokenizer = model.config, model.tokenizer
     try:
         length = running_text.window_length(config, tokens, MOST_TOKENS)
+    except InputError as error:
+        raise InputError(f"`tokens={tokens}`: {error}") from None
+    try:
         parts = [running_text.tokenized(text, tokenizer) for text in texts]
         whole = np.concatenate([np.zeros(0, np.int32), *parts])
         windows, overlapping = running_text.evenly_spaced(whole, rows, length, seed)
         examples = running_text.examples(windows, config, tokenizer, seed)
     except InputError as error:
-        raise InputError(f"calibration, {source or 'text'}: {error}") from None
+        where = f"`calibration={source}`" if source else "`texts`"
+        raise InputError(f"{where}: {error}") from None
     return Calibration(examples, source, length, overlapping, seed, len(whole))
 
 

@@ -2,7 +2,7 @@
 
 from jaxsparse.cbt.baselines import chance, frequency_prior, most_frequent_option
 from jaxsparse.cbt.detokenize import STYLES, detokenize
-from jaxsparse.cbt.overlap import refuse_overlap
+from jaxsparse.cbt.overlap import overlaps, refuse_overlap
 from jaxsparse.cbt.questions import (
     BLANK,
     CLASS_NAMES,
@@ -34,6 +34,7 @@ __all__ = [
     "frequency_prior",
     "may_hold_a_task",
     "most_frequent_option",
+    "overlaps",
     "read",
     "read_questions",
     "read_texts",

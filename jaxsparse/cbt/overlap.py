@@ -39,6 +39,18 @@ def refuse_overlap(
     Args:
         texts: by the name of where they are from.
     """
+    for name, question_id, pair in overlaps(texts, questions):
+        raise InputError(
+            f"{name}: two sentences of question {question_id} stand in it, "
+            f"{pair[:60]!r}…; take other text, or allow it: `allow_overlap`"
+        )
+
+
+def overlaps(
+    texts: Mapping[str, Sequence[str]], questions: Sequence[Question]
+) -> Iterator[tuple[str, str, str]]:
+    """Where `refuse_overlap` finds something: the name of a text, a question's id, and
+    the two sentences as they are compared, as often as they stand there."""
     pairs = _Pairs(
         (question.id, _sentences(question, style))
         for question in questions
@@ -47,10 +59,7 @@ def refuse_overlap(
     for name, parts in texts.items():
         for text in parts:
             for question_id, pair in pairs.found_in(text):
-                raise InputError(
-                    f"{name}: two sentences of question {question_id} stand in it, "
-                    f"{pair[:60]!r}…; take other text, or allow it: `allow_overlap`"
-                )
+                yield name, question_id, pair
 
 
 def _sentences(question: Question, style: str) -> list[str]:

@@ -23,6 +23,7 @@ from jaxsparse.calibration import (
 )
 from jaxsparse.model import Model
 from jaxsparse.one_shot.blocks import Task, prune_blocks
+from jaxsparse.one_shot.checks import check_recipe
 from jaxsparse.one_shot.leaves import PrunedLeaves
 from jaxsparse.one_shot.reconstruction import with_errors
 from jaxsparse.progress import NOBODY, Progress
@@ -79,7 +80,8 @@ class OneShot:
                 finite; a sparsity that is no fraction.
         """
         recipe.check()
-        _check_matrices(self.model, recipe)
+        shapes = {path: leaf.shape for path, leaf in self.model.params.items()}
+        check_recipe(self.model.blueprint, recipe, shapes)
         ascending = sorted(sparsity for sparsity in sparsities if sparsity)
         if recipe.own_sparsity is not None:
             ascending = [recipe.own_sparsity]
@@ -298,22 +300,3 @@ def _changed_shapes(model: Model, recipe: Recipe) -> dict[str, jax.ShapeDtypeStr
     if recipe.update and recipe.update.moves_biases:
         paths = (*paths, *map(bias_of, paths))
     return variants.shapes_of({path: model.params[path] for path in sorted(paths)})
-
-
-def _check_matrices(model: Model, recipe: Recipe) -> None:
-    """Raises InputError for a leaf that lacks what the recipe asks of it."""
-    paths = _paths(model, recipe)
-    shapes = {path: model.params[path].shape for path in paths}
-    pruning.check_inputs(shapes, recipe.pattern)
-    inputless = [path for path in paths if not path.endswith("kernel")]
-    if recipe.needs and inputless:
-        raise InputError(
-            f"`prunable={recipe.prunable}`: {inputless[0]} has no inputs, which "
-            f"{recipe.method} needs; choose blocks or linear"
-        )
-    biasless = [path for path in paths if bias_of(path) not in model.params]
-    if recipe.update and recipe.update.moves_biases and biasless:
-        raise InputError(
-            f"`method={recipe.method}`: {biasless[0]} of {model.family} has no bias; "
-            "choose another update"
-        )

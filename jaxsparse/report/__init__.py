@@ -2,10 +2,12 @@
 
 labels: what curves are called; columns, arrays: of the files; summary, statistics: what
 the points show; claims: the same in sentences; losses: what is lost on running text;
+reconstruction: how far outputs of matrices are from the dense ones';
 cells, tables, original, text: for readers; pictures: what is drawn; charts, sections,
 about, page, explorer: the page; files, reading: to disk and back; merge: several runs.
 """
 
+from jaxsparse.report.about import calibrated_on
 from jaxsparse.report.explorer import MOST_QUESTIONS
 from jaxsparse.report.files import FILES, check_replaceable, files_of, write
 from jaxsparse.report.merge import MERGED_FILES, JointRuns, merge, write_merged
@@ -20,6 +22,7 @@ __all__ = [
     "JointRuns",
     "RunFiles",
     "Statistics",
+    "calibrated_on",
     "check_replaceable",
     "files_of",
     "merge",

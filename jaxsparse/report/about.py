@@ -52,11 +52,35 @@ def about(points: Sequence[Point], facts: Sequence[Facts]) -> list[tuple[str, st
         "asked": _listed(presentations),
         "pruned": _listed(pruning),
         "sparsities": ", ".join(f"{value:g}" for value in sparsities),
+        "calibrated on": _joined(said for run in facts for said in calibrated_on(run)),
         "started": _joined(map(_started, facts)),
         "version": _joined(map(_version, facts)),
         "device": _joined(map(_devices, facts)),
     }
     return [(name, text) for name, text in rows.items() if text]
+
+
+def calibrated_on(facts: Facts) -> Iterator[str]:
+    """The rows that a run calibrated its models on; models whose tokens alone differ
+    are named together."""
+    found = _get(facts, "calibration")
+    models: dict[str, list[str]] = {}
+    for name, rows in found.items() if isinstance(found, Mapping) else ():
+        if isinstance(rows, Mapping):
+            digest = _text(rows, "digest")[:8]
+            models.setdefault(_windows(rows), []).append(f"{name} {digest}")
+    for windows, names in models.items():
+        yield f"{windows} ({', '.join(names)})"
+
+
+def _windows(rows: Facts) -> str:
+    source, number, tokens, seed, all_tokens = (
+        _get(rows, name) for name in ("source", "rows", "tokens", "seed", "text_tokens")
+    )
+    said = f"{source}: {number} windows of {tokens} tokens, seed {seed}"
+    if _get(rows, "overlapping") is True:
+        said += f", which overlap: the text has {all_tokens} tokens"
+    return said
 
 
 def _listed(values: Mapping[str, Iterable[str]]) -> str:

@@ -56,6 +56,8 @@ LAYERS = {
     "layer": WHOLE,
     "weights": WHOLE,
     "pruned": WHOLE,
+    "error": REAL,  # of reconstruction; empty where none was measured
+    "damping_raised": WHOLE,  # how often, tenfold
 }
 
 OF_QUESTIONS = ("protocol", "context", "detokenize", "word_class", "split")

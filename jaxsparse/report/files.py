@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jaxsparse import arrays, plots
+from jaxsparse.calibration import Calibration
 from jaxsparse.cbt import Question
 from jaxsparse.points import Point
 from jaxsparse.progress import NOBODY, Progress
@@ -44,16 +45,18 @@ FILES = (
     "questions.parquet", "layers.csv", "run.json",
 )  # fmt: skip
 OF_TEXTS = ("text.csv", "text.png", "text_tokens.parquet")  # where texts are read
+OF_ROWS = ("calibration.parquet",)  # where models are calibrated
+OPTIONAL = OF_TEXTS + OF_ROWS
 
 
-def files_of(points: Sequence[Point]) -> tuple[str, ...]:
+def files_of(points: Sequence[Point], calibrated: bool = False) -> tuple[str, ...]:
     """The files of a run with these points."""
     details = any(loss.tokens for point in points for loss in point.texts)
     number = 3 if details else 2 if any(point.texts for point in points) else 0
-    return *FILES[:-1], *OF_TEXTS[:number], FILES[-1]
+    return *FILES[:-1], *OF_TEXTS[:number], *(OF_ROWS if calibrated else ()), FILES[-1]
 
 
-def check_replaceable(out: Path, names: Sequence[str] = FILES + OF_TEXTS) -> None:
+def check_replaceable(out: Path, names: Sequence[str] = FILES + OPTIONAL) -> None:
     """Raises InputError if something that is no file has the name of one of ours."""
     for name in names:
         if (path := out / name).exists() and not path.is_file():
@@ -64,17 +67,21 @@ def write(
     out: Path,
     found: Statistics,
     run: Mapping[str, Any],
+    calibrations: Mapping[str, Calibration] | None = None,
     *,
     progress: Progress = NOBODY,
 ) -> None:
-    """Writes all files of a run into the directory `out`; those of texts that an
-    earlier run left there go if this one has none.
+    """Writes all files of a run into the directory `out`; those of texts and of
+    calibration that an earlier run left there go if this one has none.
+
+    Args:
+        calibrations: the rows of each model, by its name.
 
     Raises:
         OSError: one could not be written; then the old ones are all there still.
     """
     points = found.points
-    names = files_of(points)
+    names = files_of(points, bool(calibrations))
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         # Entered first, replaced last: it says what the others are.
@@ -103,6 +110,9 @@ def write(
             ):
                 for table in losses.token_tables(points):
                     writer.write_table(table)
+        if calibrations:
+            with to["calibration.parquet"].open("wb") as file:
+                pq.write_table(_calibration_table(calibrations), file)
         tables, sentences = all_tables(found), findings(found)
         drawn = pictures.figures(found, ["accuracy", "text"])
         shown = [f"{name}.png" for name in drawn]
@@ -123,7 +133,7 @@ def write(
             plots.save(figure, to[f"{name}.png"])
         facts = f"{json.dumps(run, indent=2)}\n"
         to["run.json"].write_text(facts, encoding="utf-8")
-    for name in set(OF_TEXTS) - set(names):
+    for name in set(OPTIONAL) - set(names):
         (out / name).unlink(missing_ok=True)
 
 
@@ -158,7 +168,19 @@ def layer_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
                 yield {
                     **of_point, "matrix": matrix.path, "layer": matrix.layer,
                     "weights": matrix.weights, "pruned": matrix.pruned,
+                    "error": matrix.error, "damping_raised": matrix.damping_raised,
                 }  # fmt: skip
+
+
+def _calibration_table(calibrations: Mapping[str, Calibration]) -> pa.Table:
+    """Rows of calibration.parquet, model by model: `model`, and what it was fed, see
+    `Calibration.table`. `encoder_tokens` is of T5 alone, empty of others beside it."""
+    tables = []
+    for name, calibration in calibrations.items():
+        table = calibration.table()
+        model = arrays.same(name, pa.string(), table.num_rows)
+        tables.append(table.add_column(0, "model", model))
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _question_table(questions: Sequence[Question]) -> pa.Table:

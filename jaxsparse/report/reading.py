@@ -229,7 +229,11 @@ def _layers(path: Path) -> dict[tuple[str, ...], list[MatrixSparsity]]:
     found: dict[tuple[str, ...], list[MatrixSparsity]] = {}
     for row in _rows(path) if path.is_file() else ():
         matrix = MatrixSparsity(
-            row["matrix"], int(row["layer"]), int(row["weights"]), int(row["pruned"])
+            row["matrix"],
+            *(int(row[name]) for name in ("layer", "weights", "pruned")),
+            # Runs of older versions have neither.
+            error=float(row["error"]) if row.get("error") else None,
+            damping_raised=int(row.get("damping_raised") or 0),
         )
         found.setdefault(_layer_key(row), []).append(matrix)
     return found

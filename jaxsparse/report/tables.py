@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from jaxsparse.accuracy import POOLED
 from jaxsparse.points import Point, by_curve
-from jaxsparse.report import claims, losses, original
+from jaxsparse.report import claims, losses, original, reconstruction
 from jaxsparse.report.cells import (
     EXPLAINED,
     TextTable,
@@ -26,6 +26,7 @@ def all_tables(found: Statistics) -> tuple[TextTable, ...]:
     return (
         overview(found),
         *losses.overview(found.points, found.labels),
+        *reconstruction.overview(found.points, found.labels),
         *([costs(found)] if found.losses else []),
         *tables(found),
         *(_models_compared(group, found.labels) for group in found.contests),

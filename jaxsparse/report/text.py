@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxsparse.report import losses
+from jaxsparse.report import losses, reconstruction
 from jaxsparse.report.cells import TextTable, legend
 from jaxsparse.report.claims import findings, of_zeros, within
 from jaxsparse.report.statistics import Statistics
@@ -72,6 +72,7 @@ def terminal(found: Statistics, verbose: bool = False, columns: int = COLUMNS) -
     ]
     zeros = [of_zeros(summary) for summary in found.summaries]
     blocks.append(_filled([first, *dict.fromkeys(filter(None, zeros))], columns))
+    blocks.append(_filled(reconstruction.damping(found.points), columns))
     blocks.append(_filled(_on_margin(found), columns))
     if verbose:
         blocks += _details(others, found, columns)
@@ -92,6 +93,8 @@ def _details(
 ) -> Iterator[list[str]]:
     """What does not fit a screen: all sentences, all tables, their legend."""
     yield _filled(sentences, columns)
+    for table in reconstruction.overview(found.points, found.labels):
+        yield from (_plain(part, columns) for part in _parts(table, columns))
     points = [_narrowed(table) for table in tables(found)]
     if found.losses:
         for part in _parts(costs(found), columns):

@@ -59,12 +59,16 @@ def test_the_models_limit_and_512_are_the_default(loaded):
 @pytest.mark.parametrize(
     ("texts", "arguments", "message"),
     [
-        ([], {}, r"mine: a text of 0 tokens is shorter than one window"),
-        ([""], {}, r"mine: a text of 0 tokens is shorter"),
-        ([" \n"], {}, r"mine: .*shorter than one window"),
-        (["Too short."], {}, r"mine: .*shorter than one window"),
-        ([STORY], {"tokens": 511}, r"mine: a window of 511 tokens; the model takes"),
-        ([STORY], {"tokens": 1}, r"mine: a window of 1 tokens"),
+        ([], {}, r"`calibration=mine`: a text of 0 tokens is shorter than one window"),
+        ([""], {}, r"`calibration=mine`: a text of 0 tokens is shorter"),
+        ([" \n"], {}, r"`calibration=mine`: .*shorter than one window"),
+        (["Too short."], {}, r"`calibration=mine`: .*shorter than one window"),
+        (
+            [STORY],
+            {"tokens": 511},
+            r"`tokens=511`: a window of 511 tokens; the model takes",
+        ),
+        ([STORY], {"tokens": 1}, r"`tokens=1`: a window of 1 tokens"),
         ([STORY], {"rows": 0}, r"`rows=0`"),
     ],
 )

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from absl import flags as absl_flags
 
-from experiments import flags, inputs, usage
+from experiments import flags, inputs, results, usage
 from experiments import sweep as sweep_binary
 from jaxsparse.parallel import Axes
 from jaxsparse.sweep import Recipe
@@ -83,6 +83,8 @@ def test_every_flag_arrives():
         "--dtype=bfloat16", "--batch_tokens=99", "--mesh=model:2,data:4", "--seed=5",
         "--skip_malformed", "--out=o", "--sample=random", "--margin=2.5",
         f"--text={__file__}", "--text_tokens=64", "--text_details",
+        "--calibration=train", "--calibration_rows=9", "--calibration_tokens=32",
+        "--allow_overlap",
     )  # fmt: skip
     assert settings == flags.Settings(
         models=("a", "b/c"),
@@ -94,6 +96,10 @@ def test_every_flag_arrives():
         texts=(__file__,),
         text_tokens=64,
         text_details=True,
+        calibration="train",
+        calibration_rows=9,
+        calibration_tokens=32,
+        allow_overlap=True,
         protocols=("append", "cloze"),
         context="last",
         detokenize="none",
@@ -207,6 +213,8 @@ def test_the_default_directory_is_named_for_the_models_and_stays_the_same():
         ["--batch_tokens=512"],
         ["--verbosity=0"],
         ["--protocol=cloze"],
+        ["--method=wanda"],
+        ["--calibration=bundled", "--calibration_rows=128", "--allow_overlap"],
     ):
         assert out(*same) == out(), same
 
@@ -241,6 +249,9 @@ def test_whatever_changes_scores_changes_the_default_directory():
             ["--pattern=unstructured,2:4"],
             ["--allocation=erk"],
             ["--method=wanda", "--statistics=dense"],
+            ["--calibration=train"],
+            ["--method=wanda", "--calibration_rows=64"],
+            ["--method=wanda", "--calibration_tokens=64"],
             ["--prunable=all"],
             ["--dtype=bfloat16"],
             ["--seed=1"],
@@ -267,7 +278,7 @@ def test_help_names_every_flag_and_exits_0(spelling):
     ended = binary.run(sweep_binary, "--model=nowhere", spelling, "--sparsities=7")
     assert (ended.status, ended.stderr) == (0, "")
     assert ended.stdout.startswith(sweep_binary.__doc__.strip())
-    for flag in (*flags.SCORE_FLAGS, "method", "sparsities", "out", "levels_at_once"):
+    for flag in (*results.SCORE_FLAGS, "method", "sparsities", "out", "levels_at_once"):
         assert f"  --{flag}: " in ended.stdout
     assert "(default: 0,0.1,0.5,0.9,0.99)" in ended.stdout
 
@@ -305,6 +316,10 @@ def test_pruning_takes_one_of_each(tmp_path):
         model="m",
         recipe=Recipe("random", "matrix", "blocks", "unstructured", 3),
         sparsity=0.5,
+        calibration=None,
+        calibration_rows=128,
+        calibration_tokens=0,
+        seed=3,
         dtype="float32",
         mesh=Axes(model=2),
         directory=tmp_path / "new",

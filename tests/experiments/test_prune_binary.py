@@ -1,6 +1,5 @@
 """Pruned checkpoints are what transformers loads, zero where they should be."""
 
-import functools
 import json
 import re
 
@@ -10,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 import jaxsparse
-from experiments import prune, sweep
+from experiments import calibrating, prune, sweep
 from jaxsparse import calibration
 from jaxsparse.one_shot.leaves import PrunedLeaves
 from tests import tiny
@@ -20,8 +19,10 @@ from tests.slices import slow
 
 @pytest.fixture
 def few_rows(monkeypatch):
-    few = functools.partial(calibration.bundled, rows=3, tokens=24)
-    monkeypatch.setattr(prune, "bundled", few)
+    def few(model, texts, rows, tokens, *args, **kwargs):
+        return calibration.calibrate(model, texts, 3, 24, *args, **kwargs)
+
+    monkeypatch.setattr(calibrating, "calibrate", few)
 
 
 def pruned(saved, variant, directory, *argv):

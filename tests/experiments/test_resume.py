@@ -17,11 +17,13 @@ import pytest
 
 from experiments import sweep
 from jaxsparse import readings
+from jaxsparse.calibration import Walk
 from jaxsparse.journal import NAME, Journal
+from jaxsparse.one_shot.leaves import PrunedLeaves
 from jaxsparse.whole import locked
 from tests import tiny
 from tests.experiments import binary
-from tests.experiments.logged import run_logged
+from tests.experiments.logged import run_logged, run_until_block
 
 SLOW = pytest.mark.slow
 TIMINGS = ("seconds", "questions_per_second")
@@ -135,6 +137,47 @@ def reached(log, out, expected, target, writing):
     if not writing:
         return batches(log).total() >= target
     return len(batches(log)) == len(expected) and any(out.glob(".*.partial"))
+
+
+@SLOW
+def test_killed_between_blocks_it_goes_on_and_a_rerun_calibrates_nothing(
+    place, processes, monkeypatch
+):
+    """Two methods, each of three blocks: six, of which four are pruned."""
+    monkeypatch.chdir(place)
+    flags = (
+        "--model=gpt2", "--data=data", "--num_examples=4", "--context=query",
+        "--method=wanda,sparsegpt", "--sparsities=0.5", "--calibration_rows=4",
+        "--calibration_tokens=16",
+    )  # fmt: skip
+    killed = (str(place), "blocks.log", (*flags, "--out=blocks-killed"), 4)
+    process = processes.Process(target=run_until_block, args=killed)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+    pruned, block_done = [], PrunedLeaves.block_done
+
+    def counted(self, matrices):
+        pruned.append(matrices)
+        block_done(self, matrices)
+
+    monkeypatch.setattr(PrunedLeaves, "block_done", counted)
+    for name, blocks in ("killed", 2), ("whole", 6):
+        ended = binary.run(sweep, *flags, f"--out=blocks-{name}")
+        assert ended.status == 0, ended.stderr
+        assert len(pruned) == blocks
+        pruned.clear()
+    out, whole = place / "blocks-killed", place / "blocks-whole"
+    assert contents(out) == contents(whole)
+    layers = (whole / "layers.csv").read_bytes()
+    assert (out / "layers.csv").read_bytes() == layers
+
+    monkeypatch.delattr(Walk, "statistics")
+    ended = binary.run(sweep, *flags, "--out=blocks-killed")
+    assert "nothing to score" in ended.stderr
+    assert contents(out) == contents(whole)
+    assert (out / "layers.csv").read_bytes() == layers
 
 
 # Asking for more

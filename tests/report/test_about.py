@@ -1,6 +1,6 @@
 """What the head of a page says was run."""
 
-from jaxsparse.report.about import about, title
+from jaxsparse.report.about import about, calibrated_on, title
 from tests.report.made import QUESTIONS, curve, results_of
 
 FACTS = {
@@ -81,3 +81,19 @@ def test_older_runs_lack_what_they_lack():
     assert list(bare) == ["models", "questions", "asked", "pruned", "sparsities"]
     odd = {"settings": [], "versions": "1", "devices": "cpu", "started": 3}
     assert dict(about(results("one"), [odd])) == bare
+
+
+def test_what_models_were_calibrated_on_is_said_once_where_it_is_the_same():
+    rows = {"source": "bundled", "rows": 128, "tokens": 512, "seed": 3}
+    whole = {**rows, "overlapping": True, "text_tokens": 9000, "digest": "0123456789"}
+    other = {**whole, "overlapping": False, "tokens": 64, "digest": "abcdefghij"}
+    facts = {"calibration": {"one": whole, "two": whole, "three": other}}
+    said = [
+        "bundled: 128 windows of 512 tokens, seed 3, which overlap: the text has 9000 "
+        "tokens (one 01234567, two 01234567)",
+        "bundled: 128 windows of 64 tokens, seed 3 (three abcdefgh)",
+    ]
+    assert list(calibrated_on(facts)) == said
+    assert dict(about(results("one"), [facts]))["calibrated on"] == "; ".join(said)
+    for odd in ({}, {"calibration": 3}, {"calibration": {"one": 3}}):
+        assert all(isinstance(text, str) for text in calibrated_on(odd))

@@ -1,0 +1,68 @@
+"""What models are calibrated on: the text of --calibration, in rows of each model."""
+
+from collections.abc import Sequence
+
+from experiments import paths
+from experiments.flags import Pruning, Settings
+from jaxsparse import cbt
+from jaxsparse.calibration import Calibration, calibrate
+from jaxsparse.model import Blueprint
+from jaxsparse.types import InputError
+
+
+def texts_of(settings: Settings | Pruning) -> tuple[str, ...]:
+    """The texts that --calibration names; none where nothing is calibrated."""
+    source = settings.calibration
+    if source is None:
+        return ()
+    if source == "bundled":
+        return cbt.bundled_texts()
+    if source == "train" and isinstance(settings, Settings):
+        return _stories_of_train(settings)
+    files = paths.text_files("calibration", [source])
+    return tuple(paths.read_text("calibration", file) for file in files)
+
+
+def _stories_of_train(settings: Settings) -> tuple[str, ...]:
+    try:
+        reading = cbt.read(settings.data, "train", settings.word_classes)
+        cbt.check(reading.malformed, settings.skip_malformed)
+    except InputError as error:
+        raise InputError(f"--calibration=train: {error}") from None
+    return cbt.context_texts(reading.questions, settings.detokenize)
+
+
+def rows_of(
+    models: Sequence[Blueprint], texts: Sequence[str], settings: Settings | Pruning
+) -> dict[str, Calibration]:
+    """Rows of the texts for each model, by its name; none where nothing is
+    calibrated."""
+    found = {}
+    for model in models if settings.calibration else ():
+        try:
+            found[model.name] = calibrate(
+                model,
+                texts,
+                settings.calibration_rows,
+                settings.calibration_tokens,
+                settings.seed,
+                settings.calibration or "",
+            )
+        except InputError as error:
+            raise InputError(f"{model.name}: {error}") from None
+    return found
+
+
+def overlap(
+    texts: Sequence[str], questions: Sequence[cbt.Question], settings: Settings
+) -> int:
+    """How many pairs of sentences of the questions stand in the texts.
+
+    Raises:
+        InputError: one does, and --allow_overlap is not given.
+    """
+    named = {f"--calibration={settings.calibration}": texts}
+    if not settings.allow_overlap:
+        cbt.refuse_overlap(named, questions)
+        return 0
+    return len({pair for _, _, pair in cbt.overlaps(named, questions)})
