@@ -84,6 +84,7 @@ class Pruning:
     dtype: str
     mesh: parallel.Axes | None
     directory: Path
+    results: Path | None  # of a sweep
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ def pruning_from_flags() -> Pruning:
         dtype=values.dtype,
         mesh=parallel.parse(values.mesh),
         directory=paths.new_directory("export", values.export),
+        results=Path(os.path.expanduser(values.results)) if values.results else None,
     )
 
 

@@ -118,7 +118,14 @@ JOBS: dict[str, dict[str, Flag]] = {
             "file in UTF-8 (default: bundled, where the method is calibrated)"
         },
         seed={"help": "of methods that draw random numbers or are calibrated"},
-    ),
+    )
+    | {
+        "results": Flag(
+            REPORT, Text(), None,
+            "directory of a sweep that scored this very model: its scores go into the "
+            "model card (default: none)",
+        )
+    },
     "pretrain": {
         "model": Flag(
             TRAINED, Choice(*BUNDLED), None, f"one of {', '.join(BUNDLED)}"

@@ -8,46 +8,59 @@ if __name__ == "__main__":  # what follows takes seconds to import
 
     main_of_file(__file__)
 
+import shlex
+import sys
+import time
 from contextlib import closing
+from pathlib import Path
 
-from experiments import calibrating, devices, flags, inputs
+from experiments import calibrating, devices, facts, flags, inputs, pruned_model
 from experiments.progress import Shown
-from jaxsparse import parallel
+from jaxsparse import model_card, parallel, report
 from jaxsparse.model import load
 from jaxsparse.one_shot import OneShot
-from jaxsparse.points import WORTH_SAYING
 from jaxsparse.variants import dense, prunable_model, save
+from jaxsparse.weights import hub
 
 
 def main() -> None:
     settings = flags.pruning_from_flags()
     devices.find()
     parallel.check(settings.mesh)
-    recipe, sparsity = settings.recipe, settings.sparsity
+    recipe, start = settings.recipe, time.monotonic()
 
     (blueprint,) = models = inputs.open_models([settings.model])
     inputs.check_recipes(models, [recipe])
     texts = calibrating.texts_of(settings)
     rows = calibrating.rows_of(models, texts, settings).get(blueprint.name)
+    run = report.read(settings.results) if settings.results else None
     mesh = inputs.mesh_of(blueprint, settings.mesh, settings.dtype)
     with closing(Shown()) as shown:
         shown.model(blueprint.name)
         model = load(blueprint, settings.dtype, mesh, shown)
         model = prunable_model(model, recipe.prunable)
         before = dense(model, recipe)
-        pruner = OneShot(model, rows, progress=shown)
-        variants = pruner.measured(pruner.variants(recipe, [sparsity]))
-        pruned = variants[0] if variants else before
-        save(pruned, settings.directory, shown)
-        if rows and variants:
-            rows.write(settings.directory / "calibration.parquet")
-    print(
-        f"{settings.model}: {recipe.method}, sparsity {sparsity:g} requested, "
-        f"{pruned.achieved_sparsity:.6f} of the prunable weights ({recipe.prunable}) "
-        f"and {pruned.total_sparsity:.6f} of all; written to {settings.directory}"
-    )
-    if before.achieved_sparsity >= WORTH_SAYING:
-        print(
-            f"{before.achieved_sparsity:.6f} of the prunable weights were zero "
-            "already; they were pruned first, and count"
-        )
+        points = run and pruned_model.scored(run, before, settings.sparsity, rows)
+        with pruned_model.work_directory(settings.directory, rows) as work:
+            pruner = OneShot(model, rows, work, shown)
+            variants = pruner.variants(recipe, [settings.sparsity])
+            (pruned,) = pruner.measured(variants) or (before,)
+
+            def beside(directory: Path) -> None:
+                if rows and variants:
+                    rows.write(directory / "calibration.parquet")
+                card = model_card.text(
+                    pruned,
+                    f"./run.sh prune {shlex.join(sys.argv[1:])}",
+                    facts.versions(),
+                    calibration=rows if variants else None,
+                    points=points or (),
+                    repository=hub.repository(settings.model),
+                )
+                (directory / model_card.NAME).write_text(card, encoding="utf-8")
+
+            written = save(pruned, settings.directory, shown, beside)
+    seconds = time.monotonic() - start
+    for line in pruned_model.lines(before, pruned, written, seconds):
+        print(line)
+    print(f"written to {settings.directory}")

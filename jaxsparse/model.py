@@ -9,7 +9,7 @@ import functools
 import hashlib
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -233,19 +233,27 @@ def untie(model: Model) -> Model:
 
 
 def save_leaves(
-    model: Model, leaves: Leaves, directory: Path, progress: Progress = NOBODY
-) -> None:
+    model: Model,
+    leaves: Leaves,
+    directory: Path,
+    progress: Progress = NOBODY,
+    beside: Callable[[Path], None] | None = None,
+) -> int:
     """Writes a directory that transformers loads: current names, the file's own dtypes.
 
     Args:
-        leaves: in place of the model's; their shapes are those of its configuration.
+        leaves: in place of the model's, see `rules.to_hf`; their shapes are those of
+            its configuration.
         directory: must not exist yet.
+        beside: writes what else the directory shall hold.
+
+    Returns:
+        what the tensors take, in bytes.
     """
     blueprint = model.blueprint
-    host = {path: np.asarray(leaf) for path, leaf in leaves.items()}
-    shapes = {path: leaf.shape for path, leaf in host.items()}
+    shapes = {path: tuple(leaf.shape) for path, leaf in leaves.items()}
     active = rules.active_rules(blueprint.family.table, shapes)
-    made = rules.to_hf(active, host)
+    made = rules.to_hf(active, leaves)
     file_names = blueprint.plan.file_names
     embedding = rules.name_of(active, blueprint.family.head[1])
     tensors = {}
@@ -256,10 +264,11 @@ def save_leaves(
             dtype = writing.kept_dtype(blueprint.checkpoint.dtypes[file], model.dtype)
             shape = rule.hf_shape(shapes[rule.path])
             tensors[name] = writing.Tensor(shape, dtype, made[name])
-    writing.write_checkpoint(
+    return writing.write_checkpoint(
         directory,
         blueprint.checkpoint.directory,
         blueprint.family.config_to_hf(model.config, blueprint.checkpoint.config),
         tensors,
         progress,
+        beside,
     )

@@ -66,8 +66,8 @@ def matrices(leaf: Array) -> Iterator[np.ndarray]:
 
 
 def layer_of(path: str, leaf: Any, number: int) -> Any:
-    """One layer of a kernel or a bias; one that is of no layer is its own number 0."""
-    of_a_layer = 1 if path.endswith("bias") else 2
+    """One layer of a leaf; one that is of no layer is its own number 0."""
+    of_a_layer = 2 if path.endswith(("kernel", "embedding")) else 1
     return leaf[number] if len(leaf.shape) > of_a_layer else leaf
 
 

@@ -61,7 +61,7 @@ class Variant:
 
 
 def weights_of(model: Model, path: str, layer: int) -> Layer:
-    """One layer of a kernel or a bias of a model, on the host."""
+    """One layer of a leaf of a model, on the host."""
     part = trees.layer_of(path, model.params[path], layer)
     return hosts.gathered(part).astype(np.float32, copy=False)
 
@@ -263,21 +263,45 @@ def matrix_count(model: Model, prunable: str) -> int:
 
 
 def save(
-    variant: Variant | Model, directory: str | Path, progress: Progress = NOBODY
-) -> None:
+    variant: Variant | Model,
+    directory: str | Path,
+    progress: Progress = NOBODY,
+    beside: Callable[[Path], None] | None = None,
+) -> int:
     """Writes a directory that transformers loads, in the file's own dtypes.
 
     Args:
         directory: must not exist yet.
+        beside: writes what else the directory shall hold into the one it is given.
+
+    Returns:
+        what the tensors take, in bytes.
 
     Raises:
         InputError: it exists.
         OSError: it cannot be written.
     """
-    model, changed = (
-        (variant.model, variant.leaves())
-        if isinstance(variant, Variant)
-        else (variant, {})
-    )
-    leaves = {**model.params, **changed}
-    save_leaves(model, leaves, Path(directory), progress)
+    if not isinstance(variant, Variant):
+        return save_leaves(variant, variant.params, Path(directory), progress, beside)
+    changed = {path: _LayerByLayer(variant, path) for path in variant.shapes}
+    leaves = {**variant.model.params, **changed}
+    return save_leaves(variant.model, leaves, Path(directory), progress, beside)
+
+
+@dataclass(frozen=True)
+class _LayerByLayer:
+    """A leaf that is never there as a whole."""
+
+    variant: Variant
+    path: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.variant.shapes[self.path].shape
+
+    def __getitem__(self, number: int) -> Layer:
+        return self.variant.layer(self.path, number)
+
+    def __array__(self, *_: Any, **__: Any) -> Layer:
+        """Where the leaf is of no layer."""
+        return self.variant.layer(self.path, 0)

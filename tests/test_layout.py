@@ -29,7 +29,7 @@ GROUPS = (
     {"text_loss"},
     {"draws"},
     {"sweep"},
-    {"report", "finetune", "pretraining"},
+    {"report", "finetune", "pretraining", "model_card"},
     {"experiments"},
 )
 SIDEWAYS = {("models", "jaxsparse.weights.rules")}

@@ -93,3 +93,13 @@ def test_size_is_exact_where_float32_and_int32_are_not():
         shape = (2**16 + 1, 2**16 + 1)
 
     assert trees.size({"a": Shaped()}) == (2**16 + 1) ** 2
+
+
+def test_a_layer_is_that_of_kernels_biases_and_scales_alike():
+    stacked = {"kernel": (3, 4, 5), "bias": (3, 5), "scale": (3, 5)}
+    for name, shape in stacked.items():
+        leaf = np.arange(np.prod(shape)).reshape(shape)
+        np.testing.assert_array_equal(trees.layer_of(f"h/{name}", leaf, 1), leaf[1])
+    for name, shape in {"kernel": (4, 5), "embedding": (4, 5), "scale": (5,)}.items():
+        leaf = np.arange(np.prod(shape)).reshape(shape)
+        assert trees.layer_of(name, leaf, 0) is leaf

@@ -213,6 +213,14 @@ def test_prune_refuses_what_a_method_does_not_define(loaded):
 # Variants that no method makes yet
 
 
+def layers_of(leaves):
+    def layer(path, number):
+        part = trees.layer_of(path, leaves[path], number)
+        return np.asarray(part, np.float32)
+
+    return layer
+
+
 def with_new_weights(start: Variant) -> Variant:
     """As an update or fine-tuning will make them: all leaves of its own, a bias too."""
     model = start.model
@@ -228,6 +236,7 @@ def with_new_weights(start: Variant) -> Variant:
         identity={**start.identity, "method": "made up", "weights of": "this test"},
         shapes=shapes_of(changed),
         leaf=changed.__getitem__,
+        layer=layers_of(changed),
         finetuned=True,
     )
 
@@ -257,6 +266,7 @@ def with_fewer_neurons(start: Variant) -> Variant:
         identity={**start.identity, "method": "made up", "neurons": half},
         shapes=shapes_of(changed),
         leaf=changed.__getitem__,
+        layer=layers_of(changed),
     )
 
 
@@ -413,3 +423,15 @@ def test_a_model_itself_is_saved_too(loaded, tmp_path):
     save(loaded("t5"), str(tmp_path / "saved"))
     again = load_model(str(tmp_path / "saved")).params
     jax.tree.map(np.testing.assert_array_equal, dict(again), dict(loaded("t5").params))
+
+
+def test_no_leaf_is_made_as_a_whole_to_be_written(loaded, tmp_path):
+    variant = prune(loaded("electra-generator-projected"), "magnitude", 0.5)
+
+    def refuse(path):
+        raise AssertionError(path)
+
+    save(dataclasses.replace(variant, leaf=refuse), tmp_path / "saved")
+    again = load_model(str(tmp_path / "saved"))
+    for path, leaf in variant.leaves().items():
+        np.testing.assert_array_equal(again.params[path], leaf)

@@ -50,6 +50,13 @@ def find(name_or_dir: str) -> Path:
     return _download(name_or_dir, ALIASES.get(name_or_dir, name_or_dir))
 
 
+def repository(name_or_dir: str) -> str | None:
+    """The hub's id of a model that is neither a directory nor bundled."""
+    if Path(os.path.expanduser(name_or_dir)).is_dir() or name_or_dir in BUNDLED:
+        return None
+    return ALIASES.get(name_or_dir, name_or_dir)
+
+
 def _download(name: str, repository: str) -> Path:
     """Takes a snapshot of the files we read; honours HF_HOME and HF_HUB_OFFLINE.
 

@@ -140,7 +140,7 @@ def _disagreement(shard: Path, names: Iterable[str]) -> InputError:
     )
 
 
-_SAFETENSORS_DTYPES = {
+DTYPES = {  # safetensors' names, and numpy's
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
     "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8",
     "BOOL": "bool",
@@ -160,9 +160,9 @@ def _open_safetensors(path: Path) -> _File:
         ) from None
     dtypes = {}
     for name, view in slices.items():
-        if view.get_dtype() not in _SAFETENSORS_DTYPES:
+        if view.get_dtype() not in DTYPES:
             raise InputError(f"{path}: {name} has dtype {view.get_dtype()}")
-        dtypes[name] = np.dtype(_SAFETENSORS_DTYPES[view.get_dtype()])
+        dtypes[name] = np.dtype(DTYPES[view.get_dtype()])
     shapes = {name: tuple(view.get_shape()) for name, view in slices.items()}
     return _File(path, shapes, dtypes, file.get_tensor)
 
@@ -195,7 +195,7 @@ def _open_bin(path: Path) -> _File:
         dtype = str(tensor.dtype).removeprefix("torch.")
         if tensor.layout != torch.strided:
             raise InputError(f"{path}: {name} is not dense but {tensor.layout}")
-        if dtype not in _SAFETENSORS_DTYPES.values():
+        if dtype not in DTYPES.values():
             raise InputError(f"{path}: {name} has dtype {dtype}")
         dtypes[name] = np.dtype(dtype)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

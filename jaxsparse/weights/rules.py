@@ -5,13 +5,15 @@ stacks on axis 0. Tables are total: a tensor that no rule, tie or buffer account
 is an error, and so is a leaf without its tensors.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Leaves
 
 Shape = tuple[int, ...]
 
@@ -261,21 +263,24 @@ def from_hf(
     return leaves
 
 
-def to_hf(
-    rules: Iterable[Rule], leaves: Mapping[str, np.ndarray]
-) -> dict[str, Callable[[], np.ndarray]]:
-    """The tensors of a checkpoint by current name, each made only when asked for."""
+def to_hf(rules: Iterable[Rule], leaves: Leaves) -> dict[str, Callable[[], np.ndarray]]:
+    """The tensors of a checkpoint by current name, each made only when asked for.
+
+    Args:
+        leaves: arrays, or what has a shape and gives layers by number.
+    """
     tensors: dict[str, Callable[[], np.ndarray]] = {}
     for rule in rules:
         leaf = leaves[rule.path]
-        slots = leaf if rule.stacked else leaf[None]
-        for slot, name in zip(slots, rule.names(leaf.shape), strict=True):
-            tensors[name] = _tensor(rule.codec, slot)
+        for number, name in enumerate(rule.names(leaf.shape)):
+            layer = number if rule.stacked else None
+            tensors[name] = functools.partial(_tensor, rule.codec, leaf, layer)
     return tensors
 
 
-def _tensor(codec: _Codec, slot: np.ndarray) -> Callable[[], np.ndarray]:
-    return lambda: np.ascontiguousarray(codec.to_hf(slot))
+def _tensor(codec: _Codec, leaf: Any, layer: int | None) -> np.ndarray:
+    values = np.asarray(leaf if layer is None else leaf[layer])
+    return np.ascontiguousarray(codec.to_hf(values))
 
 
 def equal(read: Callable[[str], np.ndarray], name: str, other: str) -> bool:

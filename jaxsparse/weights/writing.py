@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError
-from jaxsparse.weights.reading import SAFETENSORS
+from jaxsparse.weights.reading import DTYPES, SAFETENSORS
 from jaxsparse.weights.rules import Shape
-from jaxsparse.whole import atomic_directory, umask
+from jaxsparse.whole import atomic_directory
 
-SHARD_BYTES = 5 * 10**9  # one shard is held in memory while it is written
+SHARD_BYTES = 5 * 10**9  # of a file, unless one tensor has more
+
+_NAMES = {ours: theirs for theirs, ours in DTYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,18 @@ def write_checkpoint(
     config: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
     progress: Progress = NOBODY,
-) -> None:
+    beside: Callable[[Path], None] | None = None,
+) -> int:
     """Writes a directory that transformers loads; all of it or nothing.
 
     Args:
         directory: must not exist yet.
         source: where tokenizer and generation settings are copied from.
-        tensors: by current name; the values of one shard are held at a time.
+        tensors: by current name; the values of one are held at a time.
+        beside: writes what else the directory shall hold into the one it is given.
+
+    Returns:
+        what the tensors take, in bytes.
     """
     if directory.exists():
         raise InputError(f"{directory}: exists already; name a new directory")
@@ -55,6 +61,9 @@ def write_checkpoint(
         text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
         (partial / "config.json").write_text(f"{text}\n", encoding="utf-8")
         _write_shards(partial, tensors, progress)
+        if beside:
+            beside(partial)
+    return size
 
 
 def _copy_beside_weights(source: Path, target: Path) -> None:
@@ -75,20 +84,50 @@ def _write_shards(
             if len(shards) == 1
             else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
         )
-        values = {
-            name: tensors[name].values().astype(tensors[name].dtype, copy=False)
-            for name in names
-        }
-        save_file(values, directory / file, metadata={"format": "pt"})
-        (directory / file).chmod(0o666 & ~umask())  # it comes readable by us alone
+        of_file = {name: tensors[name] for name in names}
+        save_file(of_file, directory / file, progress)
         weight_map |= dict.fromkeys(names, file)
-        progress.done(sum(tensors[name].nbytes for name in names))
     if len(shards) > 1:
         total = sum(tensor.nbytes for tensor in tensors.values())
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
         (directory / f"{SAFETENSORS}.index.json").write_text(
             json.dumps(index, indent=2), encoding="utf-8"
         )
+
+
+def save_file(
+    tensors: Mapping[str, Tensor], file: Path, progress: Progress = NOBODY
+) -> None:
+    """Writes what `safetensors.numpy.save_file` does, but holds one tensor at a time.
+
+    Source: https://github.com/huggingface/safetensors, "Format".
+    """
+    # What is wide comes first, so that everything is aligned.
+    names = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name in names:
+        tensor, begin = tensors[name], end
+        end += tensor.nbytes
+        header[name] = {
+            "dtype": _NAMES[tensor.dtype.name],
+            "shape": tensor.shape,
+            "data_offsets": (begin, end),
+        }
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with file.open("wb") as opened:
+        opened.write(len(text).to_bytes(8, "little") + text)
+        for name in names:
+            opened.write(_bytes(name, tensors[name]))
+            progress.done(tensors[name].nbytes)
+
+
+def _bytes(name: str, tensor: Tensor) -> memoryview:
+    values = tensor.values()
+    assert values.shape == tensor.shape, name
+    values = np.ascontiguousarray(values, tensor.dtype)
+    return values.reshape(-1).view(np.uint8).data
 
 
 def _plan_shards(sizes: Mapping[str, int]) -> list[list[str]]:

@@ -1,14 +1,28 @@
 """Pruned checkpoints are what transformers loads, zero where they should be."""
 
 import json
+import re
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from transformers import AutoTokenizer
 
-from experiments import prune
+import jaxsparse
+from experiments import calibrating, prune, sweep
+from jaxsparse import calibration
+from jaxsparse.one_shot.leaves import PrunedLeaves
 from tests import tiny
 from tests.experiments import binary
+from tests.slices import slow
+
+
+@pytest.fixture
+def few_rows(monkeypatch):
+    def few(model, texts, rows, tokens, *args, **kwargs):
+        return calibration.calibrate(model, texts, 3, 24, *args, **kwargs)
+
+    monkeypatch.setattr(calibrating, "calibrate", few)
 
 
 def pruned(saved, variant, directory, *argv):
@@ -70,7 +84,10 @@ def test_kernels_of_blocks_are_zero_where_smallest_and_the_rest_as_it_was(
     zero = sum(round(0.9 * dense[name].numel()) for name in kernels)
     total = sum(parameter.numel() for parameter in dense.values())
     assert f"magnitude, sparsity 0.9 requested, {zero / size:.6f} of the" in said
-    assert f"(blocks) and {zero / total:.6f} of all; written to {out}" in said
+    assert f"(blocks) and {zero / total:.6f} of all\n" in said
+    assert said.endswith(f"\nwritten to {out}\n")
+    assert f"weights: {4 * total:,} bytes before, {4 * total:,} after; " in said
+    assert f"; {4 * total - 4 * zero + round(size / 8):,} as a bit for each" in said
     assert [path.name for path in out.parent.iterdir()] == ["pruned"]
 
 
@@ -141,3 +158,169 @@ def test_zeros_of_the_file_are_told_and_count(saved, tmp_path):
     assert ended.status == 0
     assert "sparsity 0.3 requested, 0.500000 of the prunable weights" in ended.stdout
     assert "0.500000 of the prunable weights were zero already; they" in ended.stdout
+
+
+def zeros_of(parameters):
+    """Where a kernel is zero, (in, out) or (out, in) as torch has it."""
+    return {
+        name: parameters[name].detach().numpy() == 0
+        for name in kernel_names(parameters)
+    }
+
+
+METHODS = ("magnitude", "wanda", "sparsegpt", "admm", "wanda+pcg")
+
+
+@pytest.mark.parametrize("method", slow(METHODS, METHODS[1:]))
+def test_what_is_zero_already_stays_zero_and_counts(saved, tmp_path, few_rows, method):
+    flags = f"--method={method}", "--sparsities=0.5"
+    _, half, _ = pruned(saved, "gpt2", tmp_path / "half", *flags)
+    for sparsity, achieved in (0.7, 0.7), (0.3, 0.5):
+        out = tmp_path / f"{sparsity}"
+        of_half = lambda _: tmp_path / "half"  # noqa: E731
+        flags = f"--method={method}", f"--sparsities={sparsity}"
+        _, more, said = pruned(of_half, "gpt2", out, *flags)
+        for name, zero in zeros_of(more).items():
+            assert (zero | ~zeros_of(half)[name]).all()
+            assert zero.mean() == pytest.approx(achieved, abs=0.02)
+        stated = re.search(r"requested, ([\d.]+) of the prunable", said)
+        assert float(stated[1]) == pytest.approx(achieved, abs=0.01)
+        assert "of the prunable weights were zero already; they" in said
+
+
+@pytest.mark.parametrize(
+    ("variant", "axis"), [("gpt2", 0), ("electra-generator-projected", 1)]
+)
+@pytest.mark.parametrize("method", slow(METHODS, METHODS[1:]))
+def test_n_of_m_holds_over_the_inputs_in_torchs_layout(
+    saved, tmp_path, few_rows, method, variant, axis
+):
+    """GPT-2's Conv1D is (in, out), a Linear (out, in)."""
+    flags = f"--method={method}", "--pattern=2:4"
+    _, sparse, said = pruned(saved, variant, tmp_path / "out", *flags)
+    assert "sparsity 0.5 requested, 0.500000 of the prunable weights" in said
+    zeros = zeros_of(sparse)
+    assert len(zeros) >= 12
+    for zero in zeros.values():
+        groups = np.moveaxis(zero, axis, 0).reshape(-1, 4, zero.shape[1 - axis])
+        assert (groups.sum(axis=1) == 2).all()
+
+
+def test_it_goes_on_where_it_was_killed(saved, tmp_path, few_rows, monkeypatch):
+    """In the middle of pruning, and then in the middle of writing."""
+    flags = f"--model={saved('gpt2')}", "--method=sparsegpt", "--sparsities=0.5"
+    whole, out = tmp_path / "whole", tmp_path / "deep" / "out"
+    assert binary.run(prune, *flags, f"--export={whole}").status == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+    class Killed(BaseException):
+        pass
+
+    blocks = []
+    block_done = PrunedLeaves.block_done
+
+    def counted(self, matrices):
+        block_done(self, matrices)
+        blocks.append(matrices)
+        if len(blocks) == 2:
+            raise Killed
+
+    def killed(*args, **kwargs):
+        raise Killed
+
+    monkeypatch.setattr(PrunedLeaves, "block_done", counted)
+    with pytest.raises(Killed):
+        binary.run(prune, *flags, f"--export={out}")
+    assert [path.name for path in out.parent.iterdir()] == [".out.work"]
+    with monkeypatch.context() as patch:
+        patch.setattr(prune.model_card, "text", killed)
+        with pytest.raises(Killed):
+            binary.run(prune, *flags, f"--export={out}")
+    assert len(blocks) == 3  # of three, the first two were known
+    assert [path.name for path in out.parent.iterdir()] == [".out.work"]
+    assert binary.run(prune, *flags, f"--export={out}").status == 0
+    assert len(blocks) == 3
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    files = sorted(path.name for path in whole.iterdir())
+    assert files == sorted(path.name for path in out.iterdir())
+    for name in files:
+        expected = (whole / name).read_bytes().replace(bytes(whole), bytes(out))
+        assert (out / name).read_bytes() == expected
+
+
+def test_bad_input_leaves_no_work_behind(saved, tmp_path, few_rows, monkeypatch):
+    def fail(self, matrices):
+        raise jaxsparse.InputError("statistics are not finite")
+
+    monkeypatch.setattr(PrunedLeaves, "block_done", fail)
+    out = tmp_path / "deep" / "out"
+    ended = binary.run(
+        prune, f"--model={saved('gpt2')}", "--method=wanda", "--sparsities=0.5",
+        f"--export={out}",
+    )  # fmt: skip
+    assert (ended.status, ended.stdout) == (2, "")
+    assert ended.stderr == "error: statistics are not finite\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_card_and_what_the_model_was_fed_are_beside_the_weights(
+    saved, tmp_path, few_rows
+):
+    out = tmp_path / "out"
+    flags = "--method=magnitude+pcg", "--sparsities=0.5", "--seed=4"
+    _, _, said = pruned(saved, "gpt2", out, *flags)
+    errors = re.search(
+        r"^reconstruction error: (\S+) on average, at most (\S+) in (\S+), layer \d$",
+        said,
+        re.M,
+    )
+    assert 0 < float(errors[1]) < float(errors[2]) < 1
+    assert "\ndamping was raised 0 times\n" in said
+    card = (out / "README.md").read_text()
+    assert f"| reconstruction error, mean | {errors[1]} |" in card
+    assert f"| largest | {errors[2]} of `{errors[3]}`, layer" in card
+    assert f"\n./run.sh prune --model={saved('gpt2')} --export={out} --me" in card
+    model = jaxsparse.load_model(str(saved("gpt2")))
+    fed = calibration.bundled(model, rows=3, tokens=24, seed=4)
+    assert f"| SHA-256 of what was fed | {fed.digest} |" in card
+    table = pyarrow.parquet.read_table(out / "calibration.parquet")
+    assert table["tokens"].to_pylist() == fed.examples.inputs.tokens.tolist()
+    assert "AutoModelForCausalLM" in card
+    again = jaxsparse.load_model(str(out))
+    assert again.digest != model.digest
+
+
+def test_scores_of_a_run_that_measured_this_model_go_into_the_card(saved, tmp_path):
+    binary.write_directory(tmp_path / "data", each=1)
+    run, model = tmp_path / "run", f"--model={saved('gpt2')}"
+    ended = binary.run(
+        sweep, model, f"--data={tmp_path}/data", "--context=query",
+        "--method=magnitude,random", "--sparsities=0.5", f"--out={run}",
+    )  # fmt: skip
+    assert ended.status == 0, ended.stderr
+    (row,) = (
+        row
+        for row in (run / "results.csv").read_text().splitlines()
+        if ",random," in row and ",0.5," in row and ",all," in row
+    )
+    out = tmp_path / "out"
+    flags = "--method=random", "--sparsities=0.5", f"--results={run}"
+    pruned(saved, "gpt2", out, *flags)
+    (line,) = (
+        line
+        for line in (out / "README.md").read_text().splitlines()
+        if line.startswith("| cloze | query | test | all | 4 | ")
+    )
+    accuracy = float(line.split(" | ")[5])
+    assert f",{accuracy}," in row
+    for other in "--seed=1", "--scope=global", "--prunable=linear":
+        ended = binary.run(prune, model, *flags, other, f"--export={out}-2")
+        assert (ended.status, ended.stdout) == (2, "")
+        assert ended.stderr.startswith(f"error: --results={run}: no point there is")
+    ended = binary.run(
+        prune, model, *flags[:2], f"--results={tmp_path}/none", f"--export={out}-2"
+    )
+    assert (ended.status, ended.stdout) == (2, "")
+    assert "no such directory; name that of a run" in ended.stderr
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"data", "run", "out"}

@@ -3,11 +3,13 @@
 import json
 import os
 import stat
+import weakref
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from jaxsparse import load_model
 from jaxsparse.model import save_leaves, untie
@@ -231,6 +233,50 @@ def test_a_failure_in_the_middle_leaves_nothing(loaded, tmp_path, monkeypatch):
         exported(loaded("gpt2"), tmp_path / "export")
     assert len(calls) == 2
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_byte_for_byte_what_safetensors_writes(tmp_path):
+    generator = np.random.default_rng(0)
+    arrays = {
+        f"{name}ö": generator.normal(size=shape).astype(np.float32)
+        for name, shape in (("b", (3, 5)), ("a", (7,)), ("c.1", (2, 1)))
+    }
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    safetensors.numpy.save_file(arrays, theirs, metadata={"format": "pt"})
+    writing.save_file(lazily(arrays), ours)
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_tensors_of_several_dtypes_are_aligned_and_read_again(tmp_path):
+    arrays = {
+        dtype: np.arange(1, 4, dtype=np.float32).astype(jnp.dtype(dtype))
+        for dtype in DTYPES
+    }
+    writing.save_file(lazily(arrays), tmp_path / "file")
+    for name, tensor in load_file(tmp_path / "file").items():
+        assert tensor.dtype == getattr(torch, name)
+        assert tensor.tolist() == [1, 2, 3]
+
+
+def test_one_tensor_at_a_time_is_held(tmp_path):
+    alive: list[weakref.ref] = []
+
+    def values():
+        assert not any(reference() is not None for reference in alive)
+        made = np.ones(1000, np.float32)
+        alive.append(weakref.ref(made))
+        return made
+
+    tensor = writing.Tensor((1000,), np.dtype(np.float32), values)
+    writing.save_file({str(number): tensor for number in range(5)}, tmp_path / "file")
+    assert len(alive) == 5
+
+
+def lazily(arrays):
+    return {
+        name: writing.Tensor(array.shape, array.dtype, lambda array=array: array)
+        for name, array in arrays.items()
+    }
 
 
 def test_parents_are_made(loaded, tmp_path):

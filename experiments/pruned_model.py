@@ -1,0 +1,127 @@
+"""What `prune` keeps while it works, and says in the end."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from jaxsparse import trees, whole
+from jaxsparse.calibration import Calibration
+from jaxsparse.model_card import measured
+from jaxsparse.points import WORTH_SAYING, Point
+from jaxsparse.report import RunFiles
+from jaxsparse.types import InputError
+from jaxsparse.variants import Variant
+from jaxsparse.weights.values import file_bytes
+
+
+@contextmanager
+def work_directory(
+    export: Path, calibration: Calibration | None
+) -> Iterator[Path | None]:
+    """Where a calibrated method keeps its blocks, beside the directory to write: the
+    same command goes on from there if the process was killed or the disk was full. It
+    is gone in the end, and after bad input, with which no command goes on."""
+    if calibration is None:
+        yield None
+        return
+    directory = export.with_name(f".{export.name}.work")
+    try:
+        with whole.made(directory), whole.locked(directory):
+            try:
+                yield directory
+            except InputError:
+                _empty(directory)
+                raise
+            _empty(directory)
+    finally:
+        with suppress(OSError):  # it is not empty, or gone
+            directory.rmdir()
+
+
+def _empty(directory: Path) -> None:
+    """But for the lock, which goes by itself."""
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+
+
+def scored(
+    run: RunFiles, dense: Variant, sparsity: float, calibration: Calibration | None
+) -> list[Point]:
+    """The points of a run where a model was pruned so, and calibrated on the same rows.
+
+    Raises:
+        InputError: there is none.
+    """
+    model, recipe = dense.model, dense.recipe
+
+    def rows(point: Point) -> str | None:
+        known = run.facts.get("calibration", {}).get(point.setup.model, {})
+        return known.get("digest")
+
+    points = [
+        point
+        for point in run.points
+        if (point.digest, point.recipe, point.sparsity, point.setup.dtype)
+        == (model.digest, recipe, sparsity, model.dtype)
+        and not point.curve.finetuned
+        # Whether its text was the same, tables do not tell.
+        and not recipe.source
+        and (
+            not recipe.calibrated or rows(point) == (calibration and calibration.digest)
+        )
+    ]
+    if not points:
+        raise InputError(
+            f"`results={run.directory}`: no point there is this model pruned by "
+            f"{recipe.method} to {sparsity:g} with the same recipe; name another run, "
+            "or leave it out"
+        )
+    return points
+
+
+def lines(before: Variant, pruned: Variant, written: int, seconds: float) -> list[str]:
+    """What was made of a model, in plain words.
+
+    Args:
+        written: bytes of the tensors.
+    """
+    model, recipe = pruned.model, pruned.recipe
+    found = [
+        f"{model.name}: {recipe.method}, sparsity {pruned.sparsity:g} requested, "
+        f"{pruned.achieved_sparsity:.6f} of the prunable weights ({recipe.prunable}) "
+        f"and {pruned.total_sparsity:.6f} of all"
+    ]
+    if before.achieved_sparsity >= WORTH_SAYING:
+        found.append(
+            f"{before.achieved_sparsity:.6f} of the prunable weights were zero "
+            "already; they were pruned first, and count"
+        )
+    if errors := measured(pruned):
+        mean = sum(error for error, _ in errors) / len(errors)
+        error, worst = max(errors, key=lambda pair: pair[0])
+        found.append(
+            f"reconstruction error: {mean:.4g} on average, at most {error:.4g} in "
+            f"{worst.path}, layer {worst.layer}"
+        )
+    if "gram" in recipe.needs:
+        raised = sum(matrix.damping_raised for matrix in pruned.matrices)
+        found.append(f"damping was raised {raised} times")
+    blueprint = model.blueprint
+    size = file_bytes(blueprint.checkpoint, blueprint.plan)
+    found.append(
+        f"weights: {size:,} bytes before, {written:,} after{_as_masks(pruned, written)}"
+    )
+    return [*found, f"time: {seconds:.0f} s"]
+
+
+def _as_masks(pruned: Variant, written: int) -> str:
+    """What a bit for each prunable weight and the values kept would take."""
+    if not pruned.matrices:
+        return ""
+    each = written / trees.size(pruned.model.params)
+    weights = sum(matrix.weights for matrix in pruned.matrices)
+    zeros = sum(matrix.pruned for matrix in pruned.matrices)
+    compressed = round(written - each * zeros + weights / 8)
+    return f"; {compressed:,} as a bit for each of them and the values kept"

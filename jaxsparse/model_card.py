@@ -1,0 +1,210 @@
+"""The model card of an exported directory: README.md, as the Hugging Face hub shows it.
+
+It says what the model is, how it was made and how it is loaded. Texts that are somebody
+else's (names, paths, a command) are escaped: none of them can end a table or a block.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jaxsparse.calibration import Calibration
+from jaxsparse.points import Point
+from jaxsparse.pruning import MatrixSparsity
+from jaxsparse.variants import Variant
+
+NAME = "README.md"
+CLASSES = {  # of transformers, by how a configuration reads
+    "causal": "AutoModelForCausalLM",
+    "masked": "AutoModelForMaskedLM",
+    "replaced": "AutoModelForPreTraining",
+    "seq2seq": "AutoModelForSeq2SeqLM",
+}
+_SPECIAL = {ord(letter): f"\\{letter}" for letter in "\\`*_[]<>|~&#"}
+
+
+def text(
+    variant: Variant,
+    command: str,
+    versions: Mapping[str, str | None],
+    calibration: Calibration | None = None,
+    points: Sequence[Point] = (),
+    repository: str | None = None,
+) -> str:
+    """All of README.md.
+
+    Args:
+        command: what made the directory.
+        versions: of packages, by name; None where one is not installed.
+        calibration: the rows beside it, in calibration.parquet, if there are any.
+        points: where a run measured this very variant.
+        repository: the hub's id of the dense model, if it is from there.
+    """
+    model, sparsity = variant.model, variant.sparsity
+    name = _escaped(model.name)
+    title = f"{name}, pruned to sparsity {sparsity:g}" if sparsity else name
+    versions = {name: version for name, version in versions.items() if version}
+    lines = [*_front_matter(variant, repository), f"# {title}", ""]
+    if sparsity:
+        lines += [
+            "Pruned weights are stored as zeros, in files as large as the dense "
+            "model's.", "",
+        ]  # fmt: skip
+    lines += _section("Recipe", _table(("", ""), _recipe(variant).items()))
+    if calibration:
+        rows = _calibration(calibration).items()
+        lines += _section("Calibration", _table(("", ""), rows))
+    if points:
+        lines += _section("Scores", _scores(points))
+    lines += _section("Loading", _loading(model.config.reading))
+    if variant.matrices:
+        lines += _section("Layers", _layers(variant.matrices))
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    made = ["```sh", _one_line(command), "```", "", f"with {packages}"]
+    lines += _section("Made by", made)
+    return "\n".join(lines)
+
+
+def measured(variant: Variant) -> list[tuple[float, MatrixSparsity]]:
+    """The matrices with an error of reconstruction, and the error."""
+    return [(m.error, m) for m in variant.matrices if m.error is not None]
+
+
+def _front_matter(variant: Variant, repository: str | None) -> list[str]:
+    tags = ["- jaxsparse", *["- pruned"] * bool(variant.sparsity)]
+    base = [f"base_model: {json.dumps(repository)}"] if repository else []
+    return ["---", "library_name: transformers", *base, "tags:", *tags, "---", ""]
+
+
+def _recipe(variant: Variant) -> dict[str, str]:
+    model, recipe = variant.model, variant.recipe
+    rows = {
+        "dense model": f"{_escaped(model.name)} ({model.family}), read as "
+        f"{model.dtype}",
+        "its digest": model.digest,
+    }
+    if not variant.sparsity:
+        return {**rows, "sparsity": f"{variant.achieved_sparsity:.6f}, as it was"}
+    rows["method"] = _escaped(recipe.method)
+    if recipe.source:
+        rows["SHA-256 of that file"] = recipe.source
+    rows |= {
+        "scope": recipe.scope,
+        "pattern": recipe.pattern,
+        "allocation": recipe.allocation,
+        "statistics": recipe.statistics or "none needed",
+        "prunable": recipe.prunable,
+        "seed": "none needed" if recipe.seed is None else str(recipe.seed),
+        "sparsity requested": f"{variant.sparsity:g}",
+        "achieved, of the prunable weights": f"{variant.achieved_sparsity:.6f}",
+        "achieved, of all parameters": f"{variant.total_sparsity:.6f}",
+    }
+    if errors := measured(variant):
+        error, worst = max(errors, key=lambda pair: pair[0])
+        mean = sum(error for error, _ in errors) / len(errors)
+        rows["reconstruction error, mean"] = f"{mean:.4g}"
+        rows["largest"] = f"{error:.4g} of `{worst.path}`, layer {worst.layer}"
+    raised = sum(matrix.damping_raised for matrix in variant.matrices)
+    if "gram" in recipe.needs:
+        rows["damping raised"] = f"{raised} times"
+    return rows
+
+
+def _calibration(calibration: Calibration) -> dict[str, str]:
+    return {
+        "text": _escaped(calibration.source),
+        "rows": f"{calibration.rows:,}" + ", overlapping" * calibration.overlapping,
+        "tokens of a row": f"{calibration.tokens_per_row:,}",
+        "tokens of all the text": f"{calibration.text_tokens:,}",
+        "seed": str(calibration.seed),
+        "file": "`calibration.parquet`: what the model was fed",
+        "SHA-256 of what was fed": calibration.digest,
+    }
+
+
+def _scores(points: Sequence[Point]) -> Iterator[str]:
+    rows = [
+        (
+            *(point.setup.presentation.protocol, point.setup.presentation.context),
+            _escaped(point.split),
+            _escaped(of_class.word_class),
+            f"{of_class.questions:,}",
+            f"{of_class.accuracy:.4f}",
+            f"{of_class.ci_low:.4f} to {of_class.ci_high:.4f}",
+            f"{of_class.dense_accuracy:.4f}",
+        )
+        for point in points
+        for of_class in point.accuracies
+    ]
+    header = (
+        "protocol", "context", "split", "word class", "questions", "accuracy",
+        "95 % interval", "of the dense model",
+    )  # fmt: skip
+    yield "Fractions of cloze questions answered right; Wilson's interval."
+    yield ""
+    yield from _table(header, rows)
+    texts = [
+        (_escaped(loss.text), f"{loss.targets:,}", f"{loss.nats:.4f}")
+        for loss in points[0].texts
+    ]
+    if texts:
+        yield ""
+        yield from _table(("running text", "tokens predicted", "nats a token"), texts)
+
+
+def _loading(reading: str) -> Iterator[str]:
+    name = CLASSES[reading]
+    yield from (
+        "```python",
+        f"from transformers import {name}, AutoTokenizer", "",
+        'directory = "."  # that of this file',
+        f"model = {name}.from_pretrained(directory)",
+        "tokenizer = AutoTokenizer.from_pretrained(directory)",
+        "```", "",
+        "```python",
+        "import jaxsparse", "",
+        'model = jaxsparse.load_model(".")',
+        "```",
+    )  # fmt: skip
+
+
+def _layers(matrices: Iterable[MatrixSparsity]) -> Iterator[str]:
+    rows = [
+        (
+            f"`{matrix.path}`",
+            str(matrix.layer),
+            f"{matrix.weights:,}",
+            f"{matrix.pruned:,}",
+            f"{matrix.pruned / matrix.weights:.6f}",
+            "" if matrix.error is None else f"{matrix.error:.4g}",
+        )
+        for matrix in matrices
+    ]
+    if any(row[-1] for row in rows):
+        yield "Error: that of the outputs at calibration rows, as a fraction of their"
+        yield "sum of squares, the inputs being the dense model's."
+        yield ""
+    yield from _table(
+        ("matrix", "layer", "weights", "pruned", "sparsity", "error"), rows
+    )
+
+
+def _section(title: str, lines: Iterable[str]) -> list[str]:
+    return [f"## {title}", "", *lines, ""]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    for cells in (header, ("---",) * len(header), *rows):
+        yield f"| {' | '.join(cells)} |"
+
+
+def _escaped(text: str) -> str:
+    """As it is, wherever it stands in a line of markdown."""
+    return _one_line(text).translate(_SPECIAL)
+
+
+def _one_line(text: str) -> str:
+    """What is not printable (a line's end, say) as Python writes it."""
+    return "".join(
+        letter if letter.isprintable() else repr(letter)[1:-1] for letter in text
+    )

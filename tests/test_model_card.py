@@ -1,0 +1,118 @@
+"""The model card says what is true, and nobody's text breaks it."""
+
+import dataclasses
+
+import pytest
+import yaml
+
+from jaxsparse import model_card
+from jaxsparse.one_shot import OneShot, prune
+from jaxsparse.points import TextLoss
+from jaxsparse.pruning import Recipe
+from jaxsparse.variants import dense
+from tests.report import made
+
+COMMAND = "./run.sh prune --model=tiny"
+VERSIONS = {"jaxsparse": "1.2", "torch": None}
+
+
+def parsed(card):
+    """Front matter, and the rows of the tables of each section."""
+    _, front, body = card.split("---\n", 2)
+    sections = {}
+    for section in body.split("\n## ")[1:]:
+        title, *lines = section.splitlines()
+        sections[title] = [
+            [cell.strip() for cell in line[1:-1].split(" | ")]
+            for line in lines
+            if line.startswith("|")
+        ]
+    return yaml.safe_load(front), sections
+
+
+@pytest.fixture
+def pruned(loaded):
+    return prune(loaded("gpt2"), "random", 0.3, seed=7)
+
+
+def test_it_has_the_recipe_in_full_and_every_matrix(pruned):
+    front, sections = parsed(model_card.text(pruned, COMMAND, VERSIONS))
+    assert front == {"library_name": "transformers", "tags": ["jaxsparse", "pruned"]}
+    rows = dict(sections["Recipe"][2:])
+    assert rows["its digest"] == pruned.model.digest
+    assert rows["method"] == "random"
+    assert (rows["scope"], rows["pattern"]) == ("matrix", "unstructured")
+    assert (rows["allocation"], rows["statistics"]) == ("uniform", "none needed")
+    assert (rows["prunable"], rows["seed"]) == ("blocks", "7")
+    assert rows["sparsity requested"] == "0.3"
+    achieved = rows["achieved, of the prunable weights"]
+    assert achieved == f"{pruned.achieved_sparsity:.6f}"
+    assert rows["achieved, of all parameters"] == f"{pruned.total_sparsity:.6f}"
+    matrices = sections["Layers"][2:]
+    assert len(matrices) == len(pruned.matrices)
+    for row, matrix in zip(matrices, pruned.matrices, strict=True):
+        assert row[:2] == [f"`{matrix.path}`", str(matrix.layer)]
+        assert row[2:4] == [f"{matrix.weights:,}", f"{matrix.pruned:,}"]
+    assert "Calibration" not in sections
+    assert "Scores" not in sections
+
+
+def test_a_model_of_the_hub_is_named_and_one_that_is_not_pruned_is_not_called_so(
+    loaded,
+):
+    start = dense(loaded("gpt2"), Recipe("magnitude"))
+    card = model_card.text(start, COMMAND, VERSIONS, repository="openai/gpt2")
+    front, sections = parsed(card)
+    assert front["base_model"] == "openai/gpt2"
+    assert front["tags"] == ["jaxsparse"]
+    assert "method" not in dict(sections["Recipe"][2:])
+    assert "pruned" not in card.split("## Loading")[0]
+
+
+def test_errors_are_there_where_they_were_measured(pruned):
+    matrices = tuple(
+        dataclasses.replace(matrix, error=number / 100, damping_raised=number == 2)
+        for number, matrix in enumerate(pruned.matrices)
+    )
+    variant = dataclasses.replace(
+        pruned, matrices=matrices, recipe=Recipe("magnitude+pcg")
+    )
+    _, sections = parsed(model_card.text(variant, COMMAND, VERSIONS))
+    rows, last = dict(sections["Recipe"][2:]), matrices[-1]
+    mean = (len(matrices) - 1) / 200
+    assert rows["reconstruction error, mean"] == f"{mean:.4g}"
+    assert rows["largest"] == f"{last.error:.4g} of `{last.path}`, layer {last.layer}"
+    assert rows["damping raised"] == "1 times"
+    assert sections["Layers"][3][-1] == "0.01"
+
+
+def test_nobodys_text_breaks_it(loaded):
+    model = loaded("gpt2")
+    name = "a|b\n---\n# `c`</td><script>[x](y)"
+    blueprint = dataclasses.replace(model.blueprint, name=name)
+    (variant,) = OneShot(dataclasses.replace(model, blueprint=blueprint)).variants(
+        Recipe("magnitude"), [0.5]
+    )
+    command = "./run.sh prune --model='\n```\n# mine'"
+    card = model_card.text(variant, command, VERSIONS)
+    plain = model_card.text(variant, COMMAND, VERSIONS)
+    assert len(card.splitlines()) == len(plain.splitlines())
+    assert "\n```\n# mine" not in card
+    assert "<script>" not in card.replace("\\<script\\>", "")
+    front, sections = parsed(card)
+    assert front["tags"] == ["jaxsparse", "pruned"]
+    assert all(len(row) == 2 for row in sections["Recipe"])
+    assert "a\\|b\\\\n---\\\\n\\# \\`c\\`\\</td\\>" in sections["Recipe"][2][1]
+
+
+def test_scores_are_those_of_the_points(pruned):
+    _, point = made.curve({0.0: 3, 0.3: 6}, method="random")
+    loss = TextLoss("sto|ry.txt", 2, 1234, 3.25, 25.79, 0)
+    points = [dataclasses.replace(point, texts=(loss,))]
+    _, sections = parsed(model_card.text(pruned, COMMAND, VERSIONS, points=points))
+    rows = sections["Scores"]
+    (pooled,) = (row for row in rows if row[3:4] == ["all"])
+    assert pooled[:3] == ["cloze", "full", "test"]
+    assert pooled[4:6] == ["8", "0.7500"]
+    assert pooled[7] == "0.3750"
+    assert rows[-1] == ["sto\\|ry.txt", "1,234", "3.2500"]
