@@ -324,4 +324,5 @@ def test_pruning_takes_one_of_each(tmp_path):
         dtype="float32",
         mesh=Axes(model=2),
         directory=tmp_path / "new",
+        results=None,
     )
