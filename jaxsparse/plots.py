@@ -206,15 +206,16 @@ def _draw_line(
     hollow: bool = False,
 ) -> None:
     """Without a line and a name in the legend, where marks are hollow."""
-    bare = {"linestyle": "", "markerfacecolor": "white", "label": "_hollow"}
-    axis.plot(
+    (line,) = axis.plot(
         curve.sparsities,
         values,
         color=COLOURS[number % len(COLOURS)],
         marker=MARKERS[number % len(MARKERS)],
         markersize=4.5,
-        **(bare if hollow else {"label": curve.label}),
+        label="_hollow" if hollow else curve.label,
     )
+    if hollow:
+        line.set(linestyle="", markerfacecolor="white")
 
 
 def _frame(axis: Axes, title: str, references: Mapping[str, float]) -> None:
