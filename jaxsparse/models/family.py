@@ -12,7 +12,7 @@ from jaxsparse import trees
 from jaxsparse.models.config import Reader
 from jaxsparse.models.inputs import smallest
 from jaxsparse.models.operations import Operations
-from jaxsparse.types import Array
+from jaxsparse.types import Array, InputError
 from jaxsparse.weights.rules import Shape, Table
 
 
@@ -60,7 +60,11 @@ class Prunable:
     NEVER: ClassVar[tuple[str, ...]] = ("*bias", "*scale")
 
     def paths(self, leaves: Iterable[str], prunable: str) -> tuple[str, ...]:
-        """The leaves that `prunable` names, sorted."""
+        """The leaves that `prunable` names, sorted; InputError where it names none."""
+        if prunable not in PRUNABLE:
+            raise InputError(
+                f"`prunable={prunable}`: choose one of {', '.join(PRUNABLE)}"
+            )
         classes = {
             "blocks": self.blocks,
             "linear": self.linear,

@@ -6,7 +6,6 @@ from jaxsparse import pruning
 from jaxsparse.calibration.gradients import OF_THE_LOSS
 from jaxsparse.calibration.walk import OF_INPUTS
 from jaxsparse.model import Blueprint
-from jaxsparse.models import PRUNABLE
 from jaxsparse.pruning import Recipe
 from jaxsparse.types import InputError
 from jaxsparse.variants import bias_of
@@ -16,8 +15,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def leaf_shapes(blueprint: Blueprint, prunable: str) -> Shapes:
     """The shapes of a model's leaves; a head that is pruned by itself is one."""
-    if prunable not in PRUNABLE:
-        raise InputError(f"`prunable={prunable}`: choose one of {', '.join(PRUNABLE)}")
     config = blueprint.config
     if prunable != "blocks" and config.tied:
         config = config.untied()
