@@ -41,30 +41,17 @@ def bucket_table(buckets: int, max_distance: int) -> np.ndarray:
     """The bucket of each distance 0 … max_distance in one direction; int32.
 
     Half of the buckets hold one distance each, the others logarithmic ranges
-    (Raffel et al. 2020, section 2.1). Computed in float32, as torch does: at the edges
-    of ranges the rounding decides, and this is settled once on the host.
+    (Raffel et al. 2020, section 2.1). Computed in float32, as torch does, of correctly
+    rounded logarithms: at the edges of ranges the rounding decides. Torch's logarithms,
+    and so its tables, differ between CPUs there.
     """
     exact = buckets // 2
     distance = np.arange(max_distance + 1, dtype=np.float32)
-    ratio = _log(np.maximum(distance, 1) / np.float32(exact))
+    ratio = np.maximum(distance, 1) / np.float32(exact)
+    log = np.log(ratio.astype(np.float64)).astype(np.float32)
     large = exact + (
-        ratio / np.float32(math.log(max_distance / exact)) * np.float32(buckets - exact)
+        log / np.float32(math.log(max_distance / exact)) * np.float32(buckets - exact)
     ).astype(np.int32)
     return np.where(distance < exact, distance, np.minimum(large, buckets - 1)).astype(
         np.int32
     )
-
-
-def _log(x: np.ndarray) -> np.ndarray:
-    """Logarithms in float32, with the rounding errors of torch's on CPUs.
-
-    Those of mantissa (1 + r) and exponent are added in float32. With 36 buckets for 98
-    distances, log(42/18) / log(98/18) is one half: numpy's logarithms fall short of it.
-    """
-    exponent = np.floor(np.log2(1.5 * x)).astype(np.float32)
-    r = np.ldexp(x, -exponent.astype(np.int32)) - np.float32(1)
-    high = np.float32(45426 / 65536)  # of log(2): its product with exponents is exact
-    low = np.float32(math.log(2) - float(high))
-    wide = np.where(r == 0, 1, r).astype(np.float64)
-    rest = ((np.log1p(wide) - wide) / wide**2).astype(np.float32)
-    return (r + r * rest * r) + exponent * low + exponent * high

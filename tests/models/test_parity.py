@@ -190,8 +190,15 @@ def assert_buckets_are_torchs(buckets, max_distance):
         theirs = T5Attention._relative_position_bucket(
             -distance, both, buckets, max_distance
         )
-        table = bucket_table(buckets // 2 if both else buckets, max_distance)
-        np.testing.assert_array_equal(table[within], theirs.numpy(), f"{both}")
+        one_way = buckets // 2 if both else buckets
+        table = bucket_table(one_way, max_distance)[within]
+        apart = np.flatnonzero(table != theirs.numpy())
+        np.testing.assert_allclose(table, theirs.numpy(), rtol=0, atol=1)
+        # Torch's logarithms differ between CPUs by a unit in the last place.
+        exact = one_way // 2
+        place = np.log(within[apart] / exact) / np.log(max_distance / exact)
+        place *= one_way - exact
+        np.testing.assert_allclose(place, np.round(place), rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("buckets", range(4, 129))
@@ -202,24 +209,18 @@ def test_buckets_are_torchs(buckets):
             assert_buckets_are_torchs(buckets, max_distance)
 
 
-# Not strict: some CPUs take it as torch does.
-OURS = pytest.mark.xfail(reason="our logarithm of 1.8 is one unit off")
-
-
 @pytest.mark.parametrize(
     "configuration",
     [
-        pytest.param((51, 81), marks=OURS),
-        pytest.param((100, 162), marks=OURS),
-        *((17, 27), (17, 343), (19, 49), (36, 98), (48, 81), (51, 49), (51, 676)),
-        *((54, 343), (55, 147), (65, 108), (72, 196), (91, 245), (96, 162), (99, 121)),
-        *((100, 98), (108, 294), (113, 189), (117, 408), (127, 343), (128, 169)),
+        *((51, 81), (100, 162), (17, 27), (17, 343), (19, 49), (36, 98), (48, 81)),
+        *((51, 49), (51, 676), (54, 343), (55, 147), (65, 108), (72, 196), (91, 245)),
+        *((96, 162), (99, 121), (100, 98), (108, 294), (113, 189), (117, 408)),
+        *((127, 343), (128, 169)),
     ],
     ids=str,
 )
 def test_buckets_are_torchs_where_rounding_decides(configuration):
-    """At the edge of a range; numpy's logarithms round to the other side of each. Of
-    84,677 configurations, up to 128 buckets and 699 distances, ours do so in two."""
+    """Or the neighbours of torch's, at the edge of a range: its CPUs do not agree."""
     assert_buckets_are_torchs(*configuration)
 
 
