@@ -33,6 +33,8 @@ class PrunedLeaves:
     """Leaves while they are written and after, and what was pruned of each matrix.
 
     Attributes:
+        shapes: of the leaves.
+        identity: of the variant they belong to.
         blocks: how many are done.
         matrices: what was pruned in them.
     """
@@ -44,8 +46,8 @@ class PrunedLeaves:
         directory: Path | None = None,
     ):
         """Takes up what the files of this identity hold."""
-        self._shapes = shapes
-        self._identity = dict(identity)
+        self.shapes = shapes
+        self.identity = dict(identity)
         self._directory = directory and directory / digest_of(identity)
         self._arrays: dict[str, np.ndarray] = {}
         self.blocks = 0
@@ -53,12 +55,17 @@ class PrunedLeaves:
         self._take_up()
 
     @property
+    def bytes(self) -> int:
+        """That all values take."""
+        return sum(map(_bytes, self.shapes.values()))
+
+    @property
     def hold_values(self) -> bool:
         """False before `open` and after `forget`."""
         return bool(self._arrays)
 
     def __contains__(self, path: str) -> bool:
-        return path in self._shapes
+        return path in self.shapes
 
     def open(self) -> None:
         """Makes room for the values of all blocks; none is done.
@@ -70,16 +77,15 @@ class PrunedLeaves:
         if not self._directory:
             self._arrays = {
                 path: np.zeros(leaf.shape, leaf.dtype)
-                for path, leaf in self._shapes.items()
+                for path, leaf in self.shapes.items()
             }
             return
         self._directory.mkdir(parents=True, exist_ok=True)
-        needed = sum(map(_bytes, self._shapes.values()))
         free = shutil.disk_usage(self._directory).free
-        if needed > free:
+        if self.bytes > free:
             raise InputError(
-                f"{self._directory}: the pruned weights take {needed / 1e9:.1f} GB and "
-                f"{free / 1e9:.1f} GB are free; make room"
+                f"{self._directory}: the pruned weights take {self.bytes / 1e9:.1f} GB "
+                f"and {free / 1e9:.1f} GB are free; make room"
             )
         self._write_record()
         self._map("w+")
@@ -106,7 +112,7 @@ class PrunedLeaves:
         """Takes the files with values away; what was pruned stays known."""
         if self._directory:
             self._arrays = {}
-            for path in self._shapes:
+            for path in self.shapes:
                 self._file(path).unlink(missing_ok=True)
 
     def _take_up(self) -> None:
@@ -116,12 +122,12 @@ class PrunedLeaves:
         try:
             record = json.loads((self._directory / RECORD).read_text("utf-8"))
             matrices = [MatrixSparsity(**matrix) for matrix in record["matrices"]]
-            if record["identity"] != self._identity:
+            if record["identity"] != self.identity:
                 return
             self.blocks, self.matrices = int(record["blocks"]), matrices
         except (OSError, ValueError, TypeError, KeyError):
             return
-        sizes = {path: _bytes(leaf) for path, leaf in self._shapes.items()}
+        sizes = {path: _bytes(leaf) for path, leaf in self.shapes.items()}
         files = {path: self._file(path) for path in sizes}
         if all(
             files[p].is_file() and files[p].stat().st_size == sizes[p] for p in sizes
@@ -131,13 +137,13 @@ class PrunedLeaves:
     def _map(self, mode: Any) -> None:
         self._arrays = {
             path: np.memmap(self._file(path), leaf.dtype, mode, shape=leaf.shape)
-            for path, leaf in self._shapes.items()
+            for path, leaf in self.shapes.items()
         }
 
     def _write_record(self) -> None:
         assert self._directory
         record = {
-            "identity": self._identity,
+            "identity": self.identity,
             "blocks": self.blocks,
             "matrices": [asdict(matrix) for matrix in self.matrices],
         }

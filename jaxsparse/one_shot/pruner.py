@@ -6,31 +6,31 @@ block by block    scores or values that depend on what was pruned before: each
                   sparsity by itself
 """
 
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, UInt8
 
 from jaxsparse import hosts, parallel, pruning, trees, variants
 from jaxsparse.calibration import (
     Calibration,
     DenseStatistics,
     Walk,
-    bundled,
     dense_statistics,
 )
 from jaxsparse.model import Model
+from jaxsparse.one_shot.allocated import sparsities_of
 from jaxsparse.one_shot.blocks import Task, prune_blocks
 from jaxsparse.one_shot.checks import check_recipe
 from jaxsparse.one_shot.leaves import PrunedLeaves
 from jaxsparse.one_shot.reconstruction import with_errors
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import Place, Recipe
-from jaxsparse.pruning.scores import wanda
 from jaxsparse.types import InputError
-from jaxsparse.variants import Variant, bias_of, weights_of
+from jaxsparse.variants import Variant, bias_of
 
 Nested = Mapping[str, UInt8[np.ndarray, "..."]]
 
@@ -82,14 +82,17 @@ class OneShot:
         recipe.check()
         shapes = {path: leaf.shape for path, leaf in self.model.params.items()}
         check_recipe(self.model.blueprint, recipe, shapes)
-        ascending = sorted(sparsity for sparsity in sparsities if sparsity)
-        if recipe.own_sparsity is not None:
-            ascending = [recipe.own_sparsity]
-        if not ascending:
+        if not (ascending := _ascending(recipe, sparsities)):
             return ()
-        allocated = self._allocated(recipe, ascending)
+        allocated = sparsities_of(
+            self.model,
+            recipe,
+            ascending,
+            lambda: (self._walk(recipe).stages, self._dense(recipe, ["squares"])),
+            self._progress,
+        )
         nested = self._nested(recipe, allocated) if recipe.masks_nest else None
-        if nested is None or recipe.update:
+        if _is_blockwise(recipe):
             return tuple(
                 self._blockwise(recipe, sparsity, index, allocated, nested)
                 for index, sparsity in enumerate(ascending)
@@ -99,6 +102,31 @@ class OneShot:
             variants.masked(self.model, recipe, sparsity, nested, index, rows)
             for index, sparsity in enumerate(ascending)
         )
+
+    def check_room(
+        self, recipes: Sequence[Recipe], sparsities: Sequence[float]
+    ) -> None:
+        """Looks, before any work, whether the disk holds the new values of them all.
+
+        Raises:
+            InputError: it does not.
+        """
+        if self._directory is None or hosts.several():
+            return
+        wanted = [
+            leaves.bytes
+            for recipe in filter(_is_blockwise, recipes)
+            for sparsity in _ascending(recipe, sparsities)
+            if not self._is_pruned(leaves := self._leaves(recipe, sparsity), recipe)
+        ]
+        free = shutil.disk_usage(self._directory).free
+        if sum(wanted) > free:
+            raise InputError(
+                f"{self._directory}: {len(wanted)} models that are pruned block by "
+                f"block take {sum(wanted) / 1e9:.1f} GB until they are scored, and "
+                f"{free / 1e9:.1f} GB are free; make room, or ask for fewer methods or "
+                "sparsities at once: the next run goes on in the same `out`"
+            )
 
     def measured(self, pruned: Sequence[Variant]) -> list[Variant]:
         """The same variants with errors of reconstruction, where there are rows of
@@ -127,39 +155,13 @@ class OneShot:
             )
         return self._statistics[key]
 
-    def _allocated(
-        self, recipe: Recipe, ascending: Sequence[float]
-    ) -> dict[Place, list[float]]:
-        """The sparsities of each matrix."""
-        leaves = {path: self.model.params[path] for path in _paths(self.model, recipe)}
-        shapes = {path: leaf.shape for path, leaf in leaves.items()}
-        if recipe.allocation == "erk":
-            return pruning.erk_sparsities(shapes, ascending)
-        uniform = {
-            place: list(ascending)
-            for path, leaf in leaves.items()
-            for place in trees.places(path, leaf)
-        }
-        if recipe.allocation == "owl":
-            return uniform | self._owl(recipe, ascending)
-        return uniform
+    def _walk(self, recipe: Recipe) -> Walk:
+        return Walk(self.model, self.calibration, recipe.prunable)
 
-    def _owl(
-        self, recipe: Recipe, ascending: Sequence[float]
-    ) -> dict[Place, list[float]]:
-        """Those of the matrices of blocks, by the blocks' shares of outliers."""
-        known = self._dense(recipe, ["squares"])
-
-        def scores(path: str, layer: int) -> Float32[np.ndarray, "in out"]:
-            weights = weights_of(self.model, path, layer)
-            return wanda(weights, known.of(path, layer), np.random.default_rng(0))
-
-        blocks = [
-            [(path, stage.layer) for path in stage.paths]
-            for stage in Walk(self.model, self.calibration, recipe.prunable).stages
-            if stage.layer is not None
-        ]
-        return pruning.owl_sparsities(blocks, scores, ascending, self._progress.note)
+    def _is_pruned(self, leaves: PrunedLeaves, recipe: Recipe) -> bool:
+        """All blocks, though their values may be gone since."""
+        number = variants.matrix_count(self.model, recipe.prunable)
+        return len(leaves.matrices) >= number
 
     def _nested(self, recipe: Recipe, allocated: Mapping[Place, list[float]]) -> Nested:
         """Unless weights of different leaves compete, leaf by leaf, so that the host
@@ -200,12 +202,9 @@ class OneShot:
         def sparsity_of(path: str, layer: int) -> float:
             return allocated[path, layer][index]
 
-        model, calibration = self.model, self.calibration
+        model = self.model
         task = Task(model, recipe, sparsity, sparsity_of, mask_of)
-        shapes = _changed_shapes(model, recipe)
-        identity = variants.identity(model, recipe, sparsity, calibration.digest)
-        directory = None if hosts.several() else self._directory
-        leaves = PrunedLeaves(shapes, identity, directory and directory / "pruned")
+        leaves = self._leaves(recipe, sparsity)
         self._written.append(leaves)
 
         def values() -> PrunedLeaves:
@@ -218,8 +217,7 @@ class OneShot:
             dense = None
             if recipe.statistics == "dense":
                 dense = self._dense(recipe, task.needs)
-            walk = Walk(model, calibration, recipe.prunable)
-            prune_blocks(task, leaves, walk, dense, self._progress)
+            prune_blocks(task, leaves, self._walk(recipe), dense, self._progress)
 
         def leaf(path: str) -> jax.Array:
             like = model.params[path]
@@ -228,67 +226,38 @@ class OneShot:
         def layer(path: str, number: int) -> variants.Layer:
             return values().layer(path, number).astype(np.float32)
 
-        if len(leaves.matrices) < variants.matrix_count(model, recipe.prunable):
+        if not self._is_pruned(leaves, recipe):
             if not leaves.hold_values:
                 leaves.open()
             make()
         return variants.pruned(
-            model, recipe, sparsity, identity, shapes, leaf, layer, leaves.matrices
+            model,
+            recipe,
+            sparsity,
+            leaves.identity,
+            leaves.shapes,
+            leaf,
+            layer,
+            leaves.matrices,
         )
 
+    def _leaves(self, recipe: Recipe, sparsity: float) -> PrunedLeaves:
+        """Those that hold the new values, with what files have of them."""
+        model, several = self.model, hosts.several()
+        identity = variants.identity(model, recipe, sparsity, self.calibration.digest)
+        directory = self._directory and not several and self._directory / "pruned"
+        return PrunedLeaves(_changed_shapes(model, recipe), identity, directory or None)
 
-def prune(
-    model: Model,
-    method: str = "magnitude",
-    sparsity: float | None = None,
-    *,
-    scope: str = "",
-    prunable: str = "blocks",
-    pattern: str = pruning.UNSTRUCTURED,
-    seed: int = 0,
-    allocation: str = "uniform",
-    statistics: str = "",
-    calibration: Calibration | None = None,
-    progress: Progress = NOBODY,
-) -> Variant:
-    """Prunes a model at one sparsity.
 
-    Args:
-        method: `criterion[+update]`, of `pruning.METHODS` and `pruning.UPDATES`, or
-            FILE.py:NAME for a criterion of one's own.
-        sparsity: the fraction of the prunable weights to zero; at 0 the dense model.
-            By default 0.5, or that of a pattern N:M, which takes no other.
-        scope: the weights that compete: matrix, output or global; or the method's own.
-        prunable: blocks, linear or all.
-        pattern: unstructured, or N:M: at most N of M consecutive inputs are kept.
-        seed: of methods that draw random numbers, and of the default calibration.
-        allocation: the same for every matrix, uniform; or erk or owl.
-        statistics: sequential or dense; or the method's own.
-        calibration: the rows that methods with statistics are told by, as
-            `jaxsparse.calibrate` makes them; None: windows of the bundled stories.
+def _is_blockwise(recipe: Recipe) -> bool:
+    return not recipe.masks_nest or recipe.update is not None
 
-    Raises:
-        InputError: what the method does not define; a sparsity that is no fraction, or
-            not that of the pattern; inputs that the pattern does not divide.
-    """
-    recipe = Recipe(method, scope, prunable, pattern, seed, allocation, statistics)
-    recipe.check()
-    own = recipe.own_sparsity
-    if own is not None and sparsity not in (None, own):
-        raise InputError(
-            f"`sparsity={sparsity}`: `pattern={pattern}` has {own:g} of its own; leave "
-            "sparsity out"
-        )
-    if sparsity is None:
-        sparsity = 0.5 if own is None else own
-    if not sparsity:
-        return variants.dense(model, recipe)
-    model = variants.prunable_model(model, prunable)
-    if calibration is None and recipe.calibrated:
-        calibration = bundled(model, seed=seed)
-    pruner = OneShot(model, calibration, progress=progress)
-    (variant,) = pruner.measured(pruner.variants(recipe, [sparsity]))
-    return variant
+
+def _ascending(recipe: Recipe, sparsities: Sequence[float]) -> list[float]:
+    """Those above 0, or the pattern's own."""
+    if recipe.own_sparsity is not None:
+        return [recipe.own_sparsity]
+    return sorted(sparsity for sparsity in sparsities if sparsity)
 
 
 def _paths(model: Model, recipe: Recipe) -> tuple[str, ...]:

@@ -97,7 +97,8 @@ def reconstruction_errors(
     have none.
     """
     errors: list[Errors] = [{} for _ in variants]
-    walk = Walk(model, calibration, "linear")
+    in_blocks = all(variant.recipe.prunable == "blocks" for variant in variants)
+    walk = Walk(model, calibration, "blocks" if in_blocks else "linear")
     total = len(walk.stages)
     progress.stage("reconstruction", total, unit="blocks", patient=True)
     for stage in walk.stages:

@@ -1,5 +1,6 @@
 """One-shot pruning of whole models: every recipe, exact and resumable."""
 
+import collections
 import dataclasses
 
 import jax
@@ -187,6 +188,20 @@ def test_a_run_that_was_killed_goes_on_behind_its_last_block(loaded, tmp_path):
     assert again.matrices == whole.matrices
     assert not told.told  # what was pruned is known
     assert_same(values(again), values(whole))
+
+
+def test_room_on_the_disk_is_looked_for_before_any_work(loaded, tmp_path, monkeypatch):
+    """For all that is pruned block by block and not there yet."""
+    pruner = one_shot(loaded("gpt2"), tmp_path)
+    recipes = [Recipe("magnitude"), Recipe("wanda"), Recipe("random+pcg")]
+    (variant,) = pruner.variants(recipes[1], [0.5])
+    each = sum(leaf.nbytes for leaf in values(variant).values())
+    usage = collections.namedtuple("usage", "free")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(5 * each))
+    pruner.check_room(recipes, [0.0, 0.5, 0.7, 0.9])
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage(5 * each - 1))
+    with pytest.raises(InputError, match="5 models that are pruned block by block"):
+        pruner.check_room(recipes, [0.0, 0.5, 0.7, 0.9])
 
 
 @pytest.mark.parametrize("damage", ["short", "record", "other"])
