@@ -94,7 +94,7 @@ def sweep(
         seeds = [recipe.seed or 0 for recipe in recipes if recipe.calibrated]
         calibration = bundled(model, seed=seeds[0]) if seeds else None
     pruner = OneShot(model, calibration, journal and journal.directory, progress)
-    pruner.check_room(recipes, sparsities)
+    pruner.expect(recipes, sparsities)
     pruned = [pruner.variants(recipe, sparsities) for recipe in recipes]
     measured = iter(pruner.measured(list(chain.from_iterable(pruned))))
     curves: list[Variant] = []

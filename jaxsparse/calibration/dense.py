@@ -46,8 +46,6 @@ class DenseStatistics:
         """Of one matrix; layer 0 of a leaf without layers."""
         found = {need: kind[path, layer] for need, kind in self.kinds.items()}
         values = {need: array for need, (_, array) in found.items()}
-        if "gram" in values:
-            values.setdefault("squares", np.diagonal(values["gram"]))
         return Statistics(
             max((seen for seen, _ in found.values()), default=0), **values
         )

@@ -87,9 +87,13 @@ def gather(
 
 
 def no_sums(width: int, gram: bool) -> Sums:
-    """Of so many inputs, before any was seen; the Gram matrix holds the squares."""
-    shapes = {"mean": (width,)}
-    shapes |= {"gram": (width, width)} if gram else {"squares": (width,)}
+    """Of so many inputs, before any was seen.
+
+    Squares are summed apart even where a Gram matrix has them: whoever asks for them
+    is to have the same to the last bit, whatever others ask for.
+    """
+    shapes = {"mean": (width,), "squares": (width,)}
+    shapes |= {"gram": (width, width)} if gram else {}
     return {
         need: (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
         for need, shape in shapes.items()

@@ -156,8 +156,7 @@ class Walk:
             for batch in self._host_batches
         )
         totals = totals_of(sums)
-        gram = totals.get("gram")
-        squares = totals["squares"] if gram is None else jnp.diagonal(gram)
+        squares = totals["squares"]
         if not np.isfinite(np.asarray(squares)).all():
             layer = "" if stage.layer is None else f", layer {stage.layer}"
             raise InputError(
@@ -165,7 +164,10 @@ class Walk:
                 "large for float32; other text, or float32 weights, may keep them small"
             )
         return Statistics(
-            tokens=tokens, mean=totals["mean"] / tokens, squares=squares, gram=gram
+            tokens=tokens,
+            mean=totals["mean"] / tokens,
+            squares=squares,
+            gram=totals.get("gram"),
         )
 
     def _run_block(self, stack: Stack, layer: int, own: Leaves) -> None:

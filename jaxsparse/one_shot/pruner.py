@@ -7,7 +7,7 @@ block by block    scores or values that depend on what was pruned before: each
 """
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -56,7 +56,8 @@ class OneShot:
         self._calibration = calibration
         self._directory = directory
         self._progress = progress
-        self._statistics: dict[tuple[str, ...], DenseStatistics] = {}
+        self._statistics: dict[tuple[str, frozenset[str]], DenseStatistics] = {}
+        self._expected: Sequence[Recipe] = ()
         self._written: list[PrunedLeaves] = []
 
     @property
@@ -88,7 +89,7 @@ class OneShot:
             self.model,
             recipe,
             ascending,
-            lambda: (self._walk(recipe).stages, self._dense(recipe, ["squares"])),
+            lambda: (self._walk(recipe).stages, self._dense(recipe)),
             self._progress,
         )
         nested = self._nested(recipe, allocated) if recipe.masks_nest else None
@@ -103,14 +104,14 @@ class OneShot:
             for index, sparsity in enumerate(ascending)
         )
 
-    def check_room(
-        self, recipes: Sequence[Recipe], sparsities: Sequence[float]
-    ) -> None:
-        """Looks, before any work, whether the disk holds the new values of them all.
+    def expect(self, recipes: Sequence[Recipe], sparsities: Sequence[float]) -> None:
+        """Before any work: what `variants` will be asked for, so that statistics are
+        gathered for all at once, and the disk is known to hold all new values.
 
         Raises:
             InputError: it does not.
         """
+        self._expected = tuple(recipes)
         if self._directory is None or hosts.several():
             return
         wanted = [
@@ -142,9 +143,11 @@ class OneShot:
         for leaves in self._written:
             leaves.forget()
 
-    def _dense(self, recipe: Recipe, needs: Collection[str]) -> DenseStatistics:
-        key = (recipe.prunable, *needs)
-        if key not in self._statistics:
+    def _dense(self, recipe: Recipe) -> DenseStatistics:
+        """What the recipe must know of the dense model; and what is to come must."""
+        alike = [r for r in self._expected if r.prunable == recipe.prunable]
+        needs = frozenset().union(*(r.dense_needs for r in (recipe, *alike)))
+        if (key := (recipe.prunable, needs)) not in self._statistics:
             self._statistics[key] = dense_statistics(
                 self.model,
                 self.calibration,
@@ -171,7 +174,7 @@ class OneShot:
         name = f"{recipe.method} · pruning"
         progress.stage(name, number, unit="matrices", patient=True)
         needs = recipe.criterion.needs
-        known = {"statistics": self._dense(recipe, needs).of} if needs else {}
+        known = {"statistics": self._dense(recipe).of} if needs else {}
         paths, nested = _paths(model, recipe), {}
         together = [paths] if recipe.scope == "global" else [(path,) for path in paths]
         for portion in together:
@@ -216,7 +219,7 @@ class OneShot:
         def make() -> None:
             dense = None
             if recipe.statistics == "dense":
-                dense = self._dense(recipe, task.needs)
+                dense = self._dense(recipe)
             prune_blocks(task, leaves, self._walk(recipe), dense, self._progress)
 
         def leaf(path: str) -> jax.Array:

@@ -93,6 +93,16 @@ class Recipe:
         sequential = self.statistics == "sequential" and not self.dense_masks
         return not (criterion.solves or (criterion.needs and sequential))
 
+    @property
+    def dense_needs(self) -> set[str]:
+        """What must be known of every matrix of the dense model."""
+        needs = {"squares"} if self.allocation == "owl" else set()
+        if self.statistics == "dense":
+            needs.update(self.needs)
+        elif self.masks_nest:
+            needs.update(self.criterion.needs)
+        return needs
+
     def _own_order(self) -> str:
         if not self.needs:
             return ""

@@ -198,10 +198,21 @@ def test_room_on_the_disk_is_looked_for_before_any_work(loaded, tmp_path, monkey
     each = sum(leaf.nbytes for leaf in values(variant).values())
     usage = collections.namedtuple("usage", "free")
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(5 * each))
-    pruner.check_room(recipes, [0.0, 0.5, 0.7, 0.9])
+    pruner.expect(recipes, [0.0, 0.5, 0.7, 0.9])
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(5 * each - 1))
     with pytest.raises(InputError, match="5 models that are pruned block by block"):
-        pruner.check_room(recipes, [0.0, 0.5, 0.7, 0.9])
+        pruner.expect(recipes, [0.0, 0.5, 0.7, 0.9])
+
+
+def test_statistics_of_the_dense_model_are_gathered_for_all_at_once(loaded, tmp_path):
+    told = Told()
+    pruner = one_shot(loaded("gpt2"), tmp_path, told)
+    wanda, pcg = (Recipe(name, statistics="dense") for name in ("wanda", "wanda+pcg"))
+    pruner.expect([wanda, pcg], [0.5])
+    (pruned,), _ = (pruner.variants(recipe, [0.5]) for recipe in (wanda, pcg))
+    (alone,) = one_shot(loaded("gpt2")).variants(wanda, [0.5])
+    assert_same(values(pruned), values(alone))
+    assert [name for name, *_ in told.stages].count("calibrating") == 1
 
 
 @pytest.mark.parametrize("damage", ["short", "record", "other"])
