@@ -201,7 +201,7 @@ def settings_from_flags() -> Settings:
         word_classes = _choices("word_classes", word_classes, known)
     seeds = _seeds(FLAGS)
     recipes = _recipes(FLAGS, seeds[0])
-    if len(seeds) > 1 and all(recipe.seed is None for recipe in recipes):
+    if seeds[1:] and all(recipe.seed is None for recipe in recipes):
         raise InputError(
             f"--seeds={','.join(FLAGS.seeds)}: no --method draws or is calibrated, so "
             "that all would be the same; leave it out"
