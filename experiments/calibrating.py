@@ -27,9 +27,19 @@ def _stories_of_train(settings: Settings) -> tuple[str, ...]:
     try:
         reading = cbt.read(settings.data, "train", settings.word_classes)
         cbt.check(reading.malformed, settings.skip_malformed)
+        _refuse_without_split(reading.questions)
     except InputError as error:
         raise InputError(f"--calibration=train: {error}") from None
     return cbt.context_texts(reading.questions, settings.detokenize)
+
+
+def _refuse_without_split(questions: Sequence[cbt.Question]) -> None:
+    """Rows of a task that name no split are of every split: they are asked, too."""
+    if rows := [question.source for question in questions if not question.split]:
+        raise InputError(
+            f"{rows[0]}: this row names no split, so it can be asked as well (such "
+            f"rows: {len(rows):,}); give every row a split, or name a text file"
+        )
 
 
 def rows_of(
@@ -54,15 +64,31 @@ def rows_of(
 
 
 def overlap(
-    texts: Sequence[str], questions: Sequence[cbt.Question], settings: Settings
+    texts: Sequence[str],
+    questions: Sequence[cbt.Question],
+    settings: Settings | Pruning,
 ) -> int:
-    """How many pairs of sentences of the questions stand in the texts.
+    """How many pairs of sentences, or whole contexts, of the questions stand in the
+    texts.
 
     Raises:
         InputError: one does, and --allow_overlap is not given.
     """
+    if not texts:
+        return 0
     named = {f"--calibration={settings.calibration}": texts}
     if not settings.allow_overlap:
         cbt.refuse_overlap(named, questions)
         return 0
-    return len({pair for _, _, pair in cbt.overlaps(named, questions)})
+    return len({sentences for _, _, sentences in cbt.overlaps(named, questions)})
+
+
+def checked(texts: Sequence[str], settings: Pruning) -> str:
+    """`overlap` with the bundled test questions, since `prune` reads no others, in
+    words; empty where nothing is calibrated."""
+    if not texts:
+        return ""
+    questions = cbt.read_questions("bundled", "test")
+    found = overlap(texts, questions, settings)
+    allowed = ", which --allow_overlap allowed" if found else ""
+    return f"{found:,} matches with the {len(questions):,} bundled ones{allowed}"

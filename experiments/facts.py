@@ -108,7 +108,7 @@ def notes(settings: Settings, given: Inputs) -> list[str]:
     texts += [f"calibrated on {rows}" for rows in said]
     if given.overlap:
         texts.append(
-            f"pairs of the questions' sentences in that text: {given.overlap:,} "
+            f"matches of the questions' sentences in that text: {given.overlap:,} "
             "(--allow_overlap)"
         )
     return texts

@@ -80,6 +80,7 @@ class Pruning:
     calibration: str | None  # None: nothing is calibrated, or measured on rows
     calibration_rows: int
     calibration_tokens: int
+    allow_overlap: bool
     seed: int
     dtype: str
     mesh: parallel.Axes | None
@@ -153,6 +154,7 @@ def pruning_from_flags() -> Pruning:
         calibration=paths.calibration(values, [recipe]),
         calibration_rows=values.calibration_rows,
         calibration_tokens=values.calibration_tokens,
+        allow_overlap=values.allow_overlap,
         seed=values.seed,
         dtype=values.dtype,
         mesh=parallel.parse(values.mesh),
@@ -199,6 +201,11 @@ def settings_from_flags() -> Settings:
         word_classes = _choices("word_classes", word_classes, known)
     seeds = _seeds(FLAGS)
     recipes = _recipes(FLAGS, seeds[0])
+    if seeds[1:] and all(recipe.seed is None for recipe in recipes):
+        raise InputError(
+            f"--seeds={','.join(FLAGS.seeds)}: no --method draws or is calibrated, so "
+            "that all would be the same; leave it out"
+        )
     return Settings(
         models=models,
         data=data,

@@ -31,7 +31,7 @@ class Inputs:
         str, Calibration
     ]  # by model; none where nothing is calibrated
     redraws: Mapping[int, Mapping[str, Calibration]]  # the same, by further seeds
-    overlap: int  # pairs of the questions' sentences in the text they are made of
+    overlap: int  # matches of the questions' sentences in the text they are made of
 
 
 def open_models(names: Sequence[str]) -> tuple[Blueprint, ...]:
@@ -93,7 +93,8 @@ def read_inputs(
             f"--data={settings.data}: every question is malformed, such as "
             f"{malformed[0]}; mend the data"
         )
-    overlap = calibrating.overlap(calibrated_on, questions, settings)
+    # Those that are not asked this time are questions of the same stories.
+    overlap = calibrating.overlap(calibrated_on, reading.questions, settings)
     for model in models:
         _check_tokens(model, questions, settings)
     if len(models) > 1:

@@ -70,7 +70,8 @@ SWEEP = (
 )
 PRUNE = (
     "model method sparsities pattern scope allocation statistics "
-    "calibration calibration_rows calibration_tokens prunable seed dtype mesh export"
+    "calibration calibration_rows calibration_tokens allow_overlap prunable seed "
+    "dtype mesh export"
 )
 BOOKS = "plain-text books in UTF-8: files, or directories of .txt files"
 
@@ -116,6 +117,10 @@ JOBS: dict[str, dict[str, Flag]] = {
             "help": "what methods with statistics are calibrated on, and the error of "
             "reconstruction of any method is measured on: bundled (stories), or a text "
             "file in UTF-8 (default: bundled, where the method is calibrated)"
+        },
+        allow_overlap={
+            "help": "calibrate even on text in which sentences of the bundled test "
+            "questions stand"
         },
         seed={"help": "of methods that draw random numbers or are calibrated"},
     )

@@ -32,6 +32,7 @@ def main() -> None:
     (blueprint,) = models = inputs.open_models([settings.model])
     inputs.check_recipes(models, [recipe])
     texts = calibrating.texts_of(settings)
+    checked = calibrating.checked(texts, settings)
     rows = calibrating.rows_of(models, texts, settings).get(blueprint.name)
     run = report.read(settings.results) if settings.results else None
     mesh = inputs.mesh_of(blueprint, settings.mesh, settings.dtype)
@@ -54,6 +55,7 @@ def main() -> None:
                     f"./run.sh prune {shlex.join(sys.argv[1:])}",
                     facts.versions(),
                     calibration=rows if variants else None,
+                    checked=checked,
                     points=points or (),
                     repository=hub.repository(settings.model),
                 )
@@ -63,4 +65,6 @@ def main() -> None:
     seconds = time.monotonic() - start
     for line in pruned_model.lines(before, pruned, written, seconds):
         print(line)
+    if checked:
+        print(f"test questions in the calibration text: {checked}")
     print(f"written to {settings.directory}")

@@ -28,6 +28,7 @@ def text(
     command: str,
     versions: Mapping[str, str | None],
     calibration: Calibration | None = None,
+    checked: str = "",
     points: Sequence[Point] = (),
     repository: str | None = None,
 ) -> str:
@@ -37,6 +38,7 @@ def text(
         command: what made the directory.
         versions: of packages, by name; None where one is not installed.
         calibration: the rows beside it, in calibration.parquet, if there are any.
+        checked: what their text was searched for, and what was found.
         points: where a run measured this very variant.
         repository: the hub's id of the dense model, if it is from there.
     """
@@ -52,7 +54,7 @@ def text(
         ]  # fmt: skip
     lines += _section("Recipe", _table(("", ""), _recipe(variant).items()))
     if calibration:
-        rows = _calibration(calibration).items()
+        rows = _calibration(calibration, checked).items()
         lines += _section("Calibration", _table(("", ""), rows))
     if points:
         lines += _section("Scores", _scores(points))
@@ -110,9 +112,9 @@ def _recipe(variant: Variant) -> dict[str, str]:
     return rows
 
 
-def _calibration(calibration: Calibration) -> dict[str, str]:
+def _calibration(calibration: Calibration, checked: str) -> dict[str, str]:
     overlapping = ", overlapping" if calibration.overlapping else ""
-    return {
+    rows = {
         "text": _escaped(calibration.source),
         "rows": f"{calibration.rows:,}{overlapping}",
         "tokens of a row": f"{calibration.tokens_per_row:,}",
@@ -121,6 +123,7 @@ def _calibration(calibration: Calibration) -> dict[str, str]:
         "file": "`calibration.parquet`: what the model was fed",
         "SHA-256 of what was fed": calibration.digest,
     }
+    return rows | ({"test questions in it": _escaped(checked)} if checked else {})
 
 
 def _scores(points: Sequence[Point]) -> Iterator[str]:

@@ -165,3 +165,9 @@ def test_published_formats_become_task_rows(tmp_path, monkeypatch, capsys):
         (tmp_path / "task.jsonl").write_text(capsys.readouterr().out, encoding="utf-8")
         question = jaxsparse.read(str(tmp_path / "task.jsonl"))[0]
         assert question.answer == answer
+
+
+def test_lines_of_the_readme_fit_a_window():
+    """But for tables, and JSON, of which a row is a line."""
+    for line in text("README.md").splitlines():
+        assert len(line) <= 100 or line.startswith(("| ", "{")), line

@@ -1,8 +1,7 @@
 """How the loss of calibration rows depends on the weights of the dense model."""
 
 import functools
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Collection
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +9,7 @@ import numpy as np
 import optax
 from jaxtyping import Float32
 
-from jaxsparse import hosts, parallel
+from jaxsparse import hosts, parallel, trees
 from jaxsparse.calibration.batches import batches, row_shape
 from jaxsparse.calibration.rows import Calibration
 from jaxsparse.model import Model
@@ -35,7 +34,7 @@ def gradients(
 
     A row's loss is the mean cross entropy (nats) of its targets; a row without any
     counts as one of gradient 0. One row at a time (on a mesh, one for each part of
-    `data`), or, without squares, a few. Sums are float32.
+    `data`), or, of a float32 model without squares, a few. Sums are float32.
 
     Args:
         needs: which of gradient and fisher.
@@ -59,8 +58,10 @@ def gradients(
         model.blueprint.family, model.config, model.dtype, model.form, everywhere=True
     )
     wanted = tuple(need for need in OF_THE_LOSS if need in needs)
+    # A sum over rows of gradients in bfloat16 would be of bfloat16, too.
+    by_row = "fisher" in wanted or model.dtype != "float32"
     step = jax.jit(
-        functools.partial(_add, apply, wanted),
+        functools.partial(_add, apply, by_row),
         donate_argnums=0,
         compiler_options=model.compiler_options,
     )
@@ -68,7 +69,7 @@ def gradients(
     progress.stage("calibrating · gradients", calibration.rows, unit="rows")
     left = calibration.rows
     _, length = row_shape(calibration.examples)
-    few = 1 if "fisher" in wanted else max(TOKENS // length, 1)
+    few = 1 if by_row else max(TOKENS // length, 1)
     for batch in batches(model, calibration.examples, few):
         sums = step(sums, leaves, rest, parallel.place_rows(model.mesh, batch))
         progress.done(min(len(batch.targets), left))
@@ -93,28 +94,32 @@ def row_losses(
 
 def _add(
     apply: Apply,
-    wanted: tuple[str, ...],
+    by_row: bool,
     sums: dict[str, Leaves],
     leaves: Leaves,
     rest: Leaves,
     batch: Examples,
 ) -> dict[str, Leaves]:
+    """The sums with a batch added.
+
+    Args:
+        by_row: whether each row's gradient is widened to float32 by itself. If not,
+            squares cannot be had.
+    """
+
     def loss(leaves: Leaves, some: Examples) -> jax.Array:
         return jnp.sum(row_losses(apply, {**rest, **leaves}, some))
 
-    of_batch: dict[str, Callable[[], Any]] = {
-        "gradient": lambda: jax.grad(loss)(leaves, batch)
-    }
-    if "fisher" in wanted:
-        alone = jax.tree.map(lambda field: field[:, None], batch)
-        by_row = jax.vmap(jax.grad(loss), in_axes=(None, 0))(leaves, alone)
-        by_row = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), by_row)
-        of_batch = {
-            "gradient": lambda: jax.tree.map(lambda leaf: leaf.sum(0), by_row),
-            "fisher": lambda: jax.tree.map(lambda leaf: (leaf**2).sum(0), by_row),
-        }
+    if not by_row:
+        of_batch = jax.grad(loss)(leaves, batch)
+        return {"gradient": jax.tree.map(jnp.add, sums["gradient"], of_batch)}
+    rows = jax.tree.map(lambda field: field[:, None], batch)
+    of_row = jax.vmap(jax.grad(loss), in_axes=(None, 0))(leaves, rows)
+    of_row = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), of_row)
+    values = {"gradient": of_row, "fisher": jax.tree.map(jnp.square, of_row)}
     return {
-        need: jax.tree.map(jnp.add, sums[need], of_batch[need]()) for need in wanted
+        need: jax.tree.map(lambda total, of: total + of.sum(0), total, values[need])
+        for need, total in sums.items()
     }
 
 
@@ -124,9 +129,10 @@ def _zeros(leaf: jax.Array) -> jax.Array:
 
 def _mean(path: str, total: jax.Array, rows: int) -> Float32[np.ndarray, "..."]:
     mean = hosts.gathered(total) / np.float32(rows)
-    if not np.isfinite(mean).all():
-        raise InputError(
-            f"{path}: the gradient of the loss of calibration rows is not finite; "
-            "other text, or float32 weights, may keep it so"
-        )
+    for layer, matrix in enumerate(trees.matrices(mean)):
+        if not np.isfinite(matrix).all():
+            raise InputError(
+                f"{path}, layer {layer}: the gradient of the loss of calibration rows "
+                "is not finite; other text, or float32 weights, may keep it so"
+            )
     return mean

@@ -1,31 +1,31 @@
 """Whether a text holds questions that a model is to be asked.
 
 Two consecutive sentences of a question in a text say that its story is there, too.
-Compared is what both token styles and every editor leave the same: spaces count between
-words only, quotes and dashes in whatever form are those of ASCII; case counts.
+Compared are letters and digits alone, so that neither token styles nor editors, nor
+the punctuation of a file format, change what is found; case counts.
 """
 
 import functools
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, Integer, UInt8
 
-from jaxsparse.cbt.detokenize import STYLES, detokenize
+from jaxsparse.cbt import treebank
 from jaxsparse.cbt.questions import BLANK, Question
-from jaxsparse.cbt.treebank import straighten
 from jaxsparse.types import InputError
 
 WORDS = 5  # of a pair of sentences; fewer (Yes. No.) stand in any story
-_ANCHOR = 8  # bytes, no more than WORDS take
+_ANCHOR = 8  # bytes; a pair has as many
 _BITS = 22  # of a hash; its table is of so many
 _CHUNK = 1 << 20  # bytes looked at together
-_WORD = re.compile(r"\w+")
-_SPACES = re.compile(r"\s+")
-_NO_WORDS = re.compile(r"(?<!\w) | (?!\w)")
-_QUOTES = str.maketrans({"`": "'"})
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
+_BRACKET = re.compile(r"-[LR][CRS]B-")  # as the Penn Treebank's tokens have it
+# CBT's own files number the 21 lines of a question.
+_NUMBERED = re.compile(r"^1 .*\n2 .*\n3 ", re.MULTILINE)
+_LINE_NUMBER = re.compile(r"^\d+ ", re.MULTILINE)
 
 
 def refuse_overlap(
@@ -34,15 +34,16 @@ def refuse_overlap(
     """Raises InputError if two consecutive sentences of a question stand in a text, its
     query, with the answer filled in, being the last of them.
 
-    A pair of fewer than five words is left out.
+    A pair of fewer than five words is left out. A text that is the whole context of a
+    question is refused as well, however short.
 
     Args:
         texts: by the name of where they are from.
     """
-    for name, question_id, pair in overlaps(texts, questions):
+    for name, question_id, sentences in overlaps(texts, questions):
         raise InputError(
-            f"{name}: two sentences of question {question_id} stand in it, "
-            f"{pair[:60]!r}…; take other text, or allow it: `allow_overlap`"
+            f"{name}: sentences of question {question_id} stand in it, "
+            f"{sentences[:60]!r}…; take other text, or allow it: `allow_overlap`"
         )
 
 
@@ -50,83 +51,107 @@ def overlaps(
     texts: Mapping[str, Sequence[str]], questions: Sequence[Question]
 ) -> Iterator[tuple[str, str, str]]:
     """Where `refuse_overlap` finds something: the name of a text, a question's id, and
-    the two sentences as they are compared, as often as they stand there."""
-    pairs = _Pairs(
-        (question.id, _sentences(question, style))
-        for question in questions
-        for style in STYLES
-    )
+    the sentences, as often as they stand there."""
+    told = _Sentences(questions)
     for name, parts in texts.items():
         for text in parts:
-            for question_id, pair in pairs.found_in(text):
-                yield name, question_id, pair
+            for question_id, sentences in told.found_in(text):
+                yield name, question_id, sentences
 
 
-def _sentences(question: Question, style: str) -> list[str]:
-    context, query, options = detokenize(question, style)
-    answer = options[question.options.index(question.answer)]
-    return [*context, query.replace(BLANK, answer)]
+class _Sentences:
+    """Pairs of sentences, and contexts that have none, by their letters."""
 
-
-class _Pairs:
-    """Pairs of sentences, by their first bytes and their length."""
-
-    def __init__(self, stories: Iterable[tuple[str, Sequence[str]]]):
-        """Args: stories: the id of a question, and its sentences."""
-        self._by_anchor: dict[bytes, dict[int, dict[bytes, str]]] = {}
-        normal_once = functools.cache(_normal)  # questions share their sentences
-        for question_id, sentences in stories:
-            normal = list(map(normal_once, sentences))
-            for pair in itertools.starmap(_pair, itertools.pairwise(normal)):
-                if pair is not None:
-                    lengths = self._by_anchor.setdefault(pair[:_ANCHOR], {})
-                    lengths.setdefault(len(pair), {}).setdefault(pair, question_id)
-        anchors = np.frombuffer(b"".join(self._by_anchor), np.uint8)
+    def __init__(self, questions: Sequence[Question]):
+        self._pairs: dict[bytes, tuple[str, str, str]] = {}  # a question's id, and both
+        self._lengths: dict[bytes, set[int]] = {}  # of the pairs that begin so
+        self._contexts: dict[bytes, tuple[str, str]] = {}
+        letters_once = functools.cache(_letters)  # questions share their sentences
+        for question in questions:
+            *context, query = _sentences(question)
+            sentences = [(text, *letters_once(text)) for text in (*context, query)]
+            known = [
+                self._add(question.id, *both) for both in itertools.pairwise(sentences)
+            ]
+            if context and not any(known[:-1]):
+                whole = b"".join(letters for _, letters, _ in sentences[:-1])
+                self._contexts.setdefault(whole, (question.id, " ".join(context)))
+        anchors = np.frombuffer(b"".join(self._lengths), np.uint8)
         self._table = np.zeros(1 << _BITS, bool)
         self._table[_hashes(anchors)[::_ANCHOR]] = True
 
+    def _add(
+        self, name: str, first: tuple[str, bytes, int], second: tuple[str, bytes, int]
+    ) -> bool:
+        """Adds a pair, each with its letters and the number of its words; says whether
+        it is long enough."""
+        pair = first[1] + second[1]
+        if first[2] + second[2] < WORDS or len(pair) < _ANCHOR:
+            return False
+        self._lengths.setdefault(pair[:_ANCHOR], set()).add(len(pair))
+        self._pairs.setdefault(pair, (name, first[0], second[0]))
+        return True
+
     def found_in(self, text: str) -> Iterator[tuple[str, str]]:
-        """Ids of questions, and the pairs of theirs that a text holds."""
-        content = _normal(text).encode()
-        for at in self._candidates(content):
-            lengths = self._by_anchor.get(content[at : at + _ANCHOR], {})
-            for length, pairs in lengths.items():
-                there = content[at : at + length]
-                if there in pairs and _apart(content, at, at + length):
-                    yield pairs[there], there.decode()
+        """Ids of questions, and the sentences of theirs that a text holds."""
+        if _NUMBERED.search(text):
+            text = _LINE_NUMBER.sub("", text)
+        content = np.frombuffer(f" {_words(text)} ".encode(), np.uint8)
+        is_letter = content != ord(" ")
+        letters = content[is_letter].tobytes()
+        if letters in self._contexts:
+            yield self._contexts[letters]
+        # Whether a word begins at a letter; behind the last one as well.
+        begins = np.append(~is_letter[:-1][is_letter[1:]], True)
+        for at in self._candidates(letters, begins):
+            for length in self._lengths.get(letters[at : at + _ANCHOR], ()):
+                end = at + length
+                found = self._pairs.get(letters[at:end])
+                if found and end <= len(letters) and begins[end]:
+                    name, *pair = found
+                    yield name, " ".join(pair)
 
-    def _candidates(self, content: bytes) -> Iterator[int]:
+    def _candidates(
+        self, letters: bytes, begins: Bool[np.ndarray, " byte"]
+    ) -> Iterator[int]:
         """Where a pair may begin, by the hash of its first bytes."""
-        whole = np.frombuffer(content, np.uint8)
-        for begin in range(0, len(whole), _CHUNK):
-            hashes = _hashes(whole[begin : begin + _CHUNK + _ANCHOR - 1])
-            yield from (begin + np.flatnonzero(self._table[hashes])).tolist()
+        all_bytes = np.frombuffer(letters, np.uint8)
+        for start in range(0, len(all_bytes), _CHUNK):
+            hashes = _hashes(all_bytes[start : start + _CHUNK + _ANCHOR - 1])
+            begun = begins[start : start + len(hashes)]
+            yield from (start + np.flatnonzero(self._table[hashes] & begun)).tolist()
 
 
-def _pair(first: str, second: str) -> bytes | None:
-    """Two sentences that are normal, one behind the other; None of a few words."""
-    words = first[-1:].isalnum() and second[:1].isalnum()
-    pair = f"{first} {second}" if words else first + second
-    # Spaces that are left are between words.
-    long = pair.count(" ") >= WORDS - 1 or len(_WORD.findall(pair)) >= WORDS
-    return pair.encode() if long else None
+def _sentences(question: Question) -> list[str]:
+    """Those of the context, and the query with the answer filled in. Each text of a
+    task may hold several."""
+    texts = [*question.context, question.query.replace(BLANK, question.answer)]
+    if not question.task:
+        return texts
+    return [
+        sentence
+        for text in texts
+        for sentence in treebank.sentences(treebank.straighten(text))
+    ]
 
 
-def _normal(text: str) -> str:
-    text = straighten(text).replace("``", '"').replace("''", '"').translate(_QUOTES)
-    return _NO_WORDS.sub("", _SPACES.sub(" ", text))
+def _letters(sentence: str) -> tuple[bytes, int]:
+    """Letters and digits, and the number of words."""
+    words = _words(sentence).split()
+    return "".join(words).encode(), len(words)
 
 
-def _hashes(content: UInt8[np.ndarray, " byte"]) -> np.ndarray:
+def _words(text: str) -> str:
+    """Nothing but words, with a space between them."""
+    if "B-" in text:
+        text = _BRACKET.sub(" ", text)
+    return _BETWEEN_WORDS.sub(" ", text)
+
+
+def _hashes(content: UInt8[np.ndarray, " byte"]) -> Integer[np.ndarray, " start"]:
     """Of every eight consecutive bytes, a multiplicative hash (Knuth)."""
     if len(content) < _ANCHOR:
         return np.zeros(0, np.uint64)
     eights = np.lib.stride_tricks.sliding_window_view(content, _ANCHOR)
     numbers = np.ascontiguousarray(eights).view("<u8")[:, 0]
     return (numbers * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _BITS)
-
-
-def _apart(content: bytes, begin: int, end: int) -> bool:
-    """Whether what is there begins and ends at no word's middle."""
-    edges = content[max(begin - 1, 0) : begin + 1], content[end - 1 : end + 1]
-    return not any(re.fullmatch(rb"\w\w", edge) for edge in edges)

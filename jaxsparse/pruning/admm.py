@@ -50,13 +50,8 @@ def admm(
     if consecutive:
         sparsity = 1 - consecutive[0] / consecutive[1]
     numbers = growing_counts(weights.size, sparsity)
-
-    def attempt(damping: float):
-        *pruned, factored = solve(weights, gram, damping, numbers, consecutive)
-        return pruned, factored
-
-    (values, mask), raised = raising_damping(attempt, DAMPING)
-    return Solution(values, mask, damping_raised=raised)
+    attempt = partial(solve, weights, gram, counts=numbers, consecutive=consecutive)
+    return raising_damping(attempt, DAMPING)
 
 
 def growing_counts(size: int, sparsity: float) -> Int32[np.ndarray, " step"]:

@@ -15,7 +15,3 @@ class Solution:
     mask: Bool[Array, "in out"]  # True = kept
     bias: Float32[Array, " out"] | None = None  # to be added to the matrix's bias
     damping_raised: int = 0  # how many times damping had to be raised tenfold
-
-
-# What the solvers compute of a matrix: values, mask, and whether G could be factored.
-Pruned = tuple[Float32[Array, "in out"], Bool[Array, "in out"], Bool[Array, ""]]

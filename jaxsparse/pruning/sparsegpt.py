@@ -58,13 +58,8 @@ def sparsegpt(
     consecutive = n_of_m(pattern)
     check_inputs({"`weights`": weights.shape}, pattern)
     numbers = block_counts(weights.shape, sparsity, consecutive)
-
-    def attempt(damping: float):
-        *pruned, factored = solve(weights, gram, damping, numbers, consecutive)
-        return pruned, factored
-
-    (values, mask), raised = raising_damping(attempt, DAMPING)
-    return Solution(values, mask, damping_raised=raised)
+    attempt = partial(solve, weights, gram, counts=numbers, consecutive=consecutive)
+    return raising_damping(attempt, DAMPING)
 
 
 def block_counts(

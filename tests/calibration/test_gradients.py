@@ -1,14 +1,20 @@
 """Gradients of calibration rows, and their squares, against torch's autograd."""
 
+import importlib
+
+import jax
 import numpy as np
 import pytest
 
 from jaxsparse import calibration as rooms
+from jaxsparse import load_model
 from jaxsparse.types import InputError
 from jaxsparse.weights import rules
 from tests import rows, tiny
 from tests.calibration import hooks
 from tests.oracle import torch
+
+module = importlib.import_module("jaxsparse.calibration.gradients")
 
 
 def torch_gradients(oracle, model, calibration, made):
@@ -66,6 +72,29 @@ def test_without_squares_rows_go_together_to_the_same_gradient(loaded):
         scale = np.abs(leaf).max()
         expected = alone["gradient"][path] / scale
         np.testing.assert_allclose(leaf / scale, expected, rtol=0, atol=1e-5)
+
+
+def test_in_bfloat16_each_row_is_widened_by_itself(saved, monkeypatch):
+    model = load_model(str(saved("gpt2")), dtype="bfloat16")
+    calibration = hooks.calibration_of(model, hooks.made_rows(model))
+    found = []
+    for tokens in (1, 10_000):  # rows that may go together: one, and all
+        monkeypatch.setattr(module, "TOKENS", tokens)
+        found.append(rooms.gradients(model, calibration, "blocks", ("gradient",)))
+    for path, leaf in found[0]["gradient"].items():
+        np.testing.assert_array_equal(leaf, found[1]["gradient"][path], path)
+
+
+def test_a_gradient_that_is_not_finite_is_told_by_matrix_and_layer(loaded, monkeypatch):
+    def spoil(apply, by_row, sums, *others):
+        return jax.tree.map(lambda total: total.at[1:, 2, 3].set(np.inf), sums)
+
+    monkeypatch.setattr(module, "_add", spoil)
+    model = loaded("gpt2")
+    calibration = hooks.calibration_of(model, hooks.made_rows(model))
+    match = r"^h/attn/\w+/kernel, layer 1: the gradient of the loss .* is not finite"
+    with pytest.raises(InputError, match=match):
+        rooms.gradients(model, calibration, "blocks", ("gradient",))
 
 
 def test_a_discriminator_has_none(loaded):

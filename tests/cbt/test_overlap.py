@@ -1,6 +1,7 @@
-"""Texts that hold questions, against a naive search, and what changes nothing."""
+"""Texts that hold questions, and what changes nothing."""
 
 import dataclasses
+import json
 import re
 
 import pytest
@@ -25,9 +26,7 @@ def refused(text, questions=(QUESTION,)):
     try:
         refuse_overlap({"mine.txt": ["Nothing.", text]}, questions)
     except InputError as error:
-        form = (
-            r"mine\.txt: two sentences of question (\S+) stand in it, .*`allow_overlap`"
-        )
+        form = r"mine\.txt: sentences of question (\S+) stand in it, .*`allow_overlap`"
         return re.fullmatch(form, str(error))[1]
     return None
 
@@ -35,7 +34,7 @@ def refused(text, questions=(QUESTION,)):
 def test_the_bundled_training_stories_hold_no_test_question():
     refuse_overlap({"bundled": bundled_texts()}, QUESTIONS)
     stories = bundled_texts("test")
-    with pytest.raises(InputError, match=r"^bundled: two sentences of question"):
+    with pytest.raises(InputError, match=r"^bundled: sentences of question"):
         refuse_overlap({"bundled": stories}, QUESTIONS)
 
 
@@ -82,3 +81,53 @@ def test_what_is_part_of_another_sentence_or_very_short_is_none():
     assert refused("So on went the old fox. It rained all day. Yes.", fox)
     assert refused("Upon went the old fox. It rained all day.", fox) is None
     assert refused("Yes. No. Yes. No.", with_first("Yes .", "No .")) is None
+
+
+def as_cbt(question):
+    numbered = [f"{n} {text}\n" for n, text in enumerate(question.context, 1)]
+    options = "|".join(question.options)
+    last = f"21 {question.query}\t{question.answer}\t\t{options}\n\n"
+    return "".join([*numbered, last])
+
+
+def as_json(question):
+    return json.dumps(dataclasses.asdict(question))
+
+
+@pytest.mark.parametrize("written", [as_cbt, as_json])
+def test_a_file_of_questions_is_text_that_holds_them(written):
+    others = dataclasses.replace(QUESTIONS[0], id="other")
+    text = f"The fox ran .\n\n{written(QUESTION)}"
+    assert refused(text, [others, QUESTION]) == QUESTION.id
+    assert refused(written(QUESTIONS[0])) is None
+
+
+def test_sentences_that_begin_with_the_same_letters_are_told_apart():
+    long = with_first("The old fox ran .", "He ran home again and slept .")
+    short = [dataclasses.replace(QUESTION, id="short", context=("The old fox ran .",))]
+    short[0] = dataclasses.replace(short[0], query="He XXXXX home .", answer="ran")
+    assert refused("The old fox ran. He ran home.", [*long, *short]) == "short"
+    assert refused("The old fox ran. He ran homeward.", [*long, *short]) is None
+
+
+def task(context, query="He took the XXXXX .", answer="hat"):
+    changes = {"context": context, "query": query, "answer": answer, "task": "hats"}
+    return [dataclasses.replace(QUESTION, options=(answer, "no"), **changes)]
+
+
+def test_a_tasks_string_of_several_sentences_is_searched_for_each_two():
+    story = "\u201cNed had two hats!\u201d Mr. Fox said. Then it rained all day."
+    there = 'It was May. Mr. Fox said. Then it rained all day. "No!"'
+    assert refused(there, task((story,))) == QUESTION.id
+    assert refused("Mr. Fox said so. Then it rained all day.", task((story,))) is None
+    assert refused("Ned had two hats! It rained.", task((story,))) is None
+    last = task((), "It rained . Ned took the XXXXX home .")
+    assert refused("It rained. Ned took the hat home.", last) == QUESTION.id
+
+
+def test_a_context_without_two_sentences_is_searched_for_as_a_whole_text():
+    hats = task(("Ned had 2 hats .",))
+    assert refused("Ned had 2 hats.", hats) == QUESTION.id
+    assert refused("Ned had 2 hats. Ann had none.", hats) is None
+    assert refused("Yes. No.", task(("Yes .", "No ."))) == QUESTION.id
+    assert refused("Ned had 2 hats.", task(())) is None

@@ -76,7 +76,12 @@ def refused(ended):
         ("--calibration=train", "--calibration=train: data has no cbtest_CN_train.txt"),
         (
             "--calibration=same.txt",
-            "--calibration=same.txt: two sentences of question CN-test-1 stand in it",
+            "--calibration=same.txt: sentences of question CN-test-1 stand in it",
+        ),
+        (
+            "--calibration=data/cbtest_V_test_2500ex.txt --calibration_tokens=64 "
+            "--num_examples=1",
+            "_2500ex.txt: sentences of question V-test-1 stand in it",  # CN is asked
         ),
         ("--method=wanda --prunable=all", "gpt2: --prunable=all: wpe/embedding has no"),
         ("--allocation=owl --prunable=all", "wpe/embedding has no inputs, which owl"),
@@ -115,14 +120,19 @@ def test_what_a_family_lacks_is_told_before_weights(
 
 
 def test_prune_has_no_stories_of_questions_and_checks_its_text(place, saved, unread):
+    (place / "test.txt").write_text(" ".join(cbt.bundled_texts("test")))
     flags = (f"--model={saved('gpt2')}", "--sparsities=0.5", "--export=new")
     for given, problem in (
         ("--calibration=train", "--calibration=train: prune asks no questions"),
         ("--calibration=short.txt", "--calibration=short.txt: a text of 3 tokens"),
         ("--calibration_rows=3", "--calibration_rows goes with --calibration"),
-        ("--allow_overlap", "--allow_overlap is not a flag of prune"),
+        ("--allow_overlap", "--allow_overlap goes with --calibration, or a method"),
+        (
+            "--method=wanda --calibration=test.txt",
+            "--calibration=test.txt: sentences of question NE-test-",
+        ),
     ):
-        assert problem in refused(binary.run(prune, *flags, given))
+        assert problem in refused(binary.run(prune, *flags, *given.split()))
     assert not (place / "new").exists()
 
 
@@ -136,11 +146,44 @@ def test_stories_of_the_train_split_are_read_once_each(place):
     assert texts == tuple(" ".join(question.context) for question in questions[:2])
 
 
+def write_task(path, *rows):
+    same = {"task": "hats", "options": ["hat", "hen"], "answer": "hat"}
+    rows = [{**same, "query": "He took the XXXXX .", **row} for row in rows]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+def test_no_story_of_a_task_is_both_of_train_and_asked(place, saved, unread):
+    story = "Ned had a hat and Ann had a hen of her own ."
+    flags = (f"--model={saved('gpt2')}", "--data=hats.jsonl", "--calibration=train")
+    train, test = ({"context": story, "split": name} for name in ("train", "test"))
+    for rows, problem in (
+        (
+            [{"context": story}, test, {"context": "It rained ."}],
+            "--calibration=train: hats.jsonl:1: this row names no split, so it can be "
+            "asked as well (such rows: 2); give every row a split, or name a text file",
+        ),
+        ([train, test], "--calibration=train: sentences of question hats-2 stand in"),
+    ):
+        write_task(place / "hats.jsonl", *rows)
+        line = refused(binary.run(sweep, *flags, "--calibration_tokens=4", "--out=out"))
+        assert problem in line
+    assert not (place / "out").exists()
+
+
 def test_a_pruned_model_keeps_what_it_was_calibrated_on(place, saved):
-    flags = ("--calibration=long.txt", "--calibration_rows=5", "--calibration_tokens=8")
+    tests = " ".join(cbt.bundled_texts("test")[:1])
+    (place / "both.txt").write_text(f"The fox saw the hen. {tests}")
+    flags = ("--calibration=both.txt", "--calibration_rows=5", "--calibration_tokens=8")
     made = (f"--model={saved('gpt2')}", "--method=wanda", "--sparsities=0.5")
-    ended = binary.run(prune, *made, *flags, "--export=new")
+    ended = binary.run(prune, *made, *flags, "--allow_overlap", "--export=new")
     assert (ended.status, ended.stderr) == (0, "")
+    (matches,) = re.findall(
+        r"^test questions in the calibration text: ([1-9]\d*) matches with the 568 "
+        r"bundled ones, which --allow_overlap allowed$", ended.stdout, re.M,
+    )  # fmt: skip
+    assert f"| test questions in it | {matches} matches" in (
+        place / "new/README.md"
+    ).read_text(encoding="utf-8")
     table = pq.read_table("new/calibration.parquet")
     assert table.column_names == ["tokens", "attended"]
     assert table.num_rows == 5

@@ -320,6 +320,7 @@ def test_pruning_takes_one_of_each(tmp_path):
         calibration=None,
         calibration_rows=128,
         calibration_tokens=0,
+        allow_overlap=False,
         seed=3,
         dtype="float32",
         mesh=Axes(model=2),

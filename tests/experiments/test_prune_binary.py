@@ -283,6 +283,7 @@ def test_a_card_and_what_the_model_was_fed_are_beside_the_weights(
     model = jaxsparse.load_model(str(saved("gpt2")))
     fed = calibration.bundled(model, rows=3, tokens=24, seed=4)
     assert f"| SHA-256 of what was fed | {fed.digest} |" in card
+    assert "| test questions in it | 0 matches with the 568 bundled ones |" in card
     table = pyarrow.parquet.read_table(out / "calibration.parquet")
     assert table["tokens"].to_pylist() == fed.examples.inputs.tokens.tolist()
     assert "AutoModelForCausalLM" in card

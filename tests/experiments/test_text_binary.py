@@ -44,6 +44,10 @@ def unread(monkeypatch):
         (("--seeds=0,x", "--text=long.txt"), "--seeds=0,x: not whole numbers from 0"),
         (("--seeds=1,01", "--text=long.txt"), "--seeds=1,01: a value is given twice"),
         (("--seeds=1", "--seed=1"), "--seed and --seeds exclude each other"),
+        (
+            ("--seeds=0,1", "--text=long.txt", "--calibration=bundled"),
+            "--seeds=0,1: no --method draws or is calibrated, so that all would be the",
+        ),
         (("--text_details",), "--text_details goes with --text; name text files"),
     ],
 )

@@ -21,5 +21,8 @@ def error(weights, values, gram):
 
 
 def assert_close(values, expected):
-    """Weights to 1e-4 of the largest."""
-    np.testing.assert_allclose(values, expected, atol=1e-4 * np.abs(expected).max())
+    """Each weight to 1e-4 of itself, but for two float32 roundings of the largest: it
+    moves with weights of that size. (Measured: 7e-6 of itself, but for one rounding.)
+    """
+    rounding = np.finfo(np.float32).eps * np.abs(expected).max()
+    np.testing.assert_allclose(values, expected, rtol=1e-4, atol=2 * rounding)

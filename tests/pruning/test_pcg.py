@@ -70,7 +70,9 @@ def test_ten_steps_reach_what_they_reach_in_exact_arithmetic():
     mask = rng.random(weights.shape) < 0.4
     expected = steps_in_float64(weights, mask, gram, 10)
     got = pcg(weights, mask, gram).values
-    np.testing.assert_allclose(got, expected, atol=2e-5 * np.abs(expected).max())
+    # Of the largest as well, since these inputs are so unlike: 3e-6 measured.
+    floor = 6e-6 * np.abs(expected).max()
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=floor)
 
 
 def test_ten_steps_are_the_default():
