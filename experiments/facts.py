@@ -67,6 +67,9 @@ def of_run(
             for text in given.texts
         },
         "calibration": _calibrations(given),
+        "methods": {  # of users' files: the SHA-256 of each one's file
+            recipe.method: recipe.source for recipe in settings.recipes if recipe.source
+        },
         "malformed": [str(item) for item in given.malformed],
     }
 

@@ -135,9 +135,12 @@ class Shown(Progress):
         if self._is_live():
             self._bar = self._live()
             return
-        amount = f", {self._count(self._total)}" * bool(self._total)
-        amount += f" {self._unit}" * bool(self._total and self._unit != BYTES)
-        amount += f", {self._known} done already" * bool(self._known)
+        amount = ""
+        if self._total:
+            unit = "" if self._unit == BYTES else f" {self._unit}"
+            amount = f", {self._count(self._total)}{unit}"
+        if self._known:
+            amount += f", {self._known} done already"
         self._tell(amount)
 
     def _look(self) -> None:

@@ -55,22 +55,15 @@ def scored(
         InputError: there is none.
     """
     model, recipe = dense.model, dense.recipe
-
-    def rows(point: Point) -> str | None:
-        known = run.facts.get("calibration", {}).get(point.setup.model, {})
-        return known.get("digest")
-
+    rows = calibration and calibration.digest
     points = [
         point
         for point in run.points
         if (point.digest, point.recipe, point.sparsity, point.setup.dtype)
         == (model.digest, recipe, sparsity, model.dtype)
         and not point.curve.finetuned
-        # Whether its text was the same, tables do not tell.
-        and not recipe.source
-        and (
-            not recipe.calibrated or rows(point) == (calibration and calibration.digest)
-        )
+        and run.source_of(recipe.method) == recipe.source
+        and (not recipe.calibrated or run.rows_of(point.setup.model) == rows)
     ]
     if not points:
         raise InputError(

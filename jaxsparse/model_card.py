@@ -73,7 +73,7 @@ def measured(variant: Variant) -> list[tuple[float, MatrixSparsity]]:
 
 
 def _front_matter(variant: Variant, repository: str | None) -> list[str]:
-    tags = ["- jaxsparse", *["- pruned"] * bool(variant.sparsity)]
+    tags = ["- jaxsparse", "- pruned"] if variant.sparsity else ["- jaxsparse"]
     base = [f"base_model: {json.dumps(repository)}"] if repository else []
     return ["---", "library_name: transformers", *base, "tags:", *tags, "---", ""]
 
@@ -113,9 +113,10 @@ def _recipe(variant: Variant) -> dict[str, str]:
 
 
 def _calibration(calibration: Calibration, checked: str) -> dict[str, str]:
+    overlapping = ", overlapping" if calibration.overlapping else ""
     rows = {
         "text": _escaped(calibration.source),
-        "rows": f"{calibration.rows:,}" + ", overlapping" * calibration.overlapping,
+        "rows": f"{calibration.rows:,}{overlapping}",
         "tokens of a row": f"{calibration.tokens_per_row:,}",
         "tokens of all the text": f"{calibration.text_tokens:,}",
         "seed": str(calibration.seed),

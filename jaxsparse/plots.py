@@ -23,28 +23,21 @@ COLUMNS = 3
 
 
 @dataclass(frozen=True)
-class Series:
-    """One line of one panel; fractions, sparsity ascending."""
+class LabelledLine:
+    """One line of one panel, sparsity ascending."""
 
     panel: str
     label: str
     sparsities: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    low: tuple[float, ...]  # of the interval
-    high: tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class LossSeries:
-    """One line of one panel of losses on running text, sparsity ascending."""
+class Series(LabelledLine):
+    """The same of accuracies, fractions."""
 
-    panel: str
-    label: str
-    sparsities: tuple[float, ...]
-    nats: tuple[float, ...]
-    low: tuple[float, ...]  # of several draws
+    accuracy: tuple[float, ...]
+    low: tuple[float, ...]  # of the interval
     high: tuple[float, ...]
-    pattern: str = ""  # of marks by themselves, whose line is another of this label
 
 
 @dataclass(frozen=True)
@@ -67,34 +60,18 @@ def draw_accuracy(
     """
     panels = list(dict.fromkeys(curve.panel for curve in curves))
     labels = list(dict.fromkeys(curve.label for curve in curves))
-    figure, axes = _grid(len(panels), PANEL_INCHES[1], sharey=True)
+    figure, axes = grid(len(panels), PANEL_INCHES[1], sharey=True)
     for panel, axis in zip(panels, axes, strict=True):
         for curve in curves:
             if curve.panel == panel:
                 _draw_curve(axis, curve, labels.index(curve.label))
-        _frame(axis, panel, references)
+        frame(axis, panel, references)
     axes[0].set_ylim(0, top(curves))
-    _describe(figure, "accuracy, %", title)
+    describe(figure, "accuracy, %", title)
     return figure
 
 
-def draw_losses(curves: Sequence[LossSeries], title: str) -> Figure:
-    """The same of nats, each panel on a scale of its own: models differ in tokens."""
-    panels = list(dict.fromkeys(curve.panel for curve in curves))
-    labels = list(dict.fromkeys(curve.label for curve in curves))
-    figure, axes = _grid(len(panels), PANEL_INCHES[1], sharey=False)
-    for panel, axis in zip(panels, axes, strict=True):
-        for curve in curves:
-            if curve.panel == panel:
-                number = labels.index(curve.label)
-                _draw_band(axis, curve, curve.low, curve.high, number)
-                _draw_line(axis, curve, curve.nats, number, bool(curve.pattern))
-        _frame(axis, panel, {})
-    _describe(figure, "nats a target", title)
-    return figure
-
-
-def _describe(figure: Figure, measured: str, title: str) -> None:
+def describe(figure: Figure, measured: str, title: str) -> None:
     """What the axes are, and a legend of all panels above them."""
     figure.supylabel(measured, fontsize="medium")
     figure.supxlabel("sparsity of the prunable weights", fontsize="medium")
@@ -112,7 +89,7 @@ def _describe(figure: Figure, measured: str, title: str) -> None:
 def draw_layers(maps: Sequence[HeatMap], title: str) -> Figure:
     """A figure with one panel for each map; their colours mean the same."""
     most = max(len(heat_map.rows) for heat_map in maps)
-    figure, axes = _grid(len(maps), max(PANEL_INCHES[1], 0.22 * most + 1), sharey=False)
+    figure, axes = grid(len(maps), max(PANEL_INCHES[1], 0.22 * most + 1), sharey=False)
     for heat_map, axis in zip(maps, axes, strict=True):
         percent = [[100 * value for value in row] for row in heat_map.values]
         axis.imshow(percent, cmap="viridis", vmin=0, vmax=100, aspect="auto")
@@ -133,7 +110,7 @@ def draw_layers(maps: Sequence[HeatMap], title: str) -> Figure:
     return figure
 
 
-def _grid(panels: int, height: float, sharey: bool) -> tuple[Figure, list[Axes]]:
+def grid(panels: int, height: float, sharey: bool) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, and no more."""
     columns = min(COLUMNS, panels)
     rows = -(-panels // columns)
@@ -178,13 +155,13 @@ def _draw_curve(axis: Axes, curve: Series, number: int) -> None:
         [100 * value for value in values]
         for values in (curve.accuracy, curve.low, curve.high)
     )
-    _draw_band(axis, curve, low, high, number)
-    _draw_line(axis, curve, percent, number)
+    draw_band(axis, curve, low, high, number)
+    draw_line(axis, curve, percent, number)
 
 
-def _draw_band(
+def draw_band(
     axis: Axes,
-    curve: Series | LossSeries,
+    curve: LabelledLine,
     low: Sequence[float],
     high: Sequence[float],
     number: int,
@@ -198,9 +175,9 @@ def _draw_band(
     )
 
 
-def _draw_line(
+def draw_line(
     axis: Axes,
-    curve: Series | LossSeries,
+    curve: LabelledLine,
     values: Sequence[float],
     number: int,
     hollow: bool = False,
@@ -218,13 +195,17 @@ def _draw_line(
         line.set(linestyle="", markerfacecolor="white")
 
 
-def _frame(axis: Axes, title: str, references: Mapping[str, float]) -> None:
+def frame(
+    axis: Axes, title: str, references: Mapping[str, float], largest: float = 1.0
+) -> None:
+    """The title, level lines and the axis of sparsity, which ends at `largest`."""
     for name, value in references.items():
         dashes = "--" if name == "chance" else ":"
         axis.axhline(100 * value, color="0.45", linestyle=dashes, lw=1, label=name)
     axis.set_title(title, fontsize="medium", parse_math=False)  # a name, and may have $
-    axis.set_xlim(-0.03, 1.03)
-    axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    axis.set_xlim(-0.03 * largest, 1.03 * largest)
+    if largest == 1:
+        axis.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
     axis.grid(axis="y", color="0.9", linewidth=0.8)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)

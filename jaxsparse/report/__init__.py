@@ -2,9 +2,10 @@
 
 labels: what curves are called; columns, arrays: of the files; summary, statistics: what
 the points show; claims: the same in sentences; losses: what is lost on running text;
-reconstruction: how far outputs of matrices are from the dense ones';
-cells, tables, original, text: for readers; pictures: what is drawn; charts, sections,
-about, page, explorer: the page; files, reading: to disk and back; merge: several runs.
+reconstruction: how far outputs of matrices are from the dense ones'; repeats: points
+that are the same; names: what several runs call alike; cells, tables, original, text:
+for readers; pictures, text_plot: what is drawn; charts, sections, about, page,
+explorer: the page; files, reading: to disk and back; merge: several runs.
 """
 
 from jaxsparse.report.about import calibrated_on

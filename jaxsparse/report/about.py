@@ -60,10 +60,19 @@ def about(points: Sequence[Point], facts: Sequence[Facts]) -> list[tuple[str, st
     return [(name, text) for name, text in rows.items() if text]
 
 
+def fact(facts: Facts, *names: str) -> Any:
+    """What a run.json says at these names, one inside the other; None where it has
+    nothing there."""
+    found: Any = facts
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
 def calibrated_on(facts: Facts) -> Iterator[str]:
     """The rows that a run calibrated its models on; models whose tokens alone differ
     are named together."""
-    found = _get(facts, "calibration")
+    found = fact(facts, "calibration")
     models: dict[str, list[str]] = {}
     for name, rows in found.items() if isinstance(found, Mapping) else ():
         if isinstance(rows, Mapping):
@@ -75,10 +84,10 @@ def calibrated_on(facts: Facts) -> Iterator[str]:
 
 def _windows(rows: Facts) -> str:
     source, number, tokens, seed, all_tokens = (
-        _get(rows, name) for name in ("source", "rows", "tokens", "seed", "text_tokens")
+        fact(rows, name) for name in ("source", "rows", "tokens", "seed", "text_tokens")
     )
     said = f"{source}: {number} windows of {tokens} tokens, seed {seed}"
-    if _get(rows, "overlapping") is True:
+    if fact(rows, "overlapping") is True:
         said += f", which overlap: the text has {all_tokens} tokens"
     return said
 
@@ -92,15 +101,8 @@ def _joined(texts: Iterable[str], between: str = "; ") -> str:
     return between.join(dict.fromkeys(text for text in texts if text))
 
 
-def _get(facts: Facts, *names: str) -> Any:
-    found: Any = facts
-    for name in names:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
-
-
 def _text(facts: Facts, *names: str) -> str:
-    found = _get(facts, *names)
+    found = fact(facts, *names)
     return found if isinstance(found, str) else ""
 
 
@@ -119,7 +121,7 @@ def _chosen(facts: Facts, total: int) -> str:
     """Of which data, and how."""
     data, number = (
         _text(facts, "settings", "data"),
-        _get(facts, "settings", "num_examples"),
+        fact(facts, "settings", "num_examples"),
     )
     how = ""
     if number == 0:
@@ -127,8 +129,8 @@ def _chosen(facts: Facts, total: int) -> str:
     elif isinstance(number, int) and number <= total:
         how = "the first of each class"
         if _text(facts, "settings", "sample") == "random":
-            how = f"drawn at random, seed {_get(facts, 'settings', 'seed')}"
-    return _joined([f"data {data}" * bool(data), how], ", ")
+            how = f"drawn at random, seed {fact(facts, 'settings', 'seed')}"
+    return _joined([f"data {data}" if data else "", how], ", ")
 
 
 def _started(facts: Facts) -> str:
@@ -138,15 +140,16 @@ def _started(facts: Facts) -> str:
 
 def _version(facts: Facts) -> str:
     commit, jax = _text(facts, "git_commit")[:7], _text(facts, "versions", "jax")
-    changed = ", changed" if _get(facts, "git_changes") is True else ""
+    changed = ", changed" if fact(facts, "git_changes") is True else ""
     ours = _text(facts, "versions", "jaxsparse")
     code = f"{ours}{f' ({commit}{changed})' if commit else ''}".strip()
-    return ", ".join([*[f"jaxsparse {code}"] * bool(code), *[f"jax {jax}"] * bool(jax)])
+    packages = {"jaxsparse": code, "jax": jax}
+    return _joined((f"{name} {of}" for name, of in packages.items() if of), ", ")
 
 
 def _devices(facts: Facts) -> str:
     """How many of which: cpu:0 and cpu:1 are 2 × cpu."""
-    found = _get(facts, "devices")
+    found = fact(facts, "devices")
     if not isinstance(found, list):
         return ""
     return ", ".join(_counted(map(str, found)))

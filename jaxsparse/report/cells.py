@@ -89,4 +89,5 @@ def span(low: float | None, high: float | None) -> str:
 
 def holm(comparison: Comparison) -> str:
     """The adjusted p, with a star where it is significant."""
-    return f"{comparison.adjusted:.2g}{'*' * comparison.significant}"
+    star = "*" if comparison.significant else ""
+    return f"{comparison.adjusted:.2g}{star}"

@@ -157,7 +157,8 @@ def _of_group(undetected: float, members: Sequence[Loss], labels: Labels) -> str
 
 def _detected(loss: Loss) -> Iterator[str]:
     if loss.undetected:
-        largest = ", the largest asked for" * (loss.undetected == loss.largest)
+        is_largest = loss.undetected == loss.largest
+        largest = ", the largest asked for" if is_largest else ""
         allowed = f"the 95 % intervals still allow a loss of {_points(loss.hidden)}"
         if not loss.hidden:
             allowed = "the 95 % intervals exclude any loss"
@@ -205,7 +206,7 @@ def within(loss: Loss, margin: float) -> str:
     wanted = f"a loss of more than {100 * margin:g} points"
     bound = "Tango's one-sided 95 % bound"
     if excluded := loss.excluded_up_to(margin):
-        largest = ", the largest asked for" * (excluded == loss.largest)
+        largest = ", the largest asked for" if excluded == loss.largest else ""
         return (
             f"{_capitalized(wanted)} is excluded up to sparsity {excluded:g}{largest} "
             f"({bound}, there and at every smaller one asked for)."

@@ -48,7 +48,7 @@ RESULTS = {
 
 OF_LAYERS = (  # no protocol: it prunes nothing
     "model", "method", "pattern", "scope", "allocation", "statistics", "prunable",
-    "seed", "sparsity", "finetuned",
+    "dtype", "seed", "sparsity", "finetuned",
 )  # fmt: skip
 LAYERS = {
     **{name: RECIPE[name] for name in OF_LAYERS},

@@ -23,7 +23,7 @@ from jaxsparse.calibration import Calibration
 from jaxsparse.cbt import Question
 from jaxsparse.points import Point
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.report import explorer, losses, pictures, text
+from jaxsparse.report import explorer, losses, pictures, reconstruction, text
 from jaxsparse.report.claims import findings
 from jaxsparse.report.columns import (
     LAYERS,
@@ -72,7 +72,7 @@ def write(
     progress: Progress = NOBODY,
 ) -> None:
     """Writes all files of a run into the directory `out`; those of texts and of
-    calibration that an earlier run left there go if this one has none.
+    calibration go if this run has none and an earlier one has been there.
 
     Args:
         calibrations: the rows of each model, by its name.
@@ -82,6 +82,7 @@ def write(
     """
     points = found.points
     names = files_of(points, bool(calibrations))
+    stale = set(OPTIONAL) - set(names) if _holds_a_run(out) else set()
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as files:
         # Entered first, replaced last: it says what the others are.
@@ -133,8 +134,17 @@ def write(
             plots.save(figure, to[f"{name}.png"])
         facts = f"{json.dumps(run, indent=2)}\n"
         to["run.json"].write_text(facts, encoding="utf-8")
-    for name in set(OPTIONAL) - set(names):
+    for name in stale:
         (out / name).unlink(missing_ok=True)
+
+
+def _holds_a_run(out: Path) -> bool:
+    """Whether a run of ours has its results there; other files are somebody else's."""
+    try:
+        facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(facts, dict) and {"command", "notes", "models"} <= facts.keys()
 
 
 def write_csv(
@@ -157,19 +167,15 @@ def result_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
 def layer_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
     """Rows of layers.csv: one for each prunable matrix at each sparsity. Every protocol
     has the same, so each is there once."""
-    seen = set()
-    for point in points:
+    for point in reconstruction.distinct(points):
         columns = point.columns()
         of_point = {name: columns[name] for name in OF_LAYERS}
-        key = tuple(of_point.values())
-        if key not in seen:
-            seen.add(key)
-            for matrix in point.matrices:
-                yield {
-                    **of_point, "matrix": matrix.path, "layer": matrix.layer,
-                    "weights": matrix.weights, "pruned": matrix.pruned,
-                    "error": matrix.error, "damping_raised": matrix.damping_raised,
-                }  # fmt: skip
+        for matrix in point.matrices:
+            yield {
+                **of_point, "matrix": matrix.path, "layer": matrix.layer,
+                "weights": matrix.weights, "pruned": matrix.pruned,
+                "error": matrix.error, "damping_raised": matrix.damping_raised,
+            }  # fmt: skip
 
 
 def _calibration_table(calibrations: Mapping[str, Calibration]) -> pa.Table:

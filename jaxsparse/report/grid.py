@@ -20,16 +20,17 @@ def grid(
         row = rows.setdefault(label(curve), {})
         for point in members:
             row.setdefault(_column(point), cell(point))
-    plain = {point.sparsity for point in points if not _is_patterned(point)}
-    patterns = dict.fromkeys(_column(p) for p in points if _is_patterned(p))
+    plain = {point.sparsity for point in points if not is_patterned(point)}
+    patterns = dict.fromkeys(_column(p) for p in points if is_patterned(p))
     columns = *(f"{sparsity:g}" for sparsity in sorted(plain)), *patterns
     cells = [(name, *(row.get(c, "") for c in columns)) for name, row in rows.items()]
     return TextTable(title, ("", *columns), tuple(cells), tuple(notes))
 
 
-def _is_patterned(point: Point) -> bool:
+def is_patterned(point: Point) -> bool:
+    """Whether it is pruned by a pattern N:M."""
     return bool(point.sparsity) and ":" in point.recipe.pattern
 
 
 def _column(point: Point) -> str:
-    return point.recipe.pattern if _is_patterned(point) else f"{point.sparsity:g}"
+    return point.recipe.pattern if is_patterned(point) else f"{point.sparsity:g}"

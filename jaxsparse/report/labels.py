@@ -88,12 +88,20 @@ class Labels:
             texts.append("fine-tuned")
         return ", ".join(texts)
 
+    def pruning(self, curve: Curve, pattern: bool = True) -> str:
+        """The curve among those of its model where nothing is said of questions."""
+        method = self.method(curve, pattern)
+        if self._differs(lambda curve: curve.setup.dtype):
+            return f"{method}, {curve.setup.dtype}"
+        return method
+
     def pruned(self, curve: Curve) -> str:
-        """What is not of the questions, and without the pattern."""
-        return f"{curve.setup.model} · {self.method(curve, pattern=False)}"
+        """The same among all of the report, without the pattern."""
+        return f"{curve.setup.model} · {self.pruning(curve, pattern=False)}"
 
     def line(self, curve: Curve, pattern: bool = True) -> str:
         """The curve among those of its model."""
-        methods = {self.method(other) for other in self._curves}
-        method = f", {self.method(curve, pattern)}" * (len(methods) > 1)
-        return f"{self.presentation(curve.setup)}{method}"
+        presentation = self.presentation(curve.setup)
+        if len({self.method(other) for other in self._curves}) == 1:
+            return presentation
+        return f"{presentation}, {self.method(curve, pattern)}"

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from jaxsparse import arrays, text_loss
 from jaxsparse.points import Curve, Point, TextLoss, by_curve
+from jaxsparse.report import repeats
 from jaxsparse.report.cells import TextTable
 from jaxsparse.report.columns import FROM_TEXT, OF_TEXTS, OLDER, TEXT_TOKENS, TEXTS
 from jaxsparse.report.grid import grid
@@ -24,14 +25,9 @@ Key = tuple[str, ...]  # the columns OF_TEXTS, as a csv file has them
 
 
 def distinct(points: Sequence[Point]) -> list[Point]:
-    """Of points that differ in how questions are put alone, the first; those without
-    texts are left out."""
-    found: dict[tuple, Point] = {}
-    for point in points:
-        columns = point.columns()
-        if point.texts:
-            found.setdefault(tuple(columns[name] for name in OF_TEXTS), point)
-    return list(found.values())
+    """Points that differ in how questions are put alone are one; those without texts
+    are left out."""
+    return [point for point in repeats.distinct(points, OF_TEXTS) if point.texts]
 
 
 def rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
@@ -136,12 +132,11 @@ def columns(points: Sequence[Point]) -> Iterator[tuple[str, Callable[[Point], st
     read a text; no perplexity where no point has one. Several texts are numbered."""
     texts = names(points)
     for at, text in enumerate(texts, 1):
-        suffix = f" {at}" * (len(texts) > 1)
+        suffix = f" {at}" if len(texts) > 1 else ""
         losses = [of_text(point, text) for point in points]
         yield f"nats{suffix}", _cell(text, nats)
         if any(loss and loss.perplexity is not None for loss in losses):
-            perplexity = _cell(text, lambda loss: number(loss.perplexity))
-            yield f"perplexity{suffix}", perplexity
+            yield f"perplexity{suffix}", _cell(text, perplexity)
 
 
 def numbers(points: Sequence[Point]) -> Iterator[str]:
@@ -166,17 +161,20 @@ def nats(loss: TextLoss) -> str:
     return f"{number(loss.mean)} [{number(min(loss.draws))}–{number(max(loss.draws))}]"
 
 
+def perplexity(loss: TextLoss) -> str:
+    """exp of the mean nats of all draws; empty where there is none."""
+    if loss.perplexity is None or not loss.redrawn:
+        return number(loss.perplexity)
+    return number(text_loss.exp(loss.mean))
+
+
 def number(value: float | None) -> str:
     """Nats to three decimals, large perplexities to fewer; none is empty."""
     if value is None:
         return ""
-    return (
-        f"{value:.3f}"
-        if value < 100
-        else f"{value:,.1f}"
-        if value < 1e6
-        else (f"{value:.2e}")
-    )
+    if value < 100:
+        return f"{value:.3f}"
+    return f"{value:,.1f}" if value < 1e6 else f"{value:.2e}"
 
 
 def overview(points: Sequence[Point], labels: Labels) -> Iterator[TextTable]:
@@ -186,9 +184,7 @@ def overview(points: Sequence[Point], labels: Labels) -> Iterator[TextTable]:
         yield grid(
             f"Nats (and perplexity) of {text} at each sparsity",
             known,
-            lambda curve: (
-                f"{curve.setup.model} · {labels.method(curve, pattern=False)}"
-            ),
+            labels.pruned,
             _cell(text, _both),
             (
                 "nats: the mean of -log p over the targets: GPT-2's are all tokens but "
@@ -211,8 +207,9 @@ def _on_draws(points: Sequence[Point], text: str) -> Iterator[str]:
 
 def _both(loss: TextLoss) -> str:
     """Nats and, of one draw, perplexity."""
-    perplexity = "" if loss.redrawn else number(loss.perplexity)
-    return f"{nats(loss)}{f' ({perplexity})' * bool(perplexity)}"
+    if loss.redrawn or loss.perplexity is None:
+        return nats(loss)
+    return f"{nats(loss)} ({perplexity(loss)})"
 
 
 def curves(

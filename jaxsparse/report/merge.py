@@ -1,7 +1,7 @@
 """Several runs in one report: the same questions, more curves."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,9 @@ from jaxsparse.report import explorer, losses, pictures, text
 from jaxsparse.report.claims import findings
 from jaxsparse.report.columns import RESULTS, TEXTS
 from jaxsparse.report.files import result_rows, write_csv
+from jaxsparse.report.names import Names
 from jaxsparse.report.reading import RunFiles
+from jaxsparse.report.repeats import is_measured, joined
 from jaxsparse.report.statistics import Statistics
 from jaxsparse.report.tables import all_tables
 from jaxsparse.types import InputError
@@ -43,8 +45,9 @@ class JointRuns:
 def merge(runs: Sequence[RunFiles], margin: float | None = None) -> JointRuns:
     """Puts the points of all runs side by side.
 
-    A model is told by its content: two of one name get their run's name, and a point
-    that several runs have is taken from the first.
+    Models, methods and texts are told by their content: two of one name get their
+    run's name. A point that several runs have is taken from the first, with what the
+    others alone have measured there.
 
     Args:
         margin: None takes that of the runs if they have one margin, else none.
@@ -55,27 +58,18 @@ def merge(runs: Sequence[RunFiles], margin: float | None = None) -> JointRuns:
     first, *others = runs
     for other in others:
         _check_same_questions(first, other)
-    names = _names(runs)
+    names = Names(runs)
     kept: dict[tuple[Curve, float], Point] = {}
     repeated = 0
     for run in runs:
         order = _order(run, first)
         for point in run.points:
-            renamed = _ordered(
-                _renamed(point, names[run.directory, point.setup.model]),
-                first.points[0],
-                order,
-            )
+            renamed = _ordered(names.renamed(run, point), first.points[0], order)
             key = renamed.curve, renamed.sparsity
             repeated += key in kept
-            kept.setdefault(key, renamed)
+            kept[key] = joined(kept[key], renamed) if key in kept else renamed
     notes = [note for run in runs for note in run.facts["notes"]]
-    notes += [
-        f"{model} of {directory.name} is called {name} here: another run has another "
-        "model of that name"
-        for (directory, model), name in names.items()
-        if name != model
-    ]
+    notes += [*names.notes, *_on_errors(runs)]
     if repeated:
         notes.append(f"points in more than one run, taken from the first: {repeated}")
     margins = dict.fromkeys(run.margin for run in runs)
@@ -110,25 +104,19 @@ def _check_same_questions(first: RunFiles, other: RunFiles) -> None:
         )
 
 
-def _names(runs: Sequence[RunFiles]) -> dict[tuple[Path, str], str]:
-    """What each run's models are called in the report."""
-    names: dict[tuple[Path, str], str] = {}
-    known: dict[tuple[str, str], str] = {}  # name in its run, digest -> name
+def _on_errors(runs: Sequence[RunFiles]) -> Iterator[str]:
+    """That errors of reconstruction were not measured on the same rows, if so."""
+    measured_on: dict[str, set[str | None]] = {}
     for run in runs:
         for point in run.points:
-            model = point.setup.model
-            name, number = model, 1
-            while name in known.values() and (model, point.digest) not in known:
-                name = f"{model} ({run.directory.name}{f' {number}' * (number > 1)})"
-                number += 1
-            name = known.setdefault((model, point.digest), name)
-            names[run.directory, model] = name
-    return names
-
-
-def _renamed(point: Point, name: str) -> Point:
-    setup = replace(point.setup, model=name)
-    return replace(point, curve=replace(point.curve, setup=setup))
+            if is_measured(point.matrices):
+                rows = run.rows_of(point.setup.model)
+                measured_on.setdefault(point.digest, set()).add(rows)
+    if any(len(rows) > 1 for rows in measured_on.values()):
+        yield (
+            "the runs measured errors of reconstruction on different rows of "
+            "calibration: compare those within a run"
+        )
 
 
 def _order(run: RunFiles, first: RunFiles) -> Int[np.ndarray, " question"]:
@@ -173,8 +161,8 @@ def write_merged(
     questions: int,
     progress: Progress = NOBODY,
 ) -> tuple[str, ...]:
-    """Writes the files of a report into `out`; returns their names. What an earlier
-    report drew there and this one does not is taken away.
+    """Writes the files of a report into `out`; returns their names. What this one does
+    not draw is taken away if an earlier report has been there.
 
     Rows of results.csv are as their runs wrote them, each against its own run's dense.
 
@@ -192,10 +180,20 @@ def write_merged(
                 f"{out}: holds a run's {taken[0]}, beside which a report does not go; "
                 "name another directory with `out`"
             )
+        is_ours = _holds_a_report(out)
         written = _write(out, found, merged, command, runs, questions, progress)
-        for name in set(MERGED_FILES) - set(written):
+        for name in set(MERGED_FILES) - set(written) if is_ours else ():
             (out / name).unlink(missing_ok=True)
     return written
+
+
+def _holds_a_report(out: Path) -> bool:
+    """Whether an earlier report is there; other files are somebody else's."""
+    try:
+        beginning = (out / "report.md").read_text(encoding="utf-8")[: len(text.TITLE)]
+    except (OSError, ValueError):
+        return False
+    return beginning == text.TITLE
 
 
 def _write(

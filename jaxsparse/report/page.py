@@ -179,7 +179,8 @@ def _contents(page: Page) -> Iterator[str]:
     """Links to the parts of the page."""
     parts = [(section.id, section.title) for section in page.charts]
     parts += [(picture.id, picture.title) for picture in page.pictures]
-    parts += [("layers", "Layers")] * bool(page.maps)
+    if page.maps:
+        parts.append(("layers", "Layers"))
     for name, title in (*parts, ("tables", "Tables"), ("questions", "Questions")):
         yield f'<li><a href="#{name}">{html.escape(title)}</a></li>'
 
@@ -187,13 +188,15 @@ def _contents(page: Page) -> Iterator[str]:
 def _table(number: int, table: TextTable, explained: Mapping[str, str]) -> str:
     """A table that folds; the first ones are open."""
     title = html.escape(table.title)
+    is_open = " open" if number <= OPEN else ""
+    style = " class=wide" if len(table.header) >= WIDE else ""
     header = "\n".join(_head(name, explained.get(name, "")) for name in table.header)
     return "\n".join([
-        f'<details id="table-{number}"{" open" * (number <= OPEN)}>',
+        f'<details id="table-{number}"{is_open}>',
         f"<summary>{title}</summary>",
         # Focusable, since a keyboard could not scroll it otherwise.
         f'<div class="scroll" role="region" aria-label="{title}" tabindex="0">',
-        f"<table{' class=wide' * (len(table.header) >= WIDE)}>",
+        f"<table{style}>",
         f"<thead>\n<tr>\n{header}\n</tr>\n</thead>\n<tbody>",
         *(_row(row) for row in table.rows),
         "</tbody>\n</table>\n</div>",

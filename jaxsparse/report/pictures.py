@@ -6,12 +6,14 @@ import numpy as np
 
 from jaxsparse import plots
 from jaxsparse.accuracy import POOLED
-from jaxsparse.points import Curve, Point, by_curve
-from jaxsparse.report import losses
+from jaxsparse.points import Curve, Point, TextLoss, by_curve
+from jaxsparse.report import losses, text_plot
 from jaxsparse.report.charts import Line, Panel, Reference
+from jaxsparse.report.grid import is_patterned
 from jaxsparse.report.labels import Labels, class_names, classes_of, is_task
 from jaxsparse.report.sections import Chart, Picture
 from jaxsparse.report.statistics import Baseline, Statistics
+from jaxsparse.report.text_plot import LossSeries
 
 TITLES = {
     "accuracy": "accuracy, Wilson 95 % intervals",
@@ -69,27 +71,44 @@ def finetuned(points: Sequence[Point]) -> list[Line]:
     return lines
 
 
-def text(points: Sequence[Point]) -> list[plots.LossSeries]:
+def text(points: Sequence[Point]) -> list[LossSeries]:
     """Losses on running text: a panel for each model and text, a line for each method;
-    maybe none. What differs from a line in its pattern N:M alone is marks."""
+    maybe none. Points of patterns N:M are marks beside the line of their method, and
+    only its dense point is on the line."""
     labels, texts = Labels(points), losses.names(points)
-    lines: dict[tuple[str, str, str], plots.LossSeries] = {}
+    lines: dict[tuple[str, str, str], LossSeries] = {}
     for name in texts:
         for curve, members in losses.curves(points, name):
-            model, label = curve.setup.model, labels.method(curve, pattern=False)
+            model, label = curve.setup.model, labels.pruning(curve, pattern=False)
             panel = model if len(texts) == 1 else f"{model} · {name}"
-            pattern = curve.recipe.pattern if (panel, label, "") in lines else ""
-            known = [m for m in members if m[0].sparsity or not pattern]
-            lines[panel, label, pattern] = plots.LossSeries(
-                panel=panel,
-                label=label,
-                sparsities=tuple(point.sparsity for point, _ in known),
-                nats=tuple(loss.mean for _, loss in known),
-                low=tuple(min(loss.draws) for _, loss in known),
-                high=tuple(max(loss.draws) for _, loss in known),
-                pattern=pattern,
-            )
+            marks = [member for member in members if is_patterned(member[0])]
+            if marks:
+                dense = [member for member in members if member not in marks]
+                lines.setdefault((panel, label, ""), _losses(panel, label, dense))
+                pattern = curve.recipe.pattern
+                of_marks = _losses(panel, label, marks, pattern)
+                lines[panel, label, pattern] = of_marks
+            else:
+                lines[panel, label, ""] = _losses(panel, label, members)
     return list(lines.values())
+
+
+def _losses(
+    panel: str,
+    label: str,
+    members: Sequence[tuple[Point, TextLoss]],
+    pattern: str = "",
+) -> LossSeries:
+    return LossSeries(
+        panel=panel,
+        label=label,
+        sparsities=tuple(point.sparsity for point, _ in members),
+        nats=tuple(loss.mean for _, loss in members),
+        low=tuple(min(loss.draws) for _, loss in members),
+        high=tuple(max(loss.draws) for _, loss in members),
+        pattern=pattern,
+        has_perplexity=any(loss.perplexity is not None for _, loss in members),
+    )
 
 
 def layers(points: Sequence[Point]) -> list[plots.HeatMap]:
@@ -98,7 +117,7 @@ def layers(points: Sequence[Point]) -> list[plots.HeatMap]:
     labels = Labels(points)
     maps: dict[tuple[str, str], plots.HeatMap] = {}
     for curve, members in by_curve(points):
-        panel = curve.setup.model, labels.method(curve)
+        panel = curve.setup.model, labels.pruning(curve)
         pruned = [point for point in members if point.matrices]
         if pruned and panel not in maps:  # the protocol prunes nothing
             maps[panel] = _heat_map(" · ".join(panel), pruned)
@@ -185,11 +204,7 @@ def figures(
         if name in names and (curves := of(points))
     }  # fmt: skip
     if "text" in names and (lines := text(points)):
-        patterns = ", ".join(
-            dict.fromkeys(filter(None, (line.pattern for line in lines)))
-        )
-        hollow = f"; hollow: {patterns}" * bool(patterns)
-        drawn["text"] = plots.draw_losses(lines, f"Nats of running text{hollow}")
+        drawn["text"] = text_plot.draw(lines, _title_of_text(lines))
     if "layers" in names and (maps := layers(points)):
         drawn["layers"] = plots.draw_layers(maps, TITLES["layers"])
     return drawn
@@ -200,6 +215,12 @@ def _title(name: str, found: Statistics) -> str:
     if is_task(found.questions):
         return f"{title[:1].upper()}{title[1:]}"
     return f"CBT {title}"
+
+
+def _title_of_text(lines: Sequence[LossSeries]) -> str:
+    patterns = ", ".join(dict.fromkeys(line.pattern for line in lines if line.pattern))
+    title = TITLES["text"][:1].upper() + TITLES["text"][1:]
+    return f"{title}; hollow: {patterns}" if patterns else title
 
 
 def charts(found: Statistics) -> Iterator[Chart]:
@@ -219,16 +240,20 @@ def charts(found: Statistics) -> Iterator[Chart]:
 def embedded(found: Statistics) -> Iterator[Picture]:
     """Plots that the page has as pictures, with what they show in words."""
     for figure in figures(found, ["text"]).values():
-        lines = (
-            f"{line.panel}, {line.label}{f' {line.pattern}' * bool(line.pattern)}: "
-            + ", ".join(
-                f"{nats:.2f} at {sparsity:g}"
-                for sparsity, nats in zip(line.sparsities, line.nats, strict=True)
-            )
-            for line in text(found.points)
-        )
+        lines = [_in_words(line) for line in text(found.points)]
         described = f"Nats a target at each sparsity. {'; '.join(lines)}."
         yield Picture("text", "Running text", described, plots.svg(figure))
+
+
+def _in_words(line: LossSeries) -> str:
+    name = f"{line.panel}, {line.label}"
+    if line.pattern:
+        name += f" {line.pattern}"
+    losses_at = (
+        f"{nats:.2f} at {sparsity:g}"
+        for sparsity, nats in zip(line.sparsities, line.nats, strict=True)
+    )
+    return f"{name}: {', '.join(losses_at)}"
 
 
 def _panels(lines: Sequence[Line], levels: tuple[Reference, ...]) -> Iterator[Panel]:

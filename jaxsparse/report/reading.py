@@ -18,6 +18,7 @@ from jaxsparse.cbt import Question
 from jaxsparse.points import Curve, Point, Setup
 from jaxsparse.pruning import MatrixSparsity, Recipe
 from jaxsparse.report import losses
+from jaxsparse.report.about import fact
 from jaxsparse.report.columns import FROM_TEXT, OF_LAYERS, OF_POINT, OLDER, RESULTS
 from jaxsparse.types import InputError, Presentation, brief
 
@@ -48,6 +49,22 @@ class RunFiles:
     def margin(self) -> float | None:
         """The run's `margin` as a fraction; none in runs of older versions."""
         return self.facts.get("settings", {}).get("margin")
+
+    def rows_of(self, model: str) -> str | None:
+        """The digest of the rows that it was calibrated on; None where that is not
+        known, or there are none."""
+        return fact(self.facts, "calibration", model, "digest")
+
+    def source_of(self, method: str) -> str | None:
+        """The SHA-256 of the user's file that the method is from, where it is known."""
+        return fact(self.facts, "methods", method)
+
+    def text_of(self, name: str) -> tuple[str | None, int | None]:
+        """The SHA-256 of a running text, and the tokens of its windows as asked for."""
+        return (
+            fact(self.facts, "texts", name),
+            fact(self.facts, "settings", "text_tokens"),
+        )
 
 
 def read(directory: Path) -> RunFiles:
@@ -240,4 +257,5 @@ def _layers(path: Path) -> dict[tuple[str, ...], list[MatrixSparsity]]:
 
 
 def _layer_key(row: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(row[name] for name in OF_LAYERS)
+    """A run has one dtype, which layers.csv of older versions does not say."""
+    return tuple(row[name] for name in OF_LAYERS if name != "dtype")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from jaxsparse.points import Point
+from jaxsparse.report import repeats
 from jaxsparse.report.cells import TextTable
 from jaxsparse.report.columns import OF_LAYERS
 from jaxsparse.report.grid import grid
@@ -12,20 +13,15 @@ from jaxsparse.report.labels import Labels
 
 
 def distinct(points: Sequence[Point]) -> list[Point]:
-    """Of points that differ in how questions are put alone, the first; dense ones, of
-    which nothing is pruned, are left out."""
-    found: dict[tuple, Point] = {}
-    for point in points:
-        columns = point.columns()
-        if point.matrices:
-            found.setdefault(tuple(columns[name] for name in OF_LAYERS), point)
-    return list(found.values())
+    """Points that differ in how questions are put alone are one; dense ones, of which
+    nothing is pruned, are left out."""
+    return [point for point in repeats.distinct(points, OF_LAYERS) if point.matrices]
 
 
 def overview(points: Sequence[Point], labels: Labels) -> Iterator[TextTable]:
     """Each model and method a row: its mean error at each sparsity. Nothing where none
     was measured."""
-    measured = [point for point in distinct(points) if _errors(point)]
+    measured = [p for p in distinct(points) if repeats.is_measured(p.matrices)]
     if not measured:
         return
     yield grid(
@@ -34,9 +30,10 @@ def overview(points: Sequence[Point], labels: Labels) -> Iterator[TextTable]:
         labels.pruned,
         lambda point: f"{100 * _mean(point):.2f}",
         (
-            "in percent: Σ (X W − X W′)² / Σ (X W)² of a matrix, X being what it is "
-            "given in the dense model on the rows of calibration; the mean over "
-            "matrices, each of which layers.csv has.",
+            "in percent: Σ (X W − X W′ − δ)² / Σ (X W)² of a matrix, X being what it "
+            "is given in the dense model on the rows of calibration, and δ what "
+            "`+bias` adds to its bias (0 of other methods); the mean over matrices, "
+            "each of which layers.csv has.",
             *damping(points),
         ),
     )
@@ -59,9 +56,5 @@ def damping(points: Sequence[Point]) -> Iterator[str]:
         )
 
 
-def _errors(point: Point) -> list[float]:
-    return [m.error for m in point.matrices if m.error is not None]
-
-
 def _mean(point: Point) -> float:
-    return float(np.mean(_errors(point)))
+    return float(np.mean([m.error for m in point.matrices if m.error is not None]))

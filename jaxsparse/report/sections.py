@@ -45,14 +45,16 @@ def chart(section: Chart) -> str:
     sparsities = sorted({value for line in lines for value in line.sparsities})
     axes, top = (linear(), remaining(sparsities)), plots.top(lines)
     frame = SMALL if section.small else LARGE
+    style = "chart small" if section.small else "chart"
     parts = [
-        f'<section id="{section.id}" class="chart{" small" * section.small}">',
+        f'<section id="{section.id}" class="{style}">',
         f"<h2>{html.escape(section.title)}</h2>",
         *(_switch(section.id) if section.small else ()),
         _legend(labels, section.panels),
     ]
     for heading, row in section.rows:
-        parts += [f"<h3>{html.escape(heading)}</h3>"] * bool(heading)
+        if heading:
+            parts.append(f"<h3>{html.escape(heading)}</h3>")
         parts += ['<div class="panels">']
         parts += [_figure(panel, labels, axes, top, frame) for panel in row]
         parts += ["</div>"]
@@ -171,7 +173,7 @@ def _heat_map(heat_map: plots.HeatMap) -> str:
 def _heats(values: Sequence[float]) -> str:
     """Cells; the text of the dark ones is light."""
     return "".join(
-        f'<td{" class=deep" * (value > 0.65)} style="--cut:{100 * value:.0f}%">'
+        f'<td{" class=deep" if value > 0.65 else ""} style="--cut:{100 * value:.0f}%">'
         f"{100 * value:.1f}</td>"
         for value in values
     )

@@ -99,7 +99,7 @@ def _cost_notes(margin: float | None) -> Iterator[str]:
 
 
 def _cost_cells(loss: Loss, summary: Summary, margin: float | None) -> tuple[str, ...]:
-    blank = ("",) * (4 + (margin is not None))
+    blank = ("",) * (4 if margin is None else 5)
     if not loss.above_chance:
         return "not above chance", *blank
     if not loss.could_be_significant:

@@ -10,6 +10,7 @@ from jaxsparse.report.claims import findings, of_zeros, within
 from jaxsparse.report.statistics import Statistics
 from jaxsparse.report.tables import costs, overview, tables
 
+TITLE = "# Accuracy against sparsity"  # of report.md
 COLUMNS = 100  # of a terminal
 # What a terminal has no room for; report.md has it.
 NOT_IN_TERMINAL = {
@@ -32,7 +33,7 @@ def markdown(
         pictures: names of files beside it.
         sentences: what was found, in short first.
     """
-    lines = ["# Accuracy against sparsity", "", f"    {run['command']}", ""]
+    lines = [TITLE, "", f"    {run['command']}", ""]
     first, *others = map(_escaped, sentences)
     lines += [first, "", *(f"- {sentence}" for sentence in others), ""]
     lines += [f"{_escaped(line)}\n" for line in run["notes"]]

@@ -291,21 +291,32 @@ def test_a_card_and_what_the_model_was_fed_are_beside_the_weights(
     assert again.digest != model.digest
 
 
+OWN = """
+def by_chance(weights, statistics, generator):
+    return generator.random(weights.shape, "float32")
+
+by_chance.draws, by_chance.scopes = True, ("matrix", "global")
+"""
+
+
 def test_scores_of_a_run_that_measured_this_model_go_into_the_card(saved, tmp_path):
+    """By a method of one's own, of which the run says which text it was."""
+    (tmp_path / "own.py").write_text(OWN)
+    method = f"{tmp_path}/own.py:by_chance"
     binary.write_directory(tmp_path / "data", each=1)
     run, model = tmp_path / "run", f"--model={saved('gpt2')}"
     ended = binary.run(
         sweep, model, f"--data={tmp_path}/data", "--context=query",
-        "--method=magnitude,random", "--sparsities=0.5", f"--out={run}",
+        f"--method=magnitude,{method}", "--sparsities=0.5", f"--out={run}",
     )  # fmt: skip
     assert ended.status == 0, ended.stderr
     (row,) = (
         row
         for row in (run / "results.csv").read_text().splitlines()
-        if ",random," in row and ",0.5," in row and ",all," in row
+        if f",{method}," in row and ",0.5," in row and ",all," in row
     )
     out = tmp_path / "out"
-    flags = "--method=random", "--sparsities=0.5", f"--results={run}"
+    flags = f"--method={method}", "--sparsities=0.5", f"--results={run}"
     pruned(saved, "gpt2", out, *flags)
     (line,) = (
         line
@@ -318,10 +329,16 @@ def test_scores_of_a_run_that_measured_this_model_go_into_the_card(saved, tmp_pa
         ended = binary.run(prune, model, *flags, other, f"--export={out}-2")
         assert (ended.status, ended.stdout) == (2, "")
         assert ended.stderr.startswith(f"error: --results={run}: no point there is")
+    facts = json.loads((run / "run.json").read_text())
+    assert list(facts["methods"]) == [method]
+    facts["methods"][method] = "of another text"
+    (run / "run.json").write_text(json.dumps(facts))
+    ended = binary.run(prune, model, *flags, f"--export={out}-2")
+    assert ended.stderr.startswith(f"error: --results={run}: no point there is")
     ended = binary.run(
         prune, model, *flags[:2], f"--results={tmp_path}/none", f"--export={out}-2"
     )
     assert (ended.status, ended.stdout) == (2, "")
     assert "no such directory; name that of a run" in ended.stderr
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"data", "run", "out"}
+    assert names == {"data", "run", "out", "own.py"}

@@ -46,13 +46,13 @@ def answers(correct, questions=QUESTIONS):
 def curve(
     correct, model="one", method="magnitude", protocol="cloze", *,
     questions=QUESTIONS, digest="0123", finetuned=False, scope="matrix", context="full",
-    seed=7, pattern="unstructured",
+    seed=7, pattern="unstructured", dtype="bfloat16",
 ):  # fmt: skip
     """The points of one curve: sparsity -> how many of the first answers are right.
 
     What is not fine-tuned begins at 0, dense.
     """
-    setup = Setup(model, "gpt2", "bfloat16", Presentation(protocol, context))
+    setup = Setup(model, "gpt2", dtype, Presentation(protocol, context))
     truncated = np.arange(len(questions)) % 2 == 1
     dense = answers(correct[min(correct)], questions)
     recipe = Recipe(method, scope, pattern=pattern, seed=seed)

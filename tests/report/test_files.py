@@ -124,7 +124,7 @@ def test_results_are_fractions_and_p_is_empty_for_dense(written):
 
 def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_path):
     """Its magnitude had a seed, there were no intervals over stories, and neither
-    allocation nor statistics in any file."""
+    allocation nor statistics in any file, nor a dtype in layers.csv."""
     out = Path(shutil.copytree(written, tmp_path / "old"))
     rows = read_csv(out / "results.csv")
     for row in rows:
@@ -138,6 +138,7 @@ def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_pa
     layers = read_csv(out / "layers.csv")
     for row in layers:
         del row["allocation"], row["statistics"], row["error"], row["damping_raised"]
+        assert row.pop("dtype") == "bfloat16"
         row["seed"] = "7"
     with (out / "layers.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, layers[0])
@@ -374,6 +375,18 @@ def test_no_directory_is_no_run(tmp_path):
 
 
 # Whole or not at all
+
+
+@pytest.mark.parametrize("facts", [None, "", "[]", '{"command": "make"}'])
+def test_files_that_no_run_of_ours_wrote_stay(tmp_path, facts):
+    """Beside a run.json of somebody else's, too, which is replaced."""
+    own = dict.fromkeys(("text.csv", "text.png", "calibration.parquet"), "mine")
+    for name, content in own.items():
+        (tmp_path / name).write_text(content)
+    if facts is not None:
+        (tmp_path / "run.json").write_text(facts)
+    write(tmp_path, results_of())
+    assert {name: (tmp_path / name).read_text() for name in own} == own
 
 
 def test_a_run_that_cannot_be_written_leaves_every_old_file(tmp_path, monkeypatch):

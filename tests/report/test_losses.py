@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from jaxsparse.report import (
 )
 from jaxsparse.report.columns import TEXT_TOKENS, TEXTS
 from jaxsparse.report.files import FILES, check_replaceable, files_of
+from jaxsparse.report.reading import RunFiles
 from jaxsparse.report.tables import all_tables
 from jaxsparse.report.text import terminal
 from jaxsparse.types import InputError
@@ -61,6 +63,10 @@ def points_of(*names, protocols=("cloze", "append"), told=False, **how):
             told=told,
         )
     ]
+
+
+def run(name, points, **facts):
+    return RunFiles(Path(name), {"command": "", "notes": [], **facts}, tuple(points))
 
 
 def written(tmp_path, points, name="out"):
@@ -193,6 +199,63 @@ def test_texts_are_read_back_and_merged(tmp_path):
     assert not (tmp_path / "all" / "text.csv").exists()
 
 
+def test_texts_that_another_run_alone_has_are_merged():
+    (dense, pruned) = with_texts(curve({0.0: 3, 0.5: 6}, method="random"))
+
+    def drawn(nats, *redrawn):
+        (loss,) = pruned.texts
+        changed = dataclasses.replace(loss, nats=nats, redrawn=redrawn)
+        return dataclasses.replace(pruned, texts=(changed,))
+
+    plain = list(curve({0.0: 3, 0.5: 6}, method="random"))
+    first, second = drawn(4.0, (5, 4.1), (2, 4.2)), drawn(9.0, (2, 9.2), (1, 9.1))
+    merged = merge([run("a", plain), run("b", [dense, first]), run("c", [second])])
+    _, point = merged.points
+    assert len(merged.points) == 2
+    assert point.texts[0].nats == 4.0  # of the first that has it
+    assert point.texts[0].redrawn == ((5, 4.1), (2, 4.2), (1, 9.1))
+    assert merged.points[0].texts[0].nats == NATS[0.0]
+    other = list(with_texts(curve({0.0: 3, 0.5: 6}, method="random"), ["b.txt"]))
+    merged = merge([run("a", [dense, pruned]), run("b", other)])
+    assert losses.names(merged.points) == ["a.txt", "b.txt"]
+
+
+def test_texts_are_told_by_their_content():
+    points = list(with_texts(curve({0.0: 3, 0.5: 6})))
+
+    def reading(name, digest, tokens=0):
+        return run(
+            name, points, texts={"a.txt": digest}, settings={"text_tokens": tokens}
+        )
+
+    runs = [reading("a", "12"), reading("b", "34"), reading("c", "12"),
+            reading("d", "12", 64)]  # fmt: skip
+    merged = merge(runs)
+    assert losses.names(merged.points) == ["a.txt", "a.txt (b)", "a.txt (d)"]
+    assert merged.notes[0].startswith("a.txt of b is called a.txt (b) here: another")
+
+
+def test_texts_of_another_protocol_are_not_lost():
+    points = [
+        *with_texts(curve({0.0: 3, 0.5: 6}), ["a.txt"]),
+        *with_texts(curve({0.0: 3, 0.5: 6}, protocol="append"), ["b.txt"]),
+    ]
+    assert [row["text"] for row in losses.rows(points)] == ["a.txt", "b.txt"] * 2
+
+
+def test_dtypes_are_told_apart_where_nothing_is_said_of_questions():
+    points = [
+        *with_texts(curve({0.0: 3, 0.5: 6})),
+        *with_texts(curve({0.0: 3, 0.5: 6}, dtype="float32")),
+    ]
+    _, of_text, *_ = all_tables(statistics(points))
+    labels = ["magnitude, bfloat16", "magnitude, float32"]
+    assert [row[0] for row in of_text.rows] == [f"one · {label}" for label in labels]
+    assert [line.label for line in pictures.text(points)] == labels
+    maps = [f"one · {label}" for label in labels]
+    assert [heat_map.panel for heat_map in pictures.layers(points)] == maps
+
+
 def test_further_draws_are_rows_ranges_and_read_back(tmp_path):
     points = [
         dataclasses.replace(
@@ -223,16 +286,28 @@ def test_further_draws_are_rows_ranges_and_read_back(tmp_path):
     assert magnitude[2] == "4.500 (90.017)"
     assert random[1:3] == ("3.250 (25.790)", "4.600 [4.000–5.300]")
     assert "3 draws" in of_text.notes[1]
+    header, rows = next(
+        (table.header, table.rows)
+        for table in all_tables(statistics(points))
+        if "nats" in table.header
+    )
+    (row,) = (row for row in rows if row[:2] == ("random", "0.5"))
+    nats, perplexity = (row[header.index(name)] for name in ("nats", "perplexity"))
+    assert nats == "4.600 [4.000–5.300]"
+    assert perplexity == f"{np.exp(4.6):.3f}"
     of_random = pictures.text(points)[1]
     assert (of_random.low[1], of_random.high[1]) == (4.0, 5.3)
 
 
-def test_patterns_have_columns_and_hollow_marks():
+@pytest.mark.parametrize("order", [1, -1])
+def test_patterns_have_columns_and_hollow_marks(order):
+    """Whichever comes first."""
     plain, patterned = {0.0: 3, 0.5: 6, 0.9: 1}, {0.0: 3, 0.5: 1}
-    points = [
-        *with_texts(curve(plain, method="random")),
-        *with_texts(curve(patterned, method="random", pattern="2:4")),
+    curves = [
+        list(with_texts(curve(plain, method="random"))),
+        list(with_texts(curve(patterned, method="random", pattern="2:4"))),
     ]
+    points = [point for members in curves[::order] for point in members]
     accuracy, of_text, *_ = all_tables(statistics(points))
     assert accuracy.header == of_text.header == ("", "0", "0.5", "0.9", "2:4")
     (row,) = of_text.rows
@@ -242,6 +317,25 @@ def test_patterns_have_columns_and_hollow_marks():
     assert (line.pattern, marks.pattern) == ("", "2:4")
     assert line.label == marks.label
     assert (line.sparsities, marks.sparsities) == ((0, 0.5, 0.9), (0.5,))
+
+
+def test_a_pattern_alone_is_a_mark_beside_dense():
+    at = {0.0: 3, 0.5: 1}
+    points = [
+        point
+        for method in ("magnitude", "random")
+        for point in with_texts(curve(at, method=method, pattern="2:4"))
+    ]
+    assert [
+        (line.label, line.pattern, line.sparsities) for line in pictures.text(points)
+    ] == [
+        ("magnitude", "", (0.0,)), ("magnitude", "2:4", (0.5,)),
+        ("random", "", (0.0,)), ("random", "2:4", (0.5,)),
+    ]  # fmt: skip
+    figure = pictures.figures(statistics(points), ["text"])["text"]
+    (legend,) = figure.legends
+    assert [one.get_text() for one in legend.get_texts()] == ["magnitude", "random"]
+    assert legend.get_title().get_text() == "Nats of running text; hollow: 2:4"
 
 
 def test_numbers_are_as_long_as_they_need_to_be():

@@ -10,6 +10,7 @@ import pytest
 
 from jaxsparse import plots, report
 from jaxsparse.answers import Answers
+from jaxsparse.pruning import Recipe
 from jaxsparse.report.reading import RunFiles
 from jaxsparse.types import InputError
 from jaxsparse.whole import locked
@@ -18,12 +19,13 @@ from tests.report.made import QUESTIONS, curve, questions_of
 PICTURES = {"accuracy.png", "accuracy.svg", "classes.png", "classes.svg"}
 
 
-def run(name, *curves, notes=(), margin=None):
+def run(name, *curves, notes=(), margin=None, **facts):
     results = tuple(point for one in curves for point in one)
     facts = {
         "command": f"./run.sh --out={name}",
         "notes": list(notes),
         "settings": {"margin": margin},
+        **facts,
     }
     return RunFiles(Path("runs") / name, facts, results)
 
@@ -106,6 +108,86 @@ def test_models_are_told_by_their_content():
         ("two", 0, 3), ("one (d)", 0, 1),
     ]  # fmt: skip
     assert merged.notes[0].startswith("one of b is called one (b) here: another run")
+
+
+def calibrated(name, rows, *methods, **how):
+    """A run that calibrated its model on these rows, or does not say so."""
+    curves = [curve({0.0: 5, 0.5: 3}, method=method, **how) for method in methods]
+    facts = {"calibration": {"one": {"digest": rows}}} if rows else {}
+    return run(name, *curves, **facts)
+
+
+def methods_of(merged):
+    return [point.recipe.method for point in merged.points if point.sparsity]
+
+
+def test_methods_are_told_by_the_rows_that_they_were_calibrated_on():
+    merged = report.merge(
+        [
+            calibrated("a", "aa", "wanda", "magnitude"),
+            calibrated("b", "bb", "wanda", "magnitude"),
+            calibrated("x/b", "cc", "wanda"),
+            calibrated("c", "bb", "wanda", "ria"),
+            calibrated("d", "dd", "wanda", seed=8),
+        ]
+    )
+    assert methods_of(merged) == [
+        "wanda", "magnitude", "wanda (b)", "wanda (b 2)", "ria", "wanda",
+    ]  # fmt: skip
+    assert merged.notes == (
+        "wanda of b is called wanda (b) here: another run calibrated it on other rows, "
+        "or has another file of that name",
+        "wanda of b is called wanda (b 2) here: another run calibrated it on other "
+        "rows, or has another file of that name",
+        "points in more than one run, taken from the first: 4",
+    )
+    found = report.statistics(merged.points)
+    labels = [found.labels.line(point.curve) for point in merged.points]
+    assert len(set(labels)) == 6
+    assert {label for label in labels if "(" in label} == {
+        "cloze, wanda (b), seed 7", "cloze, wanda (b 2), seed 7",
+    }  # fmt: skip
+
+
+def test_all_patterns_of_a_method_get_the_same_name():
+    patterned = curve({0.0: 5, 0.5: 2}, method="wanda", pattern="2:4")
+    first = calibrated("a", "aa", "wanda")
+    second = run("b", curve({0.0: 5, 0.5: 2}, method="wanda"), patterned,
+                 calibration={"one": {"digest": "bb"}})  # fmt: skip
+    assert methods_of(report.merge([first, second])) == ["wanda", *["wanda (b)"] * 2]
+
+
+def test_runs_that_do_not_say_what_they_were_calibrated_on_are_still_merged():
+    olds = [calibrated(name, None, "wanda") for name in "ab"]
+    assert methods_of(report.merge(olds)) == ["wanda"]
+    new = calibrated("c", "cc", "wanda")
+    assert methods_of(report.merge([*olds, new])) == ["wanda", "wanda (c)"]
+
+
+def of_a_file(name, source):
+    """A run by a method of a user's file, which is not there any more."""
+    method = "gone.py:by_size"
+    points = [
+        dataclasses.replace(
+            point,
+            curve=dataclasses.replace(
+                point.curve,
+                recipe=Recipe.written(
+                    **{**dataclasses.asdict(point.recipe), "method": method}
+                ),
+            ),
+        )
+        for point in curve({0.0: 5, 0.5: 3})
+    ]
+    return run(name, points, methods={method: source} if source else {})
+
+
+def test_methods_are_told_by_the_file_that_they_are_from():
+    runs = [of_a_file("a", "12"), of_a_file("b", "34"), of_a_file("c", "12")]
+    merged = report.merge(runs)
+    assert methods_of(merged) == ["gone.py:by_size", "gone.py:by_size (b)"]
+    olds = report.merge([of_a_file("a", None), of_a_file("b", None)])
+    assert methods_of(olds) == ["gone.py:by_size"]
 
 
 def test_answers_are_put_in_the_order_of_the_first_runs_questions():
@@ -205,6 +287,16 @@ def test_pictures_of_an_earlier_report_do_not_stay(written):
     names = write(out, report.merge(runs), "command", runs)
     assert {path.name for path in out.iterdir()} == set(names)
     assert "finetuned.png" not in names
+
+
+def test_files_that_no_report_of_ours_wrote_stay(tmp_path):
+    own = {"text.csv": "mine", "layers.png": "also mine"}
+    for name, content in own.items():
+        (tmp_path / name).write_text(content)
+    runs = [run("a", curve({0.0: 6}))]
+    names = write(tmp_path, report.merge(runs), "command", runs)
+    assert not set(own) & set(names)
+    assert {name: (tmp_path / name).read_text() for name in own} == own
 
 
 @pytest.mark.parametrize("name", ["run.json", "predictions.parquet", "journal.sqlite"])

@@ -2,6 +2,7 @@
 the rows of calibration that this was measured on."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,7 +10,8 @@ import pyarrow.parquet as pq
 from jaxsparse.calibration import Calibration
 from jaxsparse.models.inputs import CausalInputs, Seq2SeqInputs
 from jaxsparse.report import merge, read, statistics, write
-from jaxsparse.report.files import FILES, files_of
+from jaxsparse.report.files import FILES, files_of, layer_rows
+from jaxsparse.report.reading import RunFiles
 from jaxsparse.report.tables import all_tables
 from jaxsparse.report.text import terminal
 from jaxsparse.running_text import Examples
@@ -57,7 +59,43 @@ def test_a_method_has_the_mean_of_its_matrices_at_each_sparsity_once():
         ("one · random", "2.00", "4.00"),
     )
     assert len(table.notes) == 1
+    assert "Σ (X W − X W′ − δ)² / Σ (X W)²" in table.notes[0]  # +bias moves outputs
     assert table_of(list(curve({0.0: 3, 0.5: 6}))) is None
+
+
+def test_errors_that_another_run_alone_has_are_merged():
+    plain = tuple(curve({0.0: 3, 0.5: 6}))
+    measured = tuple(with_errors(plain))
+    facts = {"command": "", "notes": []}
+
+    def rows(digest):
+        return {**facts, "calibration": {"one": {"digest": digest}}}
+
+    first = RunFiles(Path("a"), facts, plain)
+    second = RunFiles(Path("b"), rows("bb"), measured)
+    merged = merge([first, second])
+    assert [p.matrices for p in merged.points] == [p.matrices for p in measured]
+    assert not any("errors of reconstruction" in note for note in merged.notes)
+    third = RunFiles(Path("c"), rows("cc"), measured)
+    (note, _) = merge([second, third]).notes
+    assert note.startswith("the runs measured errors of reconstruction on different")
+
+
+def test_errors_of_another_dtype_are_not_lost():
+    points = [
+        *with_errors(curve({0.0: 3, 0.5: 6})),
+        *with_errors(curve({0.0: 3, 0.9: 6}, dtype="float32")),
+    ]
+    assert table_of(points).rows == (
+        ("one · magnitude, bfloat16", "2.00", ""),
+        ("one · magnitude, float32", "", "4.00"),
+    )
+    same = [
+        *with_errors(curve({0.0: 3, 0.5: 6})),
+        *with_errors(curve({0.0: 3, 0.5: 6}, dtype="float32")),
+    ]
+    assert len(table_of(same).rows) == 2
+    assert {row["dtype"] for row in layer_rows(same)} == {"bfloat16", "float32"}
 
 
 def test_that_damping_was_raised_is_said():
