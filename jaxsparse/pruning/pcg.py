@@ -4,8 +4,8 @@ Source: Meng et al. (2024), "ALPS: Improved Optimization for Highly Sparse One-S
 Pruning for Large Language Models", algorithm 2.
 """
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,9 @@ from jaxtyping import Bool, Float32
 from jaxsparse.pruning.damping import damped
 from jaxsparse.pruning.solution import Solution
 from jaxsparse.types import Array
+
+# Values, residual, direction, and of each output the residual's preconditioned square.
+State = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 DAMPING = 0.01  # times the mean of the Gram matrix' diagonal
 STEPS = 10
@@ -52,44 +55,52 @@ def solve(
     """The values of `pcg`; can be vmapped.
 
     In float32, residuals that should be orthogonal soon are not, and ten steps then
-    reach what eight or nine would. So each is made orthogonal to those before, which
-    are kept: `steps` times the size of the weights.
+    reach what eight or nine would. So each is made orthogonal to those before, up to
+    ten, which are kept: ten times the size of the weights.
     """
     matrix = damped(gram, DAMPING)
     inverse_diagonal = 1 / jnp.diagonal(matrix)[:, None]
-    start = jnp.where(mask, weights, 0)
-    residual = jnp.where(mask, matrix @ (weights - start), 0)
+    values = jnp.where(mask, weights, 0)
+    residual = jnp.where(mask, matrix @ (weights - values), 0)
     direction = inverse_diagonal * residual
-    first = jnp.sum(residual * direction, 0)
+    squares = jnp.sum(residual * direction, 0)
+    solved = SOLVED * squares
 
-    def apart(number: jax.Array, before: tuple[jax.Array, ...], residual: jax.Array):
-        """A residual without its share of those before, in the preconditioned sense."""
-        residuals, squares = before
+    def cycle(number: int, state: State) -> State:
+        """So many steps."""
+        values, residual, direction, squares = state
+        before: list[tuple[jax.Array, jax.Array]] = []
+        for _ in range(number):
+            moving = squares > solved
+            product = matrix @ direction
+            curvature = jnp.sum(direction * product, 0)
+            length = jnp.where(moving, squares, 0) / jnp.where(moving, curvature, 1)
+            values += length * direction
+            before.append((residual, squares))
+            residual = jnp.where(mask, residual - length * product, 0)
+            residual = _apart(residual, before, inverse_diagonal)
+            conditioned = inverse_diagonal * residual
+            following = jnp.sum(residual * conditioned, 0)
+            turn = jnp.where(moving, following, 0) / jnp.where(moving, squares, 1)
+            direction = conditioned + turn * direction
+            squares = following
+        return values, residual, direction, squares
 
-        def without(at: jax.Array, residual: jax.Array) -> jax.Array:
-            share = jnp.sum(inverse_diagonal * residuals[at] * residual, 0)
-            there = squares[at] > 0
-            share = jnp.where(there, share, 0) / jnp.where(there, squares[at], 1)
-            return residual - share * residuals[at]
+    cycles = max(steps - 1, 0) // STEPS
+    state = values, residual, direction, squares
+    state = lax.fori_loop(0, cycles, lambda _, state: cycle(STEPS, state), state)
+    return cycle(steps - cycles * STEPS, state)[0]
 
-        return lax.fori_loop(0, number, without, residual)
 
-    def step(number: jax.Array, state: tuple[Any, ...]):
-        values, residual, direction, squares, before = state
-        moving = squares > SOLVED * first
-        product = matrix @ direction
-        curvature = jnp.sum(direction * product, 0)
-        length = jnp.where(moving, squares, 0) / jnp.where(moving, curvature, 1)
-        values += length * direction
-        before = before[0].at[number].set(residual), before[1].at[number].set(squares)
-        residual = jnp.where(mask, residual - length * product, 0)
-        residual = apart(number + 1, before, residual)
-        conditioned = inverse_diagonal * residual
-        following = jnp.sum(residual * conditioned, 0)
-        turn = jnp.where(moving, following, 0) / jnp.where(moving, squares, 1)
-        return values, residual, conditioned + turn * direction, following, before
-
-    room = max(steps, 1)
-    before = jnp.zeros((room, *residual.shape)), jnp.zeros((room, len(first)))
-    state = start, residual, direction, first, before
-    return lax.fori_loop(0, steps, step, state)[0]
+def _apart(
+    residual: Float32[jax.Array, "in out"],
+    before: Sequence[tuple[Float32[jax.Array, "in out"], Float32[jax.Array, " out"]]],
+    inverse_diagonal: Float32[jax.Array, "in 1"],
+) -> Float32[jax.Array, "in out"]:
+    """A residual without its shares of those before, in the preconditioned sense."""
+    conditioned = inverse_diagonal * residual
+    for earlier, squares in before:
+        there = squares > 0
+        share = jnp.where(there, jnp.sum(earlier * conditioned, 0), 0)
+        residual -= share / jnp.where(there, squares, 1) * earlier
+    return residual
