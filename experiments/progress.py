@@ -211,6 +211,8 @@ class Shown(Progress):
         left = tqdm.format_interval((self._total - done) / rate)
         if self._unit == BYTES:
             return f"{so_far}, {self._count(rate)}/s, {left} left"
+        if rate < 0.1:
+            return f"{so_far}, {1 / rate:.0f} s each, {left} left"
         return f"{so_far}, {rate:.1f} {self._unit}/s, {left} left"
 
     def _count(self, number: float) -> str:

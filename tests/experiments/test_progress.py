@@ -58,6 +58,17 @@ def test_plain_lines_say_model_point_rate_and_time_left(capsys, clock):
     ]
 
 
+def test_what_takes_long_has_its_seconds(capsys, clock):
+    shown = Shown()
+    shown.stage("pruning", 36, unit="blocks")
+    for _ in range(2):
+        clock[0] += 40
+        shown.done(1)
+    shown.close()
+    last = "pruning: 2 of 36, 40 s each, 22:40 left"
+    assert capsys.readouterr().err.splitlines()[-1] == last
+
+
 def test_what_is_all_known_is_said_in_one_line(capsys, clock):
     shown = Shown()
     shown.models(1)
