@@ -85,6 +85,7 @@ def sweep(
     recipes = [
         method if isinstance(method, Recipe) else Recipe(method) for method in methods
     ]
+    recipes = list(dict.fromkeys(recipes))
     if len({recipe.prunable for recipe in recipes}) != 1:
         raise ValueError("a sweep takes methods of one prunable set, at least one")
     read = text_reading.read(texts, model.config, model.tokenizer, text_tokens)

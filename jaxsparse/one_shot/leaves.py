@@ -4,13 +4,14 @@ in files, which a killed run goes on from.
     <directory>/<digest of the identity>/pruned.json         what was pruned so far
                                         /h,mlp,c_fc,kernel   each leaf, memory-mapped
 
-Values are raw, in the leaf's dtype. `pruned.json` is replaced once the values of a
-block are on disk, so that what it counts is there.
+Values are raw, in the leaf's dtype; `pruned.json` has their checksums. It is replaced
+once the values of a block are on disk, so that what it counts is there.
 """
 
 import json
 import math
 import shutil
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +24,7 @@ from jaxtyping import Shaped
 from jaxsparse import trees
 from jaxsparse.pruning import MatrixSparsity
 from jaxsparse.types import InputError
-from jaxsparse.variants import digest_of
+from jaxsparse.variants import bias_of, digest_of
 from jaxsparse.whole import atomic_file
 
 RECORD = "pruned.json"
@@ -52,6 +53,7 @@ class PrunedLeaves:
         self._arrays: dict[str, np.ndarray] = {}
         self.blocks = 0
         self.matrices: list[MatrixSparsity] = []
+        self._checksums: dict[str, int] = {}
         self._take_up()
 
     @property
@@ -73,7 +75,7 @@ class PrunedLeaves:
         Raises:
             InputError: the disk has not so much.
         """
-        self.blocks, self.matrices = 0, []
+        self.blocks, self.matrices, self._checksums = 0, [], {}
         if not self._directory:
             self._arrays = {
                 path: np.zeros(leaf.shape, leaf.dtype)
@@ -106,6 +108,7 @@ class PrunedLeaves:
             for array in self._arrays.values():
                 if isinstance(array, np.memmap):
                     array.flush()
+            self._checksums |= self._checksums_of(matrices)
             self._write_record()
 
     def forget(self) -> None:
@@ -124,15 +127,31 @@ class PrunedLeaves:
             matrices = [MatrixSparsity(**matrix) for matrix in record["matrices"]]
             if record["identity"] != self.identity:
                 return
-            self.blocks, self.matrices = int(record["blocks"]), matrices
+            blocks, checksums = int(record["blocks"]), dict(record["checksums"])
         except (OSError, ValueError, TypeError, KeyError):
             return
+        if bool(blocks) != bool(matrices):
+            return
+        self.blocks, self.matrices, self._checksums = blocks, matrices, checksums
         sizes = {path: _bytes(leaf) for path, leaf in self.shapes.items()}
         files = {path: self._file(path) for path in sizes}
         if all(
             files[p].is_file() and files[p].stat().st_size == sizes[p] for p in sizes
         ):
             self._map("r+")
+            if self._checksums_of(matrices) != checksums:
+                self._arrays = {}
+
+    def _checksums_of(self, matrices: Sequence[MatrixSparsity]) -> dict[str, int]:
+        """CRC-32 of the new values, biases too, by path and layer."""
+        return {
+            f"{path} {matrix.layer}": zlib.crc32(
+                np.ascontiguousarray(self.layer(path, matrix.layer)).view(np.uint8)
+            )
+            for matrix in matrices
+            for path in (matrix.path, bias_of(matrix.path))
+            if path in self
+        }
 
     def _map(self, mode: Any) -> None:
         self._arrays = {
@@ -146,6 +165,7 @@ class PrunedLeaves:
             "identity": self.identity,
             "blocks": self.blocks,
             "matrices": [asdict(matrix) for matrix in self.matrices],
+            "checksums": self._checksums,
         }
         with atomic_file(self._directory / RECORD) as file:
             file.write_text(json.dumps(record), encoding="utf-8")

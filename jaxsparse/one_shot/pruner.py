@@ -223,8 +223,8 @@ class OneShot:
             prune_blocks(task, leaves, self._walk(recipe), dense, self._progress)
 
         def leaf(path: str) -> jax.Array:
-            like = model.params[path]
-            return jax.device_put(parallel.place_like(like, values().leaf(path)))
+            placed = parallel.place_like(model.params[path], values().leaf(path))
+            return placed if isinstance(placed, jax.Array) else jax.device_put(placed)
 
         def layer(path: str, number: int) -> variants.Layer:
             return values().layer(path, number).astype(np.float32)
@@ -257,10 +257,10 @@ def _is_blockwise(recipe: Recipe) -> bool:
 
 
 def _ascending(recipe: Recipe, sparsities: Sequence[float]) -> list[float]:
-    """Those above 0, or the pattern's own."""
+    """Those above 0, each once, or the pattern's own."""
     if recipe.own_sparsity is not None:
         return [recipe.own_sparsity]
-    return sorted(sparsity for sparsity in sparsities if sparsity)
+    return sorted({float(sparsity) for sparsity in sparsities} - {0.0})
 
 
 def _paths(model: Model, recipe: Recipe) -> tuple[str, ...]:

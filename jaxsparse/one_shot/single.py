@@ -54,6 +54,7 @@ def prune(
         )
     if sparsity is None:
         sparsity = 0.5 if own is None else own
+    sparsity = float(sparsity)
     if not sparsity:
         return variants.dense(model, recipe)
     model = variants.prunable_model(model, prunable)

@@ -157,7 +157,7 @@ def _score(
     zero, and of these alone. A function of the user's may do and return anything."""
     try:
         scored = np.asarray(method.criterion.function(weights, statistics, generator))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not method.source:
             raise
         raise InputError(f"`method={name}` failed ({brief(error)})") from error
@@ -168,7 +168,8 @@ def _score(
         )
     np.maximum(scored, np.finfo(np.float32).min, out=out)
     if np.isnan(np.max(out)):
-        raise InputError(
-            f"{name} scores hold NaN; use a checkpoint without NaN weights"
+        advice = (
+            "mend the function" if method.source else "use a checkpoint without any"
         )
+        raise InputError(f"{name} scores hold NaN; {advice}")
     out[weights == 0] = ZERO

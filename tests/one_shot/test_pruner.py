@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import re
 
 import jax
 import numpy as np
@@ -215,7 +216,7 @@ def test_statistics_of_the_dense_model_are_gathered_for_all_at_once(loaded, tmp_
     assert [name for name, *_ in told.stages].count("calibrating") == 1
 
 
-@pytest.mark.parametrize("damage", ["short", "record", "other"])
+@pytest.mark.parametrize("damage", ["short", "value", "record", "nothing", "other"])
 def test_files_that_are_not_as_written_are_made_anew(damage, loaded, tmp_path):
     model, recipe = loaded("gpt2"), Recipe("wanda")
     (whole,) = one_shot(model, tmp_path).variants(recipe, [0.5])
@@ -223,6 +224,12 @@ def test_files_that_are_not_as_written_are_made_anew(damage, loaded, tmp_path):
     file, record = next(directory.glob("h*")), directory / "pruned.json"
     if damage == "short":
         file.write_bytes(file.read_bytes()[:-1])
+    if damage == "value":
+        file.write_bytes(b"\0\1" + file.read_bytes()[2:])
+    if damage == "nothing":
+        record.write_text(
+            re.sub(r'"matrices": \[.*?\]', '"matrices": []', record.read_text())
+        )
     if damage == "record":
         record.write_text(record.read_text()[:-9])
     if damage == "other":
