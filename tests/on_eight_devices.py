@@ -239,6 +239,8 @@ def test_a_mesh_prunes_block_by_block_as_one_device_does(
         got, leaf = hosts.gathered(leaf), np.asarray(expected.leaf(path))
         same = (got == 0) == (leaf == 0)
         assert same.mean() > 0.995, path
+        # Another mask moves the other weights of its output too.
+        same &= same.all(axis=-2, keepdims=True)
         np.testing.assert_allclose(got[same], leaf[same], rtol=1e-2, atol=1e-3)
 
 

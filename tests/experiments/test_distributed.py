@@ -161,6 +161,20 @@ def test_two_processes_write_what_one_does_and_once(ended, place):
     assert_alike(place / "two", place / "one")
 
 
+def test_two_processes_prune_block_by_block_as_one_does(place):
+    flags = (
+        "--method=magnitude+bias", "--sparsities=0.5", "--num_examples=4",
+        "--calibration_rows=4", "--calibration_tokens=16",
+    )  # fmt: skip
+    for run in both(place, *flags, "--out=two-blocks"):
+        assert run.status == 0, run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        one = binary.run(sweep, *ASKED, *flags, "--out=one-blocks")
+    assert one.status == 0, one
+    assert_alike(place / "two-blocks", place / "one-blocks")
+
+
 @pytest.mark.usefixtures("ended")
 def test_run_json_says_where_it_ran(place):
     facts = json.loads((place / "two" / "run.json").read_text(encoding="utf-8"))
