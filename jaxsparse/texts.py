@@ -67,7 +67,7 @@ def read(
     if named and config.reading == "replaced":
         raise InputError(
             "a discriminator tells replaced tokens from original ones and predicts "
-            "none, so that `texts` mean nothing to it; leave the model or `texts` out"
+            "none; leave the model or `texts` out"
         )
     names = [text.name for text in named]
     if twice := sorted({name for name in names if names.count(name) > 1}):

@@ -53,7 +53,9 @@ class Variant:
     def name(self) -> str:
         if not self.sparsity:
             return "dense"
-        return f"{self.recipe.method} {self.sparsity:g}"
+        of_pattern = self.recipe.own_sparsity is not None
+        amount = self.recipe.pattern if of_pattern else f"{self.sparsity:g}"
+        return f"{self.recipe.method} {amount}"
 
     def leaves(self) -> dict[str, jax.Array]:
         """All that may differ from the model's."""

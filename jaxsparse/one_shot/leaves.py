@@ -146,7 +146,7 @@ class PrunedLeaves:
         """CRC-32 of the new values, biases too, by path and layer."""
         return {
             f"{path} {matrix.layer}": zlib.crc32(
-                np.ascontiguousarray(self.layer(path, matrix.layer)).view(np.uint8)
+                np.ascontiguousarray(self.layer(path, matrix.layer)).tobytes()
             )
             for matrix in matrices
             for path in (matrix.path, bias_of(matrix.path))

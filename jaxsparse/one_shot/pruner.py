@@ -93,7 +93,7 @@ class OneShot:
             self._progress,
         )
         nested = self._nested(recipe, allocated) if recipe.masks_nest else None
-        if _is_blockwise(recipe):
+        if nested is None or _is_blockwise(recipe):
             return tuple(
                 self._blockwise(recipe, sparsity, index, allocated, nested)
                 for index, sparsity in enumerate(ascending)

@@ -70,7 +70,7 @@ def _file(
 def _read(file: Path | None) -> Errors | None:
     """What is not as it was written counts as not there."""
     try:
-        rows = json.loads(file.read_text("utf-8")) if file else None
+        rows = json.loads(file.read_text("utf-8")) if file else []
         return {(path, layer): error for path, layer, error in rows} or None
     except (OSError, ValueError, TypeError):
         return None

@@ -96,7 +96,7 @@ def check_inputs(shapes: Mapping[str, Sequence[int]], pattern: str) -> None:
         if shape[-2] % consecutive[1]:
             raise InputError(
                 f"`pattern={pattern}`: {path} has {shape[-2]} inputs, which "
-                f"{consecutive[1]} does not divide"
+                f"{consecutive[1]} does not divide; choose another M"
             )
 
 
