@@ -43,8 +43,13 @@ def with_redraw(
         if variant.sparsity and variant.recipe.seed is not None:
             first.setdefault(key_of(variant.identity), variant)
     pruner = OneShot(curves[0].model, calibration, directory, progress)
+    recipes = tuple(dict.fromkeys(variant.recipe for variant in first.values()))
+    pruner.expect(
+        [replace(recipe, seed=seed) for recipe in recipes],
+        [variant.sparsity for variant in first.values()],
+    )
     again: dict[str, Variant] = {}
-    for recipe in dict.fromkeys(variant.recipe for variant in first.values()):
+    for recipe in recipes:
         of_recipe = {k: v.sparsity for k, v in first.items() if v.recipe == recipe}
         keys = sorted(of_recipe, key=of_recipe.__getitem__)
         pruned = pruner.variants(replace(recipe, seed=seed), list(of_recipe.values()))
