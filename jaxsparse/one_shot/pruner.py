@@ -58,7 +58,7 @@ class OneShot:
         self._progress = progress
         self._statistics: dict[tuple[str, frozenset[str]], DenseStatistics] = {}
         self._expected: Sequence[Recipe] = ()
-        self._written: list[PrunedLeaves] = []
+        self._leaves: dict[tuple[Recipe, float], PrunedLeaves] = {}
 
     @property
     def calibration(self) -> Calibration:
@@ -109,7 +109,7 @@ class OneShot:
         gathered for all at once, and the disk is known to hold all new values.
 
         Raises:
-            InputError: it does not.
+            InputError: the disk cannot hold them.
         """
         self._expected = tuple(recipes)
         if self._directory is None or hosts.several():
@@ -118,7 +118,7 @@ class OneShot:
             leaves.bytes
             for recipe in filter(_is_blockwise, recipes)
             for sparsity in _ascending(recipe, sparsities)
-            if not self._is_pruned(leaves := self._leaves(recipe, sparsity), recipe)
+            if not self._is_pruned(leaves := self._leaves_of(recipe, sparsity), recipe)
         ]
         free = shutil.disk_usage(self._directory).free
         if sum(wanted) > free:
@@ -140,7 +140,7 @@ class OneShot:
 
     def forget(self) -> None:
         """Takes away the files of new weights; those who ask again make them again."""
-        for leaves in self._written:
+        for leaves in self._leaves.values():
             leaves.forget()
 
     def _dense(self, recipe: Recipe) -> DenseStatistics:
@@ -207,8 +207,7 @@ class OneShot:
 
         model = self.model
         task = Task(model, recipe, sparsity, sparsity_of, mask_of)
-        leaves = self._leaves(recipe, sparsity)
-        self._written.append(leaves)
+        leaves = self._leaves_of(recipe, sparsity)
 
         def values() -> PrunedLeaves:
             if not leaves.hold_values:
@@ -244,12 +243,18 @@ class OneShot:
             leaves.matrices,
         )
 
-    def _leaves(self, recipe: Recipe, sparsity: float) -> PrunedLeaves:
-        """Those that hold the new values, with what files have of them."""
-        model, several = self.model, hosts.several()
-        identity = variants.identity(model, recipe, sparsity, self.calibration.digest)
-        directory = self._directory and not several and self._directory / "pruned"
-        return PrunedLeaves(_changed_shapes(model, recipe), identity, directory or None)
+    def _leaves_of(self, recipe: Recipe, sparsity: float) -> PrunedLeaves:
+        """Those that hold the new values, with what files have of them; read once."""
+        if (recipe, sparsity) not in self._leaves:
+            rows = self.calibration.digest
+            identity = variants.identity(self.model, recipe, sparsity, rows)
+            directory = None if hosts.several() else self._directory
+            self._leaves[recipe, sparsity] = PrunedLeaves(
+                _changed_shapes(self.model, recipe),
+                identity,
+                directory and directory / "pruned",
+            )
+        return self._leaves[recipe, sparsity]
 
 
 def _is_blockwise(recipe: Recipe) -> bool:
