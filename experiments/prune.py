@@ -30,7 +30,7 @@ def main() -> None:
     recipe, start = settings.recipe, time.monotonic()
 
     (blueprint,) = models = inputs.open_models([settings.model])
-    inputs.check_recipes(models, [recipe])
+    inputs.check_recipes(models, [recipe], [settings.sparsity])
     texts = calibrating.texts_of(settings)
     checked = calibrating.checked(texts, settings)
     rows = calibrating.rows_of(models, texts, settings).get(blueprint.name)

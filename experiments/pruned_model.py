@@ -81,11 +81,17 @@ def lines(before: Variant, pruned: Variant, written: int, seconds: float) -> lis
         written: bytes of the tensors.
     """
     model, recipe = pruned.model, pruned.recipe
+    of = f"the prunable weights ({recipe.prunable})"
+    if recipe.structured:
+        of = f"the {recipe.pattern}"
     found = [
         f"{model.name}: {recipe.method}, sparsity {pruned.sparsity:g} requested, "
-        f"{pruned.achieved_sparsity:.6f} of the prunable weights ({recipe.prunable}) "
-        f"and {pruned.total_sparsity:.6f} of all"
+        f"{pruned.achieved_sparsity:.6f} of {of} and {pruned.total_sparsity:.6f} of all"
     ]
+    if recipe.structured and pruned.sparsity:
+        found.append(
+            f"parameters: {before.parameters:,} before, {pruned.parameters:,} after"
+        )
     if before.achieved_sparsity >= WORTH_SAYING:
         found.append(
             f"{before.achieved_sparsity:.6f} of the prunable weights were zero "
@@ -101,7 +107,7 @@ def lines(before: Variant, pruned: Variant, written: int, seconds: float) -> lis
     if "gram" in recipe.needs:
         raised = sum(matrix.damping_raised for matrix in pruned.matrices)
         found.append(f"damping was raised {raised} times")
-    blueprint = model.blueprint
+    blueprint = before.model.blueprint
     size = file_bytes(blueprint.checkpoint, blueprint.plan)
     found.append(
         f"weights: {size:,} bytes before, {written:,} after{_as_masks(pruned, written)}"
@@ -111,7 +117,7 @@ def lines(before: Variant, pruned: Variant, written: int, seconds: float) -> lis
 
 def _as_masks(pruned: Variant, written: int) -> str:
     """What a bit for each prunable weight and the values kept would take."""
-    if not pruned.matrices:
+    if not pruned.matrices or pruned.recipe.structured:
         return ""
     each = written / trees.size(pruned.model.params)
     weights = sum(matrix.weights for matrix in pruned.matrices)

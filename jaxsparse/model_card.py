@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxsparse.calibration import Calibration
 from jaxsparse.points import Point
-from jaxsparse.pruning import MatrixSparsity
+from jaxsparse.pruning import MatrixSparsity, Recipe
 from jaxsparse.variants import Variant
 
 NAME = "README.md"
@@ -48,10 +48,7 @@ def text(
     versions = {name: version for name, version in versions.items() if version}
     lines = [*_front_matter(variant, repository), f"# {title}", ""]
     if sparsity:
-        lines += [
-            "Pruned weights are stored as zeros, in files as large as the dense "
-            "model's.", "",
-        ]  # fmt: skip
+        lines += [_stored(variant), ""]
     lines += _section("Recipe", _table(("", ""), _recipe(variant).items()))
     if calibration:
         rows = _calibration(calibration, checked).items()
@@ -60,7 +57,7 @@ def text(
         lines += _section("Scores", _scores(points))
     lines += _section("Loading", _loading(model.config.reading))
     if variant.matrices:
-        lines += _section("Layers", _layers(variant.matrices))
+        lines += _section("Layers", _layers(variant.matrices, variant.recipe))
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())
     made = ["```sh", _one_line(command), "```", "", f"with {packages}"]
     lines += _section("Made by", made)
@@ -70,6 +67,24 @@ def text(
 def measured(variant: Variant) -> list[tuple[float, MatrixSparsity]]:
     """The matrices with an error of reconstruction, and the error."""
     return [(m.error, m) for m in variant.matrices if m.error is not None]
+
+
+def _stored(variant: Variant) -> str:
+    """What has become of the weights that were pruned."""
+    model, pattern = variant.model, variant.recipe.pattern
+    if not variant.recipe.structured:
+        return (
+            "Pruned weights are stored as zeros, in files as large as the dense "
+            "model's."
+        )
+    sizes = model.blueprint.family.structure(model.config).sizes(pattern)
+    left = ", ".join(
+        f"`{size.key}` is {getattr(model.config, size.field):,}" for size in sizes
+    )
+    return (
+        f"Whole {pattern} were removed, not zeroed, so that the arrays "
+        f"are smaller: {left}."
+    )
 
 
 def _front_matter(variant: Variant, repository: str | None) -> list[str]:
@@ -98,9 +113,14 @@ def _recipe(variant: Variant) -> dict[str, str]:
         "prunable": recipe.prunable,
         "seed": "none needed" if recipe.seed is None else str(recipe.seed),
         "sparsity requested": f"{variant.sparsity:g}",
-        "achieved, of the prunable weights": f"{variant.achieved_sparsity:.6f}",
+    }
+    of = f"the {recipe.pattern}" if recipe.structured else "the prunable weights"
+    rows |= {
+        f"achieved, of {of}": f"{variant.achieved_sparsity:.6f}",
         "achieved, of all parameters": f"{variant.total_sparsity:.6f}",
     }
+    if recipe.structured:
+        rows["parameters"] = f"{variant.parameters:,}"
     if errors := measured(variant):
         error, worst = max(errors, key=lambda pair: pair[0])
         mean = sum(error for error, _ in errors) / len(errors)
@@ -172,7 +192,7 @@ def _loading(reading: str) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _layers(matrices: Iterable[MatrixSparsity]) -> Iterator[str]:
+def _layers(matrices: Iterable[MatrixSparsity], recipe: Recipe) -> Iterator[str]:
     rows = [
         (
             f"`{matrix.path}`",
@@ -184,6 +204,10 @@ def _layers(matrices: Iterable[MatrixSparsity]) -> Iterator[str]:
         )
         for matrix in matrices
     ]
+    if recipe.structured:
+        yield "Layers and sizes are those of the dense model; pruned is what was zero,"
+        yield "or removed."
+        yield ""
     if any(row[-1] for row in rows):
         yield "Error: that of the outputs at calibration rows, as a fraction of their"
         yield "sum of squares, the inputs being the dense model's."

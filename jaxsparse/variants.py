@@ -40,8 +40,8 @@ class Variant:
     model: Model
     recipe: Recipe
     sparsity: float  # as requested
-    achieved_sparsity: float  # of the prunable set
-    total_sparsity: float  # of all parameters
+    achieved_sparsity: float  # of the prunable set; of smaller shapes, of the units
+    total_sparsity: float  # of all the dense model's parameters: zero, or removed
     identity: Mapping[str, Any]  # JSON; decides its scores: the journal's key
     shapes: Mapping[str, jax.ShapeDtypeStruct]  # of the leaves that may differ
     leaf: Callable[[str], jax.Array]  # makes the leaf at one of these paths
@@ -55,7 +55,18 @@ class Variant:
             return "dense"
         of_pattern = self.recipe.own_sparsity is not None
         amount = self.recipe.pattern if of_pattern else f"{self.sparsity:g}"
-        return f"{self.recipe.method} {amount}"
+        return f"{self.recipe.title} {amount}"
+
+    @property
+    def parameters(self) -> int:
+        """Their number, zeros included; an exact host integer."""
+        leaves = {**self.model.params, **self.shapes}
+        return sum(math.prod(leaf.shape) for leaf in leaves.values())
+
+    @property
+    def bytes(self) -> int:
+        """That its parameters take as they are loaded."""
+        return self.parameters * np.dtype(self.model.dtype).itemsize
 
     def leaves(self) -> dict[str, jax.Array]:
         """All that may differ from the model's."""
