@@ -28,7 +28,7 @@ def by_unit(
 
 
 def unit_scores(
-    kernels: Iterable[tuple[Shaped[np.ndarray, "*layer in out"], int]],
+    kernels: Iterable[tuple[Shaped[np.ndarray, "... _in _out"], int]],
     units: int,
     alike: bool = False,
 ) -> Float64[np.ndarray, "layer unit"]:

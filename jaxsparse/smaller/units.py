@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64
 
 from jaxsparse import hosts, pruning
 from jaxsparse.model import Model
@@ -158,7 +159,7 @@ class _Smaller:
             for linear in units.write
         }
 
-    def _selections(self) -> dict[str, tuple[int, Kept]]:
+    def _selections(self) -> dict[str, tuple[int, Int64[np.ndarray, "_layer _place"]]]:
         """Path -> what is left of it: an axis, and the places on it, layer by layer, or
         one row for all layers."""
         found = {}
@@ -174,7 +175,7 @@ class _Smaller:
                 found[units.shared] = -1, kept
         return found
 
-    def _places(self, units: Kept) -> Kept:
+    def _places(self, units: Kept) -> Int64[np.ndarray, "layer place"]:
         """Where units lie on an axis: each is so wide."""
         width = self.removable.width
         places = units[..., None] * width + np.arange(width)
@@ -191,7 +192,7 @@ class _Smaller:
         return mean @ weights
 
 
-def _of_layer(kept: Kept, layer: int) -> np.ndarray:
+def _of_layer(kept: Kept, layer: int) -> Int64[np.ndarray, " kept"]:
     """One row, where all layers have lost the same."""
     return kept[layer if len(kept) > 1 else 0]
 
