@@ -67,6 +67,12 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
+def seconds(value: float) -> str:
+    """To three digits at most, but for the thousands."""
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:,.{digits}f} s"
+
+
 def signed(fraction: float) -> str:
     """With its sign."""
     return f"{100 * fraction:+.1f}".replace("-", "−")

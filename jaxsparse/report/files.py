@@ -114,7 +114,7 @@ def write(
         if calibrations:
             with to["calibration.parquet"].open("wb") as file:
                 pq.write_table(_calibration_table(calibrations), file)
-        tables, sentences = all_tables(found), findings(found)
+        tables, sentences = all_tables(found, [run]), findings(found)
         drawn = pictures.figures(found, ["accuracy", "text"])
         shown = [f"{name}.png" for name in drawn]
         markdown = text.markdown(tables, run, shown, sentences)

@@ -207,7 +207,8 @@ def _write(
 ) -> tuple[str, ...]:
     progress.stage("pictures of the report", patient=True)
     drawn = pictures.figures(found)
-    tables, sentences = all_tables(found), findings(found)
+    tables = all_tables(found, [run.facts for run in runs])
+    sentences = findings(found)
     commands = [command, *(str(run.facts["command"]) for run in runs)]
     absent = {name for name in PICTURES if name not in drawn}
     names = [name for name in MERGED_FILES if name.rpartition(".")[0] not in absent]
