@@ -85,6 +85,7 @@ class Pruning:
     dtype: str
     mesh: parallel.Axes | None
     directory: Path
+    format: str
     results: Path | None  # of a sweep
 
 
@@ -159,6 +160,7 @@ def pruning_from_flags() -> Pruning:
         dtype=values.dtype,
         mesh=parallel.parse(values.mesh),
         directory=paths.new_directory("export", values.export),
+        format=values.format,
         results=Path(os.path.expanduser(values.results)) if values.results else None,
     )
 

@@ -22,6 +22,7 @@ from jaxsparse.model import Model, save_leaves, untie
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import MatrixSparsity, Recipe
 from jaxsparse.types import Array, Leaves
+from jaxsparse.weights.writing import Sizes
 
 Layer = Float32[np.ndarray, "..."]
 
@@ -270,25 +271,30 @@ def save(
     directory: str | Path,
     progress: Progress = NOBODY,
     beside: Callable[[Path], None] | None = None,
-) -> int:
-    """Writes a directory that transformers loads, in the file's own dtypes.
+    format: str = "dense",
+) -> Sizes:
+    """Writes a directory that `load_model` reads, in the file's own dtypes.
 
     Args:
         directory: must not exist yet.
         beside: writes what else the directory shall hold into the one it is given.
+        format: dense, which transformers loads; or bitmask, a bit for each weight and
+            the values that are not zero, restored bit for bit.
 
     Returns:
-        what the tensors take, in bytes.
+        what the tensors take in either format.
 
     Raises:
-        InputError: it exists.
+        InputError: it exists, or there is no such format.
         OSError: it cannot be written.
     """
+    directory = Path(directory)
     if not isinstance(variant, Variant):
-        return save_leaves(variant, variant.params, Path(directory), progress, beside)
+        params = variant.params
+        return save_leaves(variant, params, directory, progress, beside, format)
     changed = {path: _LayerByLayer(variant, path) for path in variant.shapes}
     leaves = {**variant.model.params, **changed}
-    return save_leaves(variant.model, leaves, Path(directory), progress, beside)
+    return save_leaves(variant.model, leaves, directory, progress, beside, format)
 
 
 @dataclass(frozen=True)
