@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 GROUPS = (
     {"types", "assets", "progress", "device"},
     {"trees", "whole", "hosts", "database", "processes", "arrays"},
-    {"parallel"},
+    {"parallel", "sparse"},
     {"models", "weights", "pruning", "cbt"},
     {"model", "running_text"},
     {"calibration"},
