@@ -35,6 +35,7 @@ class Curve:
     setup: Setup
     recipe: Recipe
     finetuned: bool = False
+    execution: str = "dense"  # of the linears of what is pruned
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ class Point:
             "model": self.setup.model,
             "family": self.setup.family,
             "dtype": self.setup.dtype,
+            "execution": self.curve.execution,
             **asdict(self.setup.presentation),
             **asdict(self.curve.recipe),
             "sparsity": self.sparsity,
@@ -174,8 +176,11 @@ def by_curve(points: Sequence[Point]) -> Iterator[tuple[Curve, list[Point]]]:
 
 
 def dense_of(points: Sequence[Point], setup: Setup) -> Point | None:
-    """The point of the unpruned, one-shot model, if it is among the points."""
-    for point in points:
-        if point.setup == setup and not point.sparsity and not point.curve.finetuned:
-            return point
-    return None
+    """The point of the unpruned, one-shot model, if it is among the points; that of a
+    curve of dense execution where there is one."""
+    found = [
+        point
+        for point in points
+        if point.setup == setup and not point.sparsity and not point.curve.finetuned
+    ]
+    return min(found, key=lambda point: point.curve.execution != "dense", default=None)

@@ -100,7 +100,10 @@ def sweep(
     measured = iter(pruner.measured(list(chain.from_iterable(pruned))))
     curves: list[Variant] = []
     for recipe, of_recipe in zip(recipes, pruned, strict=True):
-        curves.append(replace(dense, recipe=recipe))
+        # Dense is the point at 0 of its recipe's curve, however that is executed.
+        executions = {variant.execution for variant in of_recipe} or {dense.execution}
+        (execution,) = executions
+        curves.append(replace(dense, recipe=recipe, execution=execution))
         curves += islice(measured, len(of_recipe))
     options = {
         "batch_tokens": batch_tokens, "levels_at_once": levels_at_once,
@@ -270,7 +273,9 @@ class _Job:
         for variant in curves:
             said = answers[_key(variant, presentation)]
             yield Point(
-                curve=Curve(setup, variant.recipe, variant.finetuned),
+                curve=Curve(
+                    setup, variant.recipe, variant.finetuned, variant.execution
+                ),
                 digest=model.digest,
                 sparsity=variant.sparsity,
                 achieved_sparsity=variant.achieved_sparsity,

@@ -48,6 +48,7 @@ class Variant:
     layer: Callable[[str, int], Layer]  # or one layer of it, on the host
     matrices: tuple[MatrixSparsity, ...] = ()  # the pruned ones
     finetuned: bool = False
+    execution: str = "dense"  # how its linears are computed
 
     @property
     def name(self) -> str:

@@ -238,6 +238,7 @@ def with_new_weights(start: Variant) -> Variant:
         leaf=changed.__getitem__,
         layer=layers_of(changed),
         finetuned=True,
+        execution="sparse",
     )
 
 
@@ -301,6 +302,7 @@ def test_a_sweep_takes_every_kind_and_its_journal_knows_them(
         )
         np.testing.assert_array_equal(point.answers.scores, known.answers.scores)
         assert point.curve.finetuned == variant.finetuned
+        assert point.curve.execution == variant.execution
         assert point.digest == every_kind[0].model.digest
 
 

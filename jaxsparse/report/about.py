@@ -36,12 +36,14 @@ def about(points: Sequence[Point], facts: Sequence[Facts]) -> list[tuple[str, st
         "allocation": (r.allocation for r in recipes if r.allocation != "uniform"),
         "statistics": (recipe.statistics for recipe in recipes),
     }
+    executions = list(dict.fromkeys(point.curve.execution for point in points))
     sparsities = sorted({point.sparsity for point in points} - {0.0})
     presentations = {
         "protocol": (setup.presentation.protocol for setup in setups),
         "context": (setup.presentation.context for setup in setups),
         "detokenize": (setup.presentation.detokenize for setup in setups),
         "": (setup.dtype for setup in setups),
+        "execution": (e for e in executions if executions != ["dense"]),
     }
     total = len(points[0].questions)
     rows = {

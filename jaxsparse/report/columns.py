@@ -17,6 +17,7 @@ RECIPE = {  # what a point is, and the questions of a row of it
     "statistics": TEXT,  # empty of a method that needs none
     "prunable": TEXT,
     "dtype": TEXT,
+    "execution": TEXT,  # of the linears
     "seed": WHOLE,  # empty of a method that neither draws nor is calibrated
     "sparsity": REAL,
     "achieved_sparsity": REAL,
@@ -26,7 +27,7 @@ RECIPE = {  # what a point is, and the questions of a row of it
     "split": TEXT,
 }
 # What runs of older versions have no columns for.
-OLDER = {"allocation": "uniform", "statistics": ""}
+OLDER = {"allocation": "uniform", "statistics": "", "execution": "dense"}
 OF_POINT = tuple(name for name in RECIPE if name not in ("word_class", "split"))
 
 RESULTS = {
@@ -46,7 +47,7 @@ RESULTS = {
     "questions_per_second": REAL,
 }
 
-OF_LAYERS = (  # no protocol: it prunes nothing
+OF_LAYERS = (  # neither protocol nor execution: they prune nothing
     "model", "method", "pattern", "scope", "allocation", "statistics", "prunable",
     "dtype", "seed", "sparsity", "finetuned",
 )  # fmt: skip

@@ -86,6 +86,8 @@ class Labels:
                 texts.append(f"seed {value}" if name == "seed" else value)
         if curve.finetuned:
             texts.append("fine-tuned")
+        if self._differs(attrgetter("execution")) and curve.execution != "dense":
+            texts.append(curve.execution)
         return ", ".join(texts)
 
     def pruning(self, curve: Curve, pattern: bool = True) -> str:

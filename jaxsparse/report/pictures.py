@@ -1,13 +1,14 @@
 """What the plots show: curves of results, and the sparsity of each layer."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from jaxsparse import plots
 from jaxsparse.accuracy import POOLED
-from jaxsparse.points import Curve, Point, TextLoss, by_curve
-from jaxsparse.report import losses, text_plot
+from jaxsparse.points import Point, TextLoss, by_curve
+from jaxsparse.report import losses, reconstruction, text_plot
 from jaxsparse.report.charts import Line, Panel, Reference
 from jaxsparse.report.grid import is_patterned
 from jaxsparse.report.labels import Labels, class_names, classes_of, is_task
@@ -62,9 +63,9 @@ def finetuned(points: Sequence[Point]) -> list[Line]:
     curves = dict(by_curve(points))
     lines = []
     for curve, members in curves.items():
-        other = Curve(curve.setup, curve.recipe, not curve.finetuned)
+        other = replace(curve, finetuned=not curve.finetuned)
         if other in curves:
-            one_shot = Curve(curve.setup, curve.recipe)
+            one_shot = replace(curve, finetuned=False)
             panel = f"{curve.setup.model} · {labels.line(one_shot)}"
             label = "fine-tuned" if curve.finetuned else "one-shot"
             lines.append(_line(panel, label, labels, members, -1))
@@ -116,10 +117,9 @@ def layers(points: Sequence[Point]) -> list[plots.HeatMap]:
     every layer has lost the same, as a scope within matrices has it."""
     labels = Labels(points)
     maps: dict[tuple[str, str], plots.HeatMap] = {}
-    for curve, members in by_curve(points):
+    for curve, pruned in by_curve(reconstruction.distinct(points)):
         panel = curve.setup.model, labels.pruning(curve)
-        pruned = [point for point in members if point.matrices]
-        if pruned and panel not in maps:  # the protocol prunes nothing
+        if panel not in maps:
             maps[panel] = _heat_map(" · ".join(panel), pruned)
     return [
         heat_map

@@ -207,7 +207,7 @@ def _curve(row: Mapping[str, Any]) -> Curve:
     put = Presentation(row["protocol"], row["context"], row["detokenize"])
     recipe = Recipe.written(**{field.name: row[field.name] for field in fields(Recipe)})
     setup = Setup(row["model"], row["family"], row["dtype"], put)
-    return Curve(setup, recipe, row["finetuned"])
+    return Curve(setup, recipe, row["finetuned"], row["execution"])
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -1,6 +1,7 @@
 """How far the outputs of pruned matrices are from the dense ones', for readers."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,9 +14,13 @@ from jaxsparse.report.labels import Labels
 
 
 def distinct(points: Sequence[Point]) -> list[Point]:
-    """Points that differ in how questions are put alone are one; dense ones, of which
-    nothing is pruned, are left out."""
-    return [point for point in repeats.distinct(points, OF_LAYERS) if point.matrices]
+    """Points that differ in how questions are put or linears computed alone are one, of
+    dense execution; dense ones, of which nothing is pruned, are left out."""
+    return [
+        replace(point, curve=replace(point.curve, execution="dense"))
+        for point in repeats.distinct(points, OF_LAYERS)
+        if point.matrices
+    ]
 
 
 def overview(points: Sequence[Point], labels: Labels) -> Iterator[TextTable]:

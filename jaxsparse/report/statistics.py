@@ -123,9 +123,10 @@ def _how(setup: Setup) -> tuple[Presentation, str]:
 
 def _place(point: Point) -> tuple:
     """Where a point stands on its curve, and which curve that is; dense is on all."""
-    if not point.sparsity and not point.curve.finetuned:
-        return None, False, 0.0
-    return point.curve.recipe, point.curve.finetuned, point.sparsity
+    curve = point.curve
+    if not point.sparsity and not curve.finetuned:
+        return None, False, "", 0.0
+    return curve.recipe, curve.finetuned, curve.execution, point.sparsity
 
 
 def baselines(questions: Sequence[Question]) -> tuple[Baseline, ...]:

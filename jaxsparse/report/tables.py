@@ -255,6 +255,10 @@ def _notes(
     recipes = [row.point.curve.recipe for row in summary.rows]
     scopes = ", ".join(dict.fromkeys(recipe.scope for recipe in recipes))
     prunable = ", ".join(dict.fromkeys(recipe.prunable for recipe in recipes))
+    executions = dict.fromkeys(row.point.curve.execution for row in summary.rows)
+    execution = (
+        "" if [*executions] == ["dense"] else f", execution {', '.join(executions)}"
+    )
     stories = ""
     if first.stories:
         stories = (
@@ -263,7 +267,7 @@ def _notes(
     yield (
         f"{pooled.questions} questions{stories}, {pooled.truncated} with sentences "
         f"dropped to fit; {setup.family}, {setup.dtype}, scope {scopes}, prunable "
-        f"{prunable}"
+        f"{prunable}{execution}"
     )
     yield from losses.numbers([row.point for row in summary.rows])
     if zeros := claims.of_zeros(summary):

@@ -47,6 +47,7 @@ def curve(
     correct, model="one", method="magnitude", protocol="cloze", *,
     questions=QUESTIONS, digest="0123", finetuned=False, scope="matrix", context="full",
     seed=7, pattern="unstructured", dtype="bfloat16",
+    execution="dense",
 ):  # fmt: skip
     """The points of one curve: sparsity -> how many of the first answers are right.
 
@@ -59,7 +60,7 @@ def curve(
     for sparsity, right in correct.items():
         answered = dense if sparsity == 0 else answers(right, questions)
         yield Point(
-            curve=Curve(setup, recipe, finetuned),
+            curve=Curve(setup, recipe, finetuned, execution),
             digest=digest,
             sparsity=sparsity,
             achieved_sparsity=max(0.0, sparsity - 0.01) if sparsity else 0.0,

@@ -40,6 +40,12 @@ def test_everything_of_a_run_is_said():
     }
 
 
+def test_execution_is_said_unless_all_is_dense():
+    both = [*curve({0.0: 3, 0.5: 6}), *curve({0.0: 3, 0.5: 6}, execution="sparse")]
+    for points, expected in ((both, "dense, sparse"), (both[2:], "sparse")):
+        assert dict(about(points, []))["asked"].endswith(f"; execution {expected}")
+
+
 def chosen(**settings):
     facts = {"settings": {"data": "cbt", "seed": 3, **settings}}
     return dict(about(results("one"), [facts]))["questions"].split("split test, ")[1]

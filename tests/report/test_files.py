@@ -30,10 +30,10 @@ from tests.told import Told
 # DESIGN section 9, word for word.
 RESULT_COLUMNS = """
 model, family, protocol, context, detokenize, method, pattern, scope, allocation,
-statistics, prunable, dtype, seed, sparsity, achieved_sparsity, total_sparsity,
-finetuned, word_class, split, questions, correct, accuracy, ci_low, ci_high,
-dense_accuracy, p_vs_dense, cluster_low, cluster_high, truncated, ties, seconds,
-questions_per_second
+statistics, prunable, dtype, execution, seed, sparsity, achieved_sparsity,
+total_sparsity, finetuned, word_class, split, questions, correct, accuracy, ci_low,
+ci_high, dense_accuracy, p_vs_dense, cluster_low, cluster_high, truncated, ties,
+seconds, questions_per_second
 """.replace(",", " ").split()
 FILES = [
     "accuracy.png", "layers.csv", "predictions.parquet", "questions.parquet",
@@ -101,7 +101,7 @@ def test_results_are_fractions_and_p_is_empty_for_dense(written):
         "model": "one", "family": "gpt2", "protocol": "cloze", "context": "full",
         "detokenize": "ptb", "method": "magnitude", "pattern": "unstructured",
         "scope": "matrix", "allocation": "uniform", "statistics": "",
-        "prunable": "blocks", "dtype": "bfloat16", "seed": "",
+        "prunable": "blocks", "dtype": "bfloat16", "execution": "dense", "seed": "",
         "finetuned": "False", "word_class": "all", "split": "test", "questions": "8",
         "dense_accuracy": "0.375", "truncated": "4", "ties": "0", "seconds": "9.0",
     }  # fmt: skip
@@ -124,12 +124,12 @@ def test_results_are_fractions_and_p_is_empty_for_dense(written):
 
 def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_path):
     """Its magnitude had a seed, there were no intervals over stories, and neither
-    allocation nor statistics in any file, nor a dtype in layers.csv."""
+    allocation, statistics nor execution in any file, nor a dtype in layers.csv."""
     out = Path(shutil.copytree(written, tmp_path / "old"))
     rows = read_csv(out / "results.csv")
     for row in rows:
         del row["cluster_low"], row["cluster_high"]
-        del row["allocation"], row["statistics"]
+        del row["allocation"], row["statistics"], row["execution"]
         row["seed"] = "7"
     with (out / "results.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, rows[0])
@@ -145,7 +145,7 @@ def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_pa
         table.writeheader()
         table.writerows(layers)
     predictions = pa.parquet.read_table(out / "predictions.parquet")
-    predictions = predictions.drop_columns(["allocation", "statistics"])
+    predictions = predictions.drop_columns(["allocation", "statistics", "execution"])
     seeds = pa.array([7] * predictions.num_rows, pa.int64())
     at = predictions.schema.get_field_index("seed")
     pa.parquet.write_table(
@@ -155,15 +155,29 @@ def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_pa
     assert [one.curve for one in old.points] == [one.curve for one in new.points]
     assert [one.matrices for one in old.points] == [one.matrices for one in new.points]
     assert any(one.matrices for one in old.points)
+    assert {one.curve.execution for one in old.points} == {"dense"}
     assert {one.pooled.cluster_low for one in old.points} == {None}
     merged = report.merge([new, old])
     assert len(merged.points) == len(new.points)  # the same points, not twice
 
 
+def test_points_of_sparse_execution_are_read_as_they_were_written(tmp_path):
+    points = [
+        *curve({0.0: 3, 0.5: 6}), *curve({0.0: 3, 0.5: 6}, execution="sparse"),
+    ]  # fmt: skip
+    write(tmp_path, points)
+    found = report.read(tmp_path).points
+    stated = [(one.curve.execution, one.sparsity) for one in found]
+    assert stated == [("dense", 0), ("dense", 0.5), ("sparse", 0), ("sparse", 0.5)]
+    assert [one.matrices for one in found] == [one.matrices for one in points]
+    columns = pa.parquet.read_table(tmp_path / "predictions.parquet")
+    assert columns["execution"].to_pylist() == ["dense"] * 16 + ["sparse"] * 16
+
+
 def test_predictions_have_designs_columns_and_types(written):
     table = pa.parquet.read_table(written / "predictions.parquet")
     types = {field.name: str(field.type) for field in table.schema}
-    recipe = RESULT_COLUMNS[:19]
+    recipe = RESULT_COLUMNS[:20]
     own = [
         "question_id", "answer", "options", "scores", "option_tokens", "predicted",
         "correct",

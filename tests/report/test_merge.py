@@ -69,6 +69,20 @@ def test_points_of_one_curve_come_together_in_order():
     )  # fmt: skip
 
 
+def test_points_of_other_execution_are_other_points():
+    merged = report.merge(
+        [
+            run("a", curve({0.0: 5, 0.5: 4})),
+            run("b", curve({0.0: 5, 0.5: 4, 0.9: 2}, execution="sparse")),
+        ]
+    )
+    assert [(one.curve.execution, one.sparsity) for one in merged.points] == [
+        ("dense", 0.0), ("dense", 0.5), ("sparse", 0.0), ("sparse", 0.5),
+        ("sparse", 0.9),
+    ]  # fmt: skip
+    assert merged.notes == ()
+
+
 def test_a_report_has_its_own_margin_or_that_of_all_its_runs():
     one, same = (run(name, curve({0.0: 5}), margin=0.05) for name in "ab")
     other, none = run("c", curve({0.0: 5}), margin=0.02), run("d", curve({0.0: 5}))

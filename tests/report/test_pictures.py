@@ -124,10 +124,13 @@ def test_a_scope_that_cuts_all_layers_alike_has_no_map():
     ]
     uneven = [dataclasses.replace(one, weights=1000, pruned=400) for one in MATRICES]
     uneven[-1] = dataclasses.replace(uneven[-1], pruned=430)
-    levels = [dataclasses.replace(one, matrices=tuple(even)) for _ in range(2)]
+    levels = [
+        dataclasses.replace(one, matrices=tuple(even), sparsity=sparsity)
+        for sparsity in (0.5, 0.51)
+    ]
     assert pictures.layers(levels) == []
     assert "layers" not in pictures.figures(statistics(levels))
-    levels[1] = dataclasses.replace(one, matrices=tuple(uneven))
+    levels[1] = dataclasses.replace(levels[1], matrices=tuple(uneven))
     assert len(pictures.layers(levels)) == 1  # one sparsity that differs is enough
 
 

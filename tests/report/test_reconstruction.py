@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from jaxsparse.calibration import Calibration
 from jaxsparse.models.inputs import CausalInputs, Seq2SeqInputs
-from jaxsparse.report import merge, read, statistics, write
+from jaxsparse.report import merge, pictures, read, statistics, write
 from jaxsparse.report.files import FILES, files_of, layer_rows
 from jaxsparse.report.reading import RunFiles
 from jaxsparse.report.tables import all_tables
@@ -61,6 +61,16 @@ def test_a_method_has_the_mean_of_its_matrices_at_each_sparsity_once():
     assert len(table.notes) == 1
     assert "Σ (X W − X W′ − δ)² / Σ (X W)²" in table.notes[0]  # +bias moves outputs
     assert table_of(list(curve({0.0: 3, 0.5: 6}))) is None
+
+
+def test_how_linears_are_computed_prunes_nothing():
+    dense = [*with_errors(curve({0.0: 3, 0.5: 6}))]
+    sparse = [*with_errors(curve({0.0: 3, 0.5: 6, 0.9: 1}, execution="sparse"))]
+    assert table_of([*dense, *sparse]).rows == (("one · magnitude", "2.00", "4.00"),)
+    assert len(list(layer_rows([*dense, *sparse]))) == 2 * len(dense[1].matrices)
+    (heat_map,) = pictures.layers([*dense, *sparse])
+    assert heat_map.panel == "one · magnitude"
+    assert heat_map.columns == (0.5, 0.9)
 
 
 def test_errors_that_another_run_alone_has_are_merged():

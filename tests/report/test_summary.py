@@ -7,7 +7,7 @@ import pytest
 
 from jaxsparse import stats
 from jaxsparse.cbt import Question
-from jaxsparse.points import by_setup
+from jaxsparse.points import by_setup, dense_of
 from jaxsparse.report.statistics import baselines, contests
 from jaxsparse.report.summary import summarise
 from tests.report.made import curve, questions_of
@@ -207,3 +207,21 @@ def test_results_of_one_table_share_model_and_way_of_asking():
     assert second.presentation.context == "query"
     changed = dataclasses.replace(second, presentation=first.presentation)
     assert first == changed
+
+
+def test_dense_is_that_of_dense_execution_and_points_are_compared_by_execution():
+    sparse = {"execution": "sparse"}
+    results = [
+        *points({0.0: 30, 0.5: 10}, **sparse),
+        *points({0.0: 30, 0.5: 11}),
+        *points({0.0: 20, 0.5: 8}, model="two", **sparse),
+    ]
+    setup = results[0].setup
+    assert dense_of(results, setup) is results[2]
+    assert dense_of(results[:2], setup) is results[0]
+    summary = summary_of(results[:4])
+    assert [row.point for row in summary.rows] == [results[n] for n in (1, 2, 3)]
+    (group,) = contests(results)
+    assert [(one.first, one.second) for one in group] == [
+        (results[2], results[4]), (results[1], results[5]),
+    ]  # fmt: skip

@@ -205,6 +205,25 @@ def test_a_method_says_what_tells_it_from_itself_and_no_more():
     ]  # fmt: skip
 
 
+def test_execution_is_said_where_curves_differ_in_it():
+    dense = [*curve({0.0: 3, 0.5: 6})]
+    sparse = [*curve({0.0: 3, 0.5: 6}, execution="sparse")]
+    labels = Labels([*dense, *sparse])
+    assert labels.line(dense[0].curve) == "cloze, magnitude"
+    assert labels.line(sparse[0].curve) == "cloze, magnitude, sparse"
+    assert Labels(sparse).curve(sparse[0].curve) == "one · cloze"
+    (alone,) = tables_of(sparse)
+    assert [row[0] for row in alone.rows[:2]] == ["dense", "magnitude"]
+    assert alone.notes[0].endswith("prunable blocks, execution sparse")
+    (both,) = tables_of([*dense, *sparse])
+    assert [row[0] for row in both.rows[:3]] == [
+        "dense", "magnitude", "magnitude, sparse",
+    ]  # fmt: skip
+    assert "execution" not in tables_of(dense)[0].notes[0]
+    shown = text.terminal(statistics([*dense, *sparse]))
+    assert "one · cloze, magnitude, sparse  37.5  75.0" in shown
+
+
 def test_the_original_layout_is_a_block_for_each_model_with_runtimes():
     table = original.table(list(many()))
     names = [f"{p}, {m}" for p in ("cloze", "append") for m in ("magnitude", "random")]
