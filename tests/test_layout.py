@@ -25,7 +25,7 @@ GROUPS = (
     {"readings", "losses"},
     {"journal", "capacity", "accuracy"},
     {"points"},
-    {"evaluation"},
+    {"evaluation", "execution"},
     {"text_loss"},
     {"draws"},
     {"sweep"},

@@ -13,7 +13,7 @@ So a sweep packs once, and its variants differ in `ends`.
 
 import ctypes
 import mmap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -87,16 +87,16 @@ def pack(
     layer: Callable[[int], tuple[Matrix, Survival]],
     levels: int,
     density: float,
-    whole: Mapping[int, Matrix] | None = None,
+    chosen: Collection[int],
 ) -> list[SparseKernel]:
-    """Packs a leaf layer by layer.
+    """Packs layers of a leaf.
 
     Args:
         shape: of the leaf, (layer in out) or (in out).
         layer: makes the weights of one, and at how many of the levels each is kept.
         levels: sparsities, ascending; weights kept at all of them are in all kernels.
         density: about how much is kept, which decides on blocks.
-        whole: layers to store dense.
+        chosen: the layers.
 
     Returns:
         a kernel for each level; all but `ends` is one memory.
@@ -113,7 +113,6 @@ def pack(
             f"`execution=sparse`: a leaf of shape {tuple(shape)} has more than "
             f"{MOST_INPUTS:,} inputs or {MOST_WEIGHTS:,} weights; choose dense"
         )
-    whole = whole or {}
     block = inputs if density < FEW else min(BLOCK, inputs)
     blocks = -(-inputs // block)
     most_blocks = -(-inputs // min(BLOCK, inputs))
@@ -126,9 +125,7 @@ def pack(
     for number in range(layers):
         skipped = number * blocks * outputs
         own, own_ends = _address(starts, skipped), _address(ends, skipped)
-        if number in whole:
-            of_layer = slice(skipped, skipped + blocks * outputs)
-            starts[of_layer], ends[:, of_layer] = end, end
+        if number not in chosen:
             continue
         matrix, survival = layer(number)
         matrix, survival = map(np.ascontiguousarray, (matrix, survival))
@@ -141,15 +138,11 @@ def pack(
             _address(matrix), _address(survival), *sizes, own, own_ends, stride,
             _address(inputs_of), _address(values),
         )  # fmt: skip
-    place = np.full(layers, -1, np.int32)
-    place[sorted(whole)] = range(len(whole))
-    dense = np.empty((len(whole), inputs, outputs), np.float32)
-    for slot, number in zip(dense, sorted(whole), strict=True):
-        slot[...] = whole[number]
     shared = {
-        "starts": starts, "inputs": inputs_of, "values": values, "dense": dense,
-        "geometry": np.array([block, blocks], np.int32), "place": place,
-        "layer": np.int32(0),
+        "starts": starts, "inputs": inputs_of, "values": values,
+        "geometry": np.array([block, blocks], np.int32),
+        "dense": np.zeros((0, inputs, outputs), np.float32),
+        "place": np.full(layers, -1, np.int32), "layer": np.int32(0),
     }  # fmt: skip
     shared = {name: jax.device_put(array) for name, array in shared.items()}
     return [
