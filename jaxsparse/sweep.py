@@ -105,8 +105,9 @@ def sweep(
     pruner.expect(recipes, sparsities)
     pruned = [pruner.variants(recipe, sparsities) for recipe in recipes]
     measured = pruner.measured(list(chain.from_iterable(pruned)))
-    dense, *others = executed([dense, *measured], execution)
-    in_order = iter(others)
+    if model.execution == "dense":
+        dense, *measured = executed([dense, *measured], execution)
+    in_order = iter(measured)
     curves: list[Variant] = []
     for recipe, of_recipe in zip(recipes, pruned, strict=True):
         curves.append(replace(dense, recipe=recipe))

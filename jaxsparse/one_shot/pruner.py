@@ -85,6 +85,7 @@ class OneShot:
         check_recipe(self.model.blueprint, recipe, shapes)
         if not (ascending := _ascending(recipe, sparsities)):
             return ()
+        variants.check_dense(self.model)
         allocated = sparsities_of(
             self.model,
             recipe,

@@ -214,6 +214,7 @@ void MultiplyPanel(const Layer& layer, const float* panel, float* sums, int64_t 
       } else {
         for (int i = 0; i < kWidth; ++i) sums_of_tokens[i] = Load(sum + i * LANES);
       }
+#pragma GCC unroll 4
       for (uint32_t weight = from; weight < to; ++weight) {
         const float* const tokens = panel + int64_t{layer.input[weight]} * kTokens;
         const float value = layer.value[weight];
