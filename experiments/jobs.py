@@ -71,7 +71,7 @@ SWEEP = (
 PRUNE = (
     "model method sparsities pattern scope allocation statistics "
     "calibration calibration_rows calibration_tokens allow_overlap prunable seed "
-    "dtype mesh export"
+    "dtype mesh export format"
 )
 BOOKS = "plain-text books in UTF-8: files, or directories of .txt files"
 

@@ -30,7 +30,7 @@ def main() -> None:
     recipe, start = settings.recipe, time.monotonic()
 
     (blueprint,) = models = inputs.open_models([settings.model])
-    inputs.check_recipes(models, [recipe])
+    inputs.check_recipes(models, [recipe], [settings.sparsity])
     texts = calibrating.texts_of(settings)
     checked = calibrating.checked(texts, settings)
     rows = calibrating.rows_of(models, texts, settings).get(blueprint.name)
@@ -58,12 +58,13 @@ def main() -> None:
                     checked=checked,
                     points=points or (),
                     repository=hub.repository(settings.model),
+                    format=settings.format,
                 )
                 (directory / model_card.NAME).write_text(card, encoding="utf-8")
 
-            written = save(pruned, settings.directory, shown, beside)
+            sizes = save(pruned, settings.directory, shown, beside, settings.format)
     seconds = time.monotonic() - start
-    for line in pruned_model.lines(before, pruned, written, seconds):
+    for line in pruned_model.lines(before, pruned, sizes, seconds):
         print(line)
     if checked:
         print(f"test questions in the calibration text: {checked}")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jaxsparse import trees, whole
+from jaxsparse import whole
 from jaxsparse.calibration import Calibration
 from jaxsparse.model_card import measured
 from jaxsparse.points import WORTH_SAYING, Point
@@ -13,6 +13,7 @@ from jaxsparse.report import RunFiles
 from jaxsparse.types import InputError
 from jaxsparse.variants import Variant
 from jaxsparse.weights.values import file_bytes
+from jaxsparse.weights.writing import Sizes
 
 
 @contextmanager
@@ -74,18 +75,24 @@ def scored(
     return points
 
 
-def lines(before: Variant, pruned: Variant, written: int, seconds: float) -> list[str]:
+def lines(before: Variant, pruned: Variant, sizes: Sizes, seconds: float) -> list[str]:
     """What was made of a model, in plain words.
 
     Args:
-        written: bytes of the tensors.
+        sizes: of what was made of it.
     """
     model, recipe = pruned.model, pruned.recipe
+    of = f"the prunable weights ({recipe.prunable})"
+    if recipe.structured:
+        of = f"the {recipe.pattern}"
     found = [
         f"{model.name}: {recipe.method}, sparsity {pruned.sparsity:g} requested, "
-        f"{pruned.achieved_sparsity:.6f} of the prunable weights ({recipe.prunable}) "
-        f"and {pruned.total_sparsity:.6f} of all"
+        f"{pruned.achieved_sparsity:.6f} of {of} and {pruned.total_sparsity:.6f} of all"
     ]
+    if recipe.structured and pruned.sparsity:
+        found.append(
+            f"parameters: {before.parameters:,} before, {pruned.parameters:,} after"
+        )
     if before.achieved_sparsity >= WORTH_SAYING:
         found.append(
             f"{before.achieved_sparsity:.6f} of the prunable weights were zero "
@@ -101,20 +108,10 @@ def lines(before: Variant, pruned: Variant, written: int, seconds: float) -> lis
     if "gram" in recipe.needs:
         raised = sum(matrix.damping_raised for matrix in pruned.matrices)
         found.append(f"damping was raised {raised} times")
-    blueprint = model.blueprint
+    blueprint = before.model.blueprint
     size = file_bytes(blueprint.checkpoint, blueprint.plan)
     found.append(
-        f"weights: {size:,} bytes before, {written:,} after{_as_masks(pruned, written)}"
+        f"weights: {size:,} bytes before; after it {sizes.dense:,} dense, "
+        f"{sizes.bitmask:,} as bitmask"
     )
     return [*found, f"time: {seconds:.0f} s"]
-
-
-def _as_masks(pruned: Variant, written: int) -> str:
-    """What a bit for each prunable weight and the values kept would take."""
-    if not pruned.matrices:
-        return ""
-    each = written / trees.size(pruned.model.params)
-    weights = sum(matrix.weights for matrix in pruned.matrices)
-    zeros = sum(matrix.pruned for matrix in pruned.matrices)
-    compressed = round(written - each * zeros + weights / 8)
-    return f"; {compressed:,} as a bit for each of them and the values kept"

@@ -196,6 +196,11 @@ SHARED = {
     "export": Flag(
         REPORT, Text(), None, "directory for the model; must not exist yet"
     ),
+    "format": Flag(
+        REPORT, Choice("dense", "bitmask"), "dense",
+        "of its weights: dense, which transformers loads, or bitmask, a bit for each "
+        "weight and the values that are not zero, which jaxsparse loads",
+    ),
     "out": Flag(REPORT, Text(), None, "directory of the results"),
     "margin": Flag(
         REPORT, Number(0, 100), None, LARGEST_LOSS

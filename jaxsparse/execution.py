@@ -76,7 +76,7 @@ def _densities(variant: Variant) -> dict[str, Densities]:
         if matrix.path.endswith("kernel"):
             of_path = found.setdefault(matrix.path, {})
             of_path[matrix.layer] = 1 - matrix.pruned / max(matrix.weights, 1)
-    if found or variant.achieved_sparsity < PRUNED:
+    if variant.sparsity or variant.achieved_sparsity < PRUNED:
         return found
     for path in variant.shapes:
         if path.endswith("kernel"):

@@ -258,7 +258,8 @@ def save_leaves(
     directory: Path,
     progress: Progress = NOBODY,
     beside: Callable[[Path], None] | None = None,
-) -> int:
+    format: str = "dense",
+) -> writing.Sizes:
     """Writes a directory that transformers loads: current names, the file's own dtypes.
 
     Args:
@@ -266,9 +267,7 @@ def save_leaves(
             its configuration.
         directory: must not exist yet.
         beside: writes what else the directory shall hold.
-
-    Returns:
-        what the tensors take, in bytes.
+        format: dense, or bitmask, see `writing.write_checkpoint`.
     """
     blueprint = model.blueprint
     shapes = {path: tuple(leaf.shape) for path, leaf in leaves.items()}
@@ -291,4 +290,5 @@ def save_leaves(
         tensors,
         progress,
         beside,
+        format,
     )

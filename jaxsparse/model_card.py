@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxsparse.calibration import Calibration
 from jaxsparse.points import Point
-from jaxsparse.pruning import MatrixSparsity
+from jaxsparse.pruning import MatrixSparsity, Recipe
 from jaxsparse.variants import Variant
 
 NAME = "README.md"
@@ -20,6 +20,50 @@ CLASSES = {  # of transformers, by how a configuration reads
     "replaced": "AutoModelForPreTraining",
     "seq2seq": "AutoModelForSeq2SeqLM",
 }
+READER = """\
+import json
+from pathlib import Path
+import numpy as np
+from safetensors import safe_open
+
+directory = "."  # that of this file
+tensors = {}
+for path in Path(directory).glob("*.bitmask.safetensors"):
+    with safe_open(path, "numpy") as file:
+        shapes = json.loads(file.metadata()["shapes"])
+        stored = {name: file.get_tensor(name) for name in file.keys()}
+    for name, shape in shapes.items():
+        bits = np.unpackbits(stored.pop(f"{name}.bitmask"), bitorder="little")
+        values = stored.pop(f"{name}.values")
+        tensor = stored[name] = np.zeros(shape, values.dtype)
+        tensor.reshape(-1)[bits[: tensor.size] == 1] = values
+    tensors |= stored"""
+_PYTHON = (
+    "```python",
+    "import jaxsparse", "",
+    'model = jaxsparse.load_model(".")',
+    "```",
+)  # fmt: skip
+_AS_DENSE = (
+    "", "`transformers` does not read this format. This writes a directory that it "
+    "reads:", "",
+    "```python",
+    'jaxsparse.save(model, "dense")',
+    "```",
+)  # fmt: skip
+_FORMAT = (
+    "Files are safetensors. The metadata `shapes` is JSON: the shape of each tensor "
+    "`NAME` that is",
+    "stored in two parts. `NAME.bitmask` is a bit for each weight in row-major order, "
+    "the lowest of",
+    "a byte first: 1 where a value is kept. `NAME.values` are these values in order. "
+    "Other tensors",
+    "are stored as they are. To read all of it:", "",
+    "```python",
+    *READER.split("\n"),
+    "```", "",
+    "Values in bfloat16 need `import ml_dtypes` as well, which tells NumPy of it.",
+)  # fmt: skip
 _SPECIAL = {ord(letter): f"\\{letter}" for letter in "\\`*_[]<>|~&#"}
 
 
@@ -31,6 +75,7 @@ def text(
     checked: str = "",
     points: Sequence[Point] = (),
     repository: str | None = None,
+    format: str = "dense",
 ) -> str:
     """All of README.md.
 
@@ -41,13 +86,22 @@ def text(
         checked: what their text was searched for, and what was found.
         points: where a run measured this very variant.
         repository: the hub's id of the dense model, if it is from there.
+        format: of the weights.
     """
     model, sparsity = variant.model, variant.sparsity
     name = _escaped(model.name)
     title = f"{name}, pruned to sparsity {sparsity:g}" if sparsity else name
     versions = {name: version for name, version in versions.items() if version}
-    lines = [*_front_matter(variant, repository), f"# {title}", ""]
-    if sparsity:
+    library = "jaxsparse" if format == "bitmask" else "transformers"
+    lines = [*_front_matter(variant, library, repository), f"# {title}", ""]
+    if sparsity and variant.recipe.structured:
+        lines += [_removed(variant), ""]
+    if format == "bitmask":
+        lines += [
+            "Weights are stored as one bit each and the values that are not zero, "
+            "see \"Format\".", "",
+        ]  # fmt: skip
+    elif sparsity and not variant.recipe.structured:
         lines += [
             "Pruned weights are stored as zeros, in files as large as the dense "
             "model's.", "",
@@ -58,9 +112,13 @@ def text(
         lines += _section("Calibration", _table(("", ""), rows))
     if points:
         lines += _section("Scores", _scores(points))
-    lines += _section("Loading", _loading(model.config.reading))
+    if format == "bitmask":
+        lines += _section("Loading", [*_PYTHON, *_AS_DENSE])
+        lines += _section("Format", _FORMAT)
+    else:
+        lines += _section("Loading", _loading(model.config.reading))
     if variant.matrices:
-        lines += _section("Layers", _layers(variant.matrices))
+        lines += _section("Layers", _layers(variant.matrices, variant.recipe))
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())
     made = ["```sh", _one_line(command), "```", "", f"with {packages}"]
     lines += _section("Made by", made)
@@ -72,10 +130,23 @@ def measured(variant: Variant) -> list[tuple[float, MatrixSparsity]]:
     return [(m.error, m) for m in variant.matrices if m.error is not None]
 
 
-def _front_matter(variant: Variant, repository: str | None) -> list[str]:
+def _removed(variant: Variant) -> str:
+    """What has become of the parts of a model that went as a whole."""
+    model, pattern = variant.model, variant.recipe.pattern
+    sizes = model.blueprint.family.structure(model.config).sizes(pattern)
+    left = ", ".join(
+        f"`{size.key}` is {getattr(model.config, size.field):,}" for size in sizes
+    )
+    return (
+        f"Whole {pattern} were removed, not zeroed, so that the arrays are smaller: "
+        f"{left}."
+    )
+
+
+def _front_matter(variant: Variant, library: str, repository: str | None) -> list[str]:
     tags = ["- jaxsparse", "- pruned"] if variant.sparsity else ["- jaxsparse"]
     base = [f"base_model: {json.dumps(repository)}"] if repository else []
-    return ["---", "library_name: transformers", *base, "tags:", *tags, "---", ""]
+    return ["---", f"library_name: {library}", *base, "tags:", *tags, "---", ""]
 
 
 def _recipe(variant: Variant) -> dict[str, str]:
@@ -98,9 +169,14 @@ def _recipe(variant: Variant) -> dict[str, str]:
         "prunable": recipe.prunable,
         "seed": "none needed" if recipe.seed is None else str(recipe.seed),
         "sparsity requested": f"{variant.sparsity:g}",
-        "achieved, of the prunable weights": f"{variant.achieved_sparsity:.6f}",
+    }
+    of = f"the {recipe.pattern}" if recipe.structured else "the prunable weights"
+    rows |= {
+        f"achieved, of {of}": f"{variant.achieved_sparsity:.6f}",
         "achieved, of all parameters": f"{variant.total_sparsity:.6f}",
     }
+    if recipe.structured:
+        rows["parameters"] = f"{variant.parameters:,}"
     if errors := measured(variant):
         error, worst = max(errors, key=lambda pair: pair[0])
         mean = sum(error for error, _ in errors) / len(errors)
@@ -165,14 +241,11 @@ def _loading(reading: str) -> Iterator[str]:
         f"model = {name}.from_pretrained(directory)",
         "tokenizer = AutoTokenizer.from_pretrained(directory)",
         "```", "",
-        "```python",
-        "import jaxsparse", "",
-        'model = jaxsparse.load_model(".")',
-        "```",
+        *_PYTHON,
     )  # fmt: skip
 
 
-def _layers(matrices: Iterable[MatrixSparsity]) -> Iterator[str]:
+def _layers(matrices: Iterable[MatrixSparsity], recipe: Recipe) -> Iterator[str]:
     rows = [
         (
             f"`{matrix.path}`",
@@ -184,6 +257,10 @@ def _layers(matrices: Iterable[MatrixSparsity]) -> Iterator[str]:
         )
         for matrix in matrices
     ]
+    if recipe.structured:
+        yield "Layers and sizes are those of the dense model; pruned is what was zero,"
+        yield "or removed."
+        yield ""
     if any(row[-1] for row in rows):
         yield "Error: that of the outputs at calibration rows, as a fraction of their"
         yield "sum of squares, the inputs being the dense model's."

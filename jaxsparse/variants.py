@@ -22,6 +22,7 @@ from jaxsparse.model import Model, save_leaves, untie
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import MatrixSparsity, Recipe
 from jaxsparse.types import Array, InputError, Leaves
+from jaxsparse.weights.writing import Sizes
 
 Layer = Float32[np.ndarray, "..."]
 
@@ -40,8 +41,8 @@ class Variant:
     model: Model
     recipe: Recipe
     sparsity: float  # as requested
-    achieved_sparsity: float  # of the prunable set
-    total_sparsity: float  # of all parameters
+    achieved_sparsity: float  # of the prunable set; of smaller shapes, of the units
+    total_sparsity: float  # of all the dense model's parameters: zero, or removed
     identity: Mapping[str, Any]  # JSON; decides its scores: the journal's key
     shapes: Mapping[str, jax.ShapeDtypeStruct]  # of the leaves that may differ
     leaf: Callable[[str], jax.Array]  # makes the leaf at one of these paths
@@ -60,7 +61,18 @@ class Variant:
             return "dense"
         of_pattern = self.recipe.own_sparsity is not None
         amount = self.recipe.pattern if of_pattern else f"{self.sparsity:g}"
-        return f"{self.recipe.method} {amount}"
+        return f"{self.recipe.title} {amount}"
+
+    @property
+    def parameters(self) -> int:
+        """Their number, zeros included; an exact host integer."""
+        leaves = {**self.model.params, **self.shapes}
+        return sum(math.prod(leaf.shape) for leaf in leaves.values())
+
+    @property
+    def bytes(self) -> int:
+        """That its parameters take as they are loaded."""
+        return self.parameters * np.dtype(self.model.dtype).itemsize
 
     def leaves(self) -> dict[str, jax.Array]:
         """All that may differ from the model's."""
@@ -291,25 +303,30 @@ def save(
     directory: str | Path,
     progress: Progress = NOBODY,
     beside: Callable[[Path], None] | None = None,
-) -> int:
-    """Writes a directory that transformers loads, in the file's own dtypes.
+    format: str = "dense",
+) -> Sizes:
+    """Writes a directory that `load_model` reads, in the file's own dtypes.
 
     Args:
         directory: must not exist yet.
         beside: writes what else the directory shall hold into the one it is given.
+        format: dense, which transformers loads; or bitmask, a bit for each weight and
+            the values that are not zero, restored bit for bit.
 
     Returns:
-        what the tensors take, in bytes.
+        what the tensors take in either format.
 
     Raises:
-        InputError: it exists.
+        InputError: it exists, or there is no such format.
         OSError: it cannot be written.
     """
+    directory = Path(directory)
     if not isinstance(variant, Variant):
-        return save_leaves(variant, variant.params, Path(directory), progress, beside)
+        params = variant.params
+        return save_leaves(variant, params, directory, progress, beside, format)
     changed = {path: _LayerByLayer(variant, path) for path in variant.shapes}
     leaves = {**variant.model.params, **changed}
-    return save_leaves(variant.model, leaves, Path(directory), progress, beside)
+    return save_leaves(variant.model, leaves, directory, progress, beside, format)
 
 
 @dataclass(frozen=True)

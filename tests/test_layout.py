@@ -20,6 +20,7 @@ GROUPS = (
     {"model", "running_text"},
     {"calibration"},
     {"variants", "texts"},
+    {"smaller"},
     {"one_shot"},
     {"scoring", "stats", "plots", "training", "answers"},
     {"readings", "losses"},

@@ -1,15 +1,20 @@
 """The model card says what is true, and nobody's text breaks it."""
 
 import dataclasses
+import re
 
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
-from jaxsparse import model_card
+from jaxsparse import load_model, model_card, save
 from jaxsparse.one_shot import OneShot, prune
 from jaxsparse.points import TextLoss
 from jaxsparse.pruning import Recipe
 from jaxsparse.variants import dense
+from jaxsparse.weights import writing
+from tests import tiny
+from tests.oracle import torch
 from tests.report import made
 
 COMMAND = "./run.sh prune --model=tiny"
@@ -67,6 +72,38 @@ def test_a_model_of_the_hub_is_named_and_one_that_is_not_pruned_is_not_called_so
     assert front["tags"] == ["jaxsparse"]
     assert "method" not in dict(sections["Recipe"][2:])
     assert "pruned" not in card.split("## Loading")[0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_it_says_of_bitmasks_reads_them_bit_for_bit(tmp_path, monkeypatch, dtype):
+    """Without this package, and sharded."""
+    tiny.save("gpt2", tmp_path / "saved", dtype=getattr(torch, dtype))
+    pruned = prune(load_model(str(tmp_path / "saved")), "magnitude", 0.6)
+    card = model_card.text(pruned, COMMAND, VERSIONS, format="bitmask")
+    front, _ = parsed(card)
+    assert front["library_name"] == "jaxsparse"
+    assert "from_pretrained" not in card
+    code = re.findall(r"^```python\n(.*?)^```$", card, re.M | re.S)
+    loading, saving, reading = code
+    assert "jaxsparse" not in reading
+    save(pruned, tmp_path / "dense")
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "SHARD_BYTES", 40_000)
+        save(pruned, tmp_path / "bitmask", format="bitmask")
+    monkeypatch.chdir(tmp_path / "bitmask")
+    read = {}
+    exec(reading, read)
+    stored = load_file(tmp_path / "dense" / "model.safetensors")
+    assert read["tensors"].keys() == stored.keys()
+    for name, tensor in stored.items():
+        got = read["tensors"][name]
+        assert (got.dtype, got.shape) == (tensor.dtype, tensor.shape)
+        assert got.tobytes() == tensor.tobytes()
+    exec(f"{loading}\n{saving}", {})
+    again = load_file(tmp_path / "bitmask" / "dense" / "model.safetensors")
+    assert {name: t.tobytes() for name, t in again.items()} == {
+        name: t.tobytes() for name, t in stored.items()
+    }
 
 
 def test_errors_are_there_where_they_were_measured(pruned):

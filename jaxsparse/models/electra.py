@@ -12,7 +12,17 @@ from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import attention, merge_heads, split_heads
 from jaxsparse.models.electra_config import DISCRIMINATOR, ElectraConfig
-from jaxsparse.models.family import Family, Prunable, Stack, Start, Waves
+from jaxsparse.models.family import (
+    Family,
+    Prunable,
+    Removable,
+    Size,
+    Stack,
+    Start,
+    Structure,
+    Units,
+    Waves,
+)
 from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.types import Array
 from jaxsparse.weights.rules import (
@@ -219,6 +229,15 @@ TABLE = Table(
     ),
 )
 
+# Without heads: their size is hidden / heads in transformers' format.
+STRUCTURE = Structure(
+    neurons=Removable(
+        Size("ffn", "intermediate_size"),
+        (Units(("block/intermediate",), ("block/output",)),),
+    ),
+    depths={"block": Size("layers", "num_hidden_layers")},
+)
+
 FAMILY = Family(
     name="electra",
     table=TABLE,
@@ -229,6 +248,7 @@ FAMILY = Family(
     untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
     stacks=lambda config: (Stack("block", Block, config.layers),),
+    structure=lambda config: STRUCTURE,
     start=Start(
         tokenizer="word pieces",
         factors=lambda config: {

@@ -21,9 +21,13 @@ from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import (
     Family,
     Prunable,
+    Removable,
+    Size,
     Stack,
     Start,
+    Structure,
     Tensors,
+    Units,
     Waves,
     head_is_tied,
 )
@@ -206,6 +210,18 @@ TABLE = Table(
 )
 
 
+def structure(config: GPT2Config) -> Structure:
+    """Without heads: their size is hidden / heads in transformers' format."""
+    scaled = config.scale_by_inverse_layer
+    return Structure(
+        neurons=Removable(
+            Size("ffn", "n_inner"), (Units(("h/mlp/c_fc",), ("h/mlp/c_proj",)),)
+        ),
+        depths={"h": Size("layers", "n_layer")},
+        numbered="scale_attn_by_inverse_layer_idx" if scaled else "",
+    )
+
+
 FAMILY = Family(
     name="gpt2",
     table=TABLE,
@@ -216,6 +232,7 @@ FAMILY = Family(
     untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
     stacks=lambda config: (Stack("h", Block, config.layers),),
+    structure=structure,
     start=Start(
         tokenizer="byte pairs",
         factors=lambda config: {"h/*/c_proj/kernel": (2 * config.layers) ** -0.5},

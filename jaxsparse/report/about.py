@@ -71,6 +71,15 @@ def fact(facts: Facts, *names: str) -> Any:
     return found
 
 
+def sessions(facts: Facts) -> Iterator[tuple[int, str]]:
+    """What scored the answers of a run: how many each session did, and its devices."""
+    made_by = fact(facts, "answers", "made_by")
+    for session in made_by if isinstance(made_by, list) else ():
+        number = fact(session, "answers")
+        if isinstance(number, int) and number:
+            yield number, _devices(session)
+
+
 def calibrated_on(facts: Facts) -> Iterator[str]:
     """The rows that a run calibrated its models on; models whose tokens alone differ
     are named together."""

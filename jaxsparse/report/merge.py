@@ -26,7 +26,7 @@ from jaxsparse.types import InputError
 from jaxsparse.whole import atomic_file, locked, made
 
 OF_RUNS = ("run.json", "predictions.parquet", "journal.sqlite")
-PICTURES = ("accuracy", "text", "classes", "finetuned", "layers")
+PICTURES = ("accuracy", "accuracy_seconds", "text", "classes", "finetuned", "layers")
 MERGED_FILES = (
     "report.md", "report.html", "results.csv", "text.csv",
     *(f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")),
@@ -207,7 +207,8 @@ def _write(
 ) -> tuple[str, ...]:
     progress.stage("pictures of the report", patient=True)
     drawn = pictures.figures(found)
-    tables, sentences = all_tables(found), findings(found)
+    tables = all_tables(found, [run.facts for run in runs])
+    sentences = findings(found)
     commands = [command, *(str(run.facts["command"]) for run in runs)]
     absent = {name for name in PICTURES if name not in drawn}
     names = [name for name in MERGED_FILES if name.rpartition(".")[0] not in absent]

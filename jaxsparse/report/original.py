@@ -1,47 +1,65 @@
-"""A table in the layout of the original experiments."""
+"""Tables in the layout of the original experiments, whose runtime was known at 0 %
+only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from jaxsparse.points import Point, by_curve
-from jaxsparse.report import losses
-from jaxsparse.report.cells import TextTable, percent
+from jaxsparse.report.about import sessions
+from jaxsparse.report.cells import TextTable, percent, seconds
+from jaxsparse.report.grid import grid
 from jaxsparse.report.labels import Labels
 
 
-def table(points: Sequence[Point]) -> TextTable:
-    """The layout of the original experiments: a block for each model, a row for each
-    sparsity, the runtime beside the accuracy."""
+def tables(
+    points: Sequence[Point], facts: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[TextTable]:
+    """A table for each way of asking and pruning: a row for each model, a column for
+    each sparsity, in each cell accuracy and runtime.
+
+    Args:
+        facts: the run.json of every run.
+    """
     labels = Labels(points)
-    curves = dict(by_curve(points))
-    of_texts = list(losses.columns(points))
-    lines = list(dict.fromkeys(labels.line(curve) for curve in curves))
-    rows = []
-    for model in dict.fromkeys(curve.setup.model for curve in curves):
-        cells = {
-            (labels.line(curve), point.sparsity): point
-            for curve, members in curves.items()
-            for point in members
-            if curve.setup.model == model
-        }
-        for number, sparsity in enumerate(sorted({sparsity for _, sparsity in cells})):
-            row = [model if number == 0 else "", f"{100 * sparsity:g} %"]
-            for line in lines:
-                point = cells.get((line, sparsity))
-                if point is None:
-                    row += [""] * (2 + len(of_texts))
-                else:
-                    pooled = point.pooled
-                    row += [percent(pooled.accuracy), f"{pooled.seconds:.1f} s"]
-                    row += [cell(point) for _, cell in of_texts]
-            rows.append(tuple(row))
-    kinds = ("%", "runtime", *(name for name, _ in of_texts))
-    columns = [f"{line}, {kind}" for line in lines for kind in kinds]
-    return TextTable(
-        title="In the layout of the original experiments",
-        header=("model", "sparsity", *columns),
-        rows=tuple(rows),
-        notes=(
-            *losses.numbers(points),
-            "runtime: of scoring, without loading, pruning and compilation.",
-        ),
+    lines: dict[str, list[Point]] = {}
+    for curve, members in by_curve(points):
+        lines.setdefault(labels.line(curve, pattern=False), []).extend(members)
+    notes = tuple(_notes(facts))  # once, at the first
+    for line, members in lines.items():
+        table = grid(
+            f"In the layout of the original experiments · {line}",
+            members,
+            lambda curve: curve.setup.model,
+            lambda point: (
+                f"{percent(point.accuracy)} / {seconds(point.pooled.seconds)}"
+            ),
+            notes,
+        )
+        yield replace(table, header=tuple(map(_in_percent, table.header)))
+        notes = ()
+
+
+def _in_percent(column: str) -> str:
+    """Sparsities as the original table has them; patterns as they are."""
+    try:
+        return f"{100 * float(column):g} %"
+    except ValueError:
+        return column
+
+
+def _notes(facts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield (
+        "accuracy in percent / seconds that scoring the questions of this accuracy "
+        "took, without loading, pruning and compilation: each question has its share "
+        "of its batch, which on accelerators several sparsities may have shared."
     )
+    made_by = [of_run for run in facts for of_run in sessions(run)]
+    if len(made_by) > 1:
+        where = ", ".join(dict.fromkeys(device for _, device in made_by if device))
+        on = f" ({where})" if where else ""
+        yield (
+            f"the answers are of {len(made_by)} runs{on}; each kept the seconds that "
+            "it took there, so that times compare within a run only. run.json has the "
+            "runs, under answers."
+        )

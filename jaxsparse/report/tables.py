@@ -1,7 +1,8 @@
 """Tables for people, as text: what markdown, the terminal and the page all show."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from jaxsparse.accuracy import POOLED
 from jaxsparse.points import Point
@@ -13,6 +14,7 @@ from jaxsparse.report.cells import (
     interval_of,
     method,
     percent,
+    seconds,
     signed,
     signed_interval,
     span,
@@ -23,8 +25,14 @@ from jaxsparse.report.statistics import Baseline, Contest, Statistics
 from jaxsparse.report.summary import ALPHA, Comparison, Loss, Standing, Summary
 
 
-def all_tables(found: Statistics) -> tuple[TextTable, ...]:
-    """Those of report.md and of the page, in order."""
+def all_tables(
+    found: Statistics, facts: Sequence[Mapping[str, Any]] = ()
+) -> tuple[TextTable, ...]:
+    """Those of report.md and of the page, in order.
+
+    Args:
+        facts: the run.json of every run.
+    """
     return (
         overview(found),
         *losses.overview(found.points, found.labels),
@@ -32,7 +40,7 @@ def all_tables(found: Statistics) -> tuple[TextTable, ...]:
         *([costs(found)] if found.losses else []),
         *tables(found),
         *(_models_compared(group, found.labels) for group in found.contests),
-        original.table(found.points),
+        *original.tables(found.points, facts),
     )
 
 
@@ -50,6 +58,16 @@ def overview(found: Statistics) -> TextTable:
         for level in found.baselines
     )
     return replace(table, rows=(*table.rows, *levels))
+
+
+def times(found: Statistics) -> TextTable:
+    """The same rows: the seconds that scoring took."""
+    return grid(
+        "Seconds of scoring at each sparsity",
+        found.points,
+        lambda curve: found.labels.curve(curve, pattern=False),
+        lambda point: seconds(point.pooled.seconds),
+    )
 
 
 def costs(found: Statistics) -> TextTable:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jaxsparse.assets import MODELS
 from jaxsparse.types import InputError, brief
-from jaxsparse.weights.reading import SAFETENSORS
+from jaxsparse.weights.reading import BITMASK, SAFETENSORS
 
 ALIASES = {
     "gpt2-small": "openai-community/gpt2",
@@ -135,4 +135,5 @@ def _revision_and_weights(repository: str) -> tuple[str | None, list[str]]:
 
 
 def _has_safetensors(files: Iterable[str]) -> bool:
-    return any(file in (SAFETENSORS, f"{SAFETENSORS}.index.json") for file in files)
+    single = (SAFETENSORS, BITMASK)
+    return any(file.removesuffix(".index.json") in single for file in files)

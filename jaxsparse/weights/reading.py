@@ -1,13 +1,14 @@
 """Hugging Face checkpoint directories, read tensor by tensor.
 
-Safetensors first, single or sharded, then torch's `.bin`. Files are mapped and tensors
-read one at a time, so that the host never holds more than it is working on.
+Safetensors first, single or sharded, then bitmasks (see `bitmask`), then torch's
+`.bin`. Files are mapped and tensors read one at a time, so that the host never holds
+more than it is working on.
 """
 
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from jaxsparse.types import InputError, brief
+from jaxsparse.weights import bitmask
 from jaxsparse.weights.rules import Shape, listing
 
 SAFETENSORS, BIN = "model.safetensors", "pytorch_model.bin"
+BITMASK = "model.bitmask.safetensors"  # nobody takes it for a dense one
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ def open_checkpoint(directory: Path) -> Checkpoint:
     config = read_json(directory / "config.json")
     for name, opener in (
         (SAFETENSORS, _open_safetensors),
+        (BITMASK, _open_bitmask),
         (BIN, _open_bin),
     ):
         if (directory / name).exists():
@@ -49,8 +53,8 @@ def open_checkpoint(directory: Path) -> Checkpoint:
         if index.exists():
             return _merge(directory, config, *_open_shards(index, opener))
     raise InputError(
-        f"{directory}: no weights; expected {SAFETENSORS}, {BIN}, "
-        "or an index of their shards"
+        f"{directory}: no weights; expected {SAFETENSORS}, {BITMASK}, {BIN}, or an "
+        "index of their shards"
     )
 
 
@@ -75,6 +79,7 @@ class _File:
     shapes: dict[str, Shape]
     dtypes: dict[str, np.dtype]
     read: Callable[[str], np.ndarray]
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 def _merge(
@@ -164,7 +169,34 @@ def _open_safetensors(path: Path) -> _File:
             raise InputError(f"{path}: {name} has dtype {view.get_dtype()}")
         dtypes[name] = np.dtype(DTYPES[view.get_dtype()])
     shapes = {name: tuple(view.get_shape()) for name, view in slices.items()}
-    return _File(path, shapes, dtypes, file.get_tensor)
+    return _File(path, shapes, dtypes, file.get_tensor, file.metadata() or {})
+
+
+def _open_bitmask(path: Path) -> _File:
+    """Gives tensors as if they were stored as they are."""
+    file = _open_safetensors(path)
+    again = "download or copy it again"
+    try:
+        sparse = bitmask.shapes_of(file.metadata, file.shapes, file.dtypes)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; {again}") from None
+    masks = {name: bitmask.mask_name(name) for name in sparse}
+    values = {name: bitmask.values_name(name) for name in sparse}
+
+    def read(name: str) -> np.ndarray:
+        if name not in sparse:
+            return file.read(name)
+        mask, kept = file.read(masks[name]), file.read(values[name])
+        try:
+            return bitmask.restored(mask, kept, sparse[name])
+        except ValueError as error:
+            raise InputError(f"{path}: tensor {name}: {error}; {again}") from None
+
+    plain = file.shapes.keys() - {*masks.values(), *values.values()}
+    shapes = {name: file.shapes[name] for name in file.shapes if name in plain}
+    dtypes = {name: file.dtypes[name] for name in shapes}
+    dtypes |= {name: file.dtypes[values[name]] for name in sparse}
+    return replace(file, shapes=shapes | sparse, dtypes=dtypes, read=read)
 
 
 def _open_bin(path: Path) -> _File:

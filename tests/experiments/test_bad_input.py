@@ -1,6 +1,7 @@
 """Bad input: one line that names the flag, file or line and what to do; status 2; and
 nothing is written. Flags are looked at first, then models, then questions."""
 
+import csv
 import json
 import re
 import shutil
@@ -504,8 +505,8 @@ def test_it_is_left_out_for_both_and_counted(saved, short, place):
     (reason,) = facts["malformed"]
     assert re.match(r"cbtest_V_test\.txt:43: input-short, cloze: the query", reason)
     assert facts["questions"] == 1
-    rows = (place / "out/results.csv").read_text().splitlines()[1:]
-    questions = {(row.split(",")[0], row.split(",")[19]) for row in rows}
+    with (place / "out/results.csv").open() as file:
+        questions = {(row["model"], row["questions"]) for row in csv.DictReader(file)}
     assert questions == {("gpt2", "1"), ("input-short", "1")}
 
 

@@ -325,5 +325,6 @@ def test_pruning_takes_one_of_each(tmp_path):
         dtype="float32",
         mesh=Axes(model=2),
         directory=tmp_path / "new",
+        format="dense",
         results=None,
     )

@@ -1,6 +1,7 @@
 """Pruned checkpoints are what transformers loads, zero where they should be."""
 
 import json
+import math
 import re
 
 import numpy as np
@@ -86,8 +87,14 @@ def test_kernels_of_blocks_are_zero_where_smallest_and_the_rest_as_it_was(
     assert f"magnitude, sparsity 0.9 requested, {zero / size:.6f} of the" in said
     assert f"(blocks) and {zero / total:.6f} of all\n" in said
     assert said.endswith(f"\nwritten to {out}\n")
-    assert f"weights: {4 * total:,} bytes before, {4 * total:,} after; " in said
-    assert f"; {4 * total - 4 * zero + round(size / 8):,} as a bit for each" in said
+    bits = sum(
+        min(4 * p.numel(), math.ceil(p.numel() / 8) + 4 * p.count_nonzero().item())
+        for p in sparse.values()
+    )
+    assert (
+        f"weights: {4 * total:,} bytes before; after it {4 * total:,} dense, " in said
+    )
+    assert f" dense, {bits:,} as bitmask\n" in said
     assert [path.name for path in out.parent.iterdir()] == ["pruned"]
 
 
@@ -102,6 +109,33 @@ def test_a_tied_head_is_written_by_itself_where_it_is_pruned(saved, tmp_path, va
     np.testing.assert_array_equal(
         sparse[name].detach().numpy(), dense[name].detach().numpy()
     )
+
+
+def test_a_bitmask_is_as_small_as_it_says_and_holds_the_same_model(saved, tmp_path):
+    common = f"--model={saved('gpt2')}", "--sparsities=0.9", "--prunable=all"
+    said = {}
+    for form in "dense", "bitmask":
+        ended = binary.run(
+            prune, *common, f"--format={form}", f"--export={tmp_path / form}"
+        )
+        assert (ended.status, ended.stderr) == (0, "")
+        (said[form],) = re.findall(r"^weights: .*$", ended.stdout, re.M)
+    assert said["dense"] == said["bitmask"]
+    dense, bitmask = re.search(
+        r"it ([\d,]+) dense, ([\d,]+) as", said["dense"]
+    ).groups()
+    for form, file, size in (
+        ("dense", "model.safetensors", dense),
+        ("bitmask", "model.bitmask.safetensors", bitmask),
+    ):
+        length = (tmp_path / form / file).read_bytes()
+        header = 8 + int.from_bytes(length[:8], "little")
+        assert len(length) - header == int(size.replace(",", ""))
+    models = [jaxsparse.load_model(str(tmp_path / form)) for form in said]
+    assert models[0].digest == models[1].digest
+    card = (tmp_path / "bitmask" / "README.md").read_text()
+    assert "library_name: jaxsparse\n" in card
+    assert "--format=bitmask" in card
 
 
 def test_seed_and_global_scope_reach_the_masks(saved, tmp_path):

@@ -11,7 +11,7 @@ from jaxsparse.report import cells, original, tables, text
 from jaxsparse.report.labels import Labels
 from jaxsparse.report.statistics import statistics
 from jaxsparse.report.tables import all_tables
-from tests.report.made import RUN, curve, many, questions_of, results_of
+from tests.report.made import RUN, at_speed, curve, many, questions_of, results_of
 
 
 def tables_of(results):
@@ -224,23 +224,72 @@ def test_execution_is_said_where_curves_differ_in_it():
     assert "one · cloze, magnitude, sparse  37.5  75.0" in shown
 
 
-def test_the_original_layout_is_a_block_for_each_model_with_runtimes():
-    table = original.table(list(many()))
-    names = [f"{p}, {m}" for p in ("cloze", "append") for m in ("magnitude", "random")]
-    columns = [f"{name}, {what}" for name in names for what in ("%", "runtime")]
-    assert table.header == ("model", "sparsity", *columns)
-    assert [row[:4] for row in table.rows] == [
-        ("gpt2-medium", "0 %", "37.5", "9.0 s"),
-        ("", "50 %", "75.0", "9.0 s"),
-        ("electra-large-discriminator", "0 %", "37.5", "9.0 s"),
-        ("", "50 %", "75.0", "9.0 s"),
+def of_original(points, *facts):
+    return {
+        table.title.rpartition(" · ")[2]: table
+        for table in original.tables(list(points), facts)
+    }
+
+
+def test_the_original_layout_has_models_as_rows_and_seconds_at_every_sparsity():
+    found = of_original(many())
+    assert list(found) == [
+        f"{put}, {method}"
+        for put in ("cloze", "append")
+        for method in ("magnitude", "random")
     ]
-    uneven = [*curve({0.0: 3, 0.5: 3}), *curve({0.0: 3, 0.9: 2}, protocol="append")]
-    assert [row[1:] for row in original.table(uneven).rows] == [
-        ("0 %", "37.5", "9.0 s", "37.5", "9.0 s"),
-        ("50 %", "37.5", "9.0 s", "", ""),
-        ("90 %", "", "", "25.0", "9.0 s"),
-    ]
+    for table in found.values():
+        assert table.header == ("", "0 %", "50 %")
+        assert table.rows == (
+            ("gpt2-medium", "37.5 / 9.00 s", "75.0 / 9.00 s"),
+            ("electra-large-discriminator", "37.5 / 9.00 s", "75.0 / 9.00 s"),
+        )
+    (note,), *others = (table.notes for table in found.values())
+    assert note.startswith("accuracy in percent / seconds that scoring")
+    assert not any(others)
+
+
+def test_the_original_layout_has_a_table_for_each_execution_and_columns_of_patterns():
+    slow = [*curve({0.0: 3, 0.5: 3}), *curve({0.0: 5, 0.125: 4}, model="two")]
+    fast = at_speed(4, curve({0.0: 3, 0.5: 3}, execution="sparse"))
+    found = of_original([*slow, *fast])
+    assert [*found] == ["cloze, magnitude", "cloze, magnitude, sparse"]
+    assert found["cloze, magnitude"].header == ("", "0 %", "12.5 %", "50 %")
+    assert found["cloze, magnitude"].rows == (
+        ("one", "37.5 / 9.00 s", "", "37.5 / 9.00 s"),
+        ("two", "62.5 / 9.00 s", "50.0 / 9.00 s", ""),
+    )
+    (row,) = found["cloze, magnitude, sparse"].rows
+    assert row == ("one", "37.5 / 2.25 s", "37.5 / 2.25 s")
+    patterned = [*curve({0.0: 3, 0.9: 3}), *curve({0.0: 3, 0.5: 2}, pattern="2:4")]
+    (table,) = of_original(patterned).values()
+    assert table.header == ("", "0 %", "90 %", "2:4")
+    assert [cell.split()[0] for cell in table.rows[0][1:]] == ["37.5", "37.5", "25.0"]
+
+
+def test_what_runs_the_seconds_are_of_is_said_where_there_are_several():
+    def run(*made_by):
+        return {"answers": {"new": 1, "made_by": list(made_by)}}
+
+    cpu = {"devices": ["cpu:0"], "answers": 30}
+    gpu = {"devices": ["cuda:0", "cuda:1"], "answers": 10}
+    unused = {"devices": ["TpuDevice(id=0)"], "answers": 0}
+    for facts in ([run(cpu, unused)], [run(cpu), {}], [{"answers": "?"}], []):
+        (table,) = of_original(curve({0.0: 3}), *facts).values()
+        assert len(table.notes) == 1
+    for facts in ([run(cpu, gpu)], [run(cpu), run(gpu, unused)]):
+        (table,) = of_original(curve({0.0: 3}), *facts).values()
+        said = "the answers are of 2 runs (cpu, 2 × cuda); each kept the seconds that"
+        assert table.notes[1].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(0.0123, "0.01 s"), (9.994, "9.99 s"), (9.995, "10.0 s"), (99.94, "99.9 s"),
+     (99.95, "100 s"), (3400.4, "3,400 s")],
+)  # fmt: skip
+def test_seconds_have_three_digits_and_thousands_more(value, written):
+    assert cells.seconds(value) == written
 
 
 def test_markdown_tables_are_tables_and_notes_are_there():
@@ -253,7 +302,7 @@ def test_markdown_tables_are_tables_and_notes_are_there():
         assert fact in made
     assert "![layers against sparsity](layers.png)" in made
     lines = made.splitlines()
-    assert sum(line.startswith("## ") for line in lines) == 1 + 1 + 4 + 2 + 1 + 1
+    assert sum(line.startswith("## ") for line in lines) == 1 + 1 + 4 + 2 + 4 + 1
     assert lines[-1].startswith("sparsity: as requested; ")
     absent = {"loss at most", "nats", "perplexity"}  # no margin, and no text
     for name in cells.EXPLAINED:
