@@ -36,7 +36,7 @@ typedef float Vector __attribute__((vector_size(LANES * 4)));
 typedef int32_t Integers __attribute__((vector_size(LANES * 4)));
 
 constexpr int kVectors = LANES >= 8 ? 64 / LANES : 8;  // sums of one output, at most
-constexpr int kPanel = kVectors * LANES;               // tokens
+constexpr int64_t kPanel = kVectors * LANES;               // tokens
 
 Vector Load(const float* from) {
   Vector loaded;
@@ -234,13 +234,22 @@ void MultiplyPanel(int width, const Layer& layer, const float* panel, float* sum
       return MultiplyPanel<1>(layer, panel, sums, begin, end);
     case 2:
       return MultiplyPanel<2>(layer, panel, sums, begin, end);
+    case 3:
+      return MultiplyPanel<3>(layer, panel, sums, begin, end);
     case 4:
       return MultiplyPanel<4>(layer, panel, sums, begin, end);
-#if LANES < 16
-    case 8:
-      return MultiplyPanel<8>(layer, panel, sums, begin, end);
-#endif
+    case 5:
+    case 6:
+      return MultiplyPanel<kVectors < 6 ? 4 : 6>(layer, panel, sums, begin, end);
+    default:
+      return MultiplyPanel<kVectors>(layer, panel, sums, begin, end);
   }
+}
+
+// The vectors that `tokens` take, of the widths above.
+int WidthFor(int64_t tokens) {
+  const int width = static_cast<int>((tokens + LANES - 1) / LANES);
+  return width == 5 ? 6 : width == 7 ? 8 : width;
 }
 
 // ---- Tasks -------------------------------------------------------------------------
@@ -261,24 +270,28 @@ float* Scratch(int which, int64_t floats) {
   return memory[which].get();
 }
 
-// Tokens of panels and, where these are fewer than threads, parts of the outputs.
+// Panels of tokens, as many for each thread, the last of them smaller; and where there
+// are fewer than threads, parts of their outputs.
 struct Tasks {
-  int64_t tokens, panels, parts;
+  int64_t tokens, whole, rest, panels, parts;
 
   Tasks(int64_t tokens, int64_t outputs, int64_t threads, bool divisible)
-      : tokens(tokens), panels((tokens + kPanel - 1) / kPanel), parts(1) {
-    if (divisible && panels < 2 * threads && threads > 1)
-      parts = std::min<int64_t>((2 * threads + panels - 1) / panels,
-                                std::max<int64_t>(outputs / 64, 1));
+      : tokens(tokens), whole(tokens / (kPanel * threads) * threads), parts(1) {
+    const int64_t left = tokens - whole * kPanel;
+    const int64_t share = (left + threads - 1) / threads;
+    rest = std::max<int64_t>((share + LANES - 1) / LANES * LANES, LANES);
+    panels = whole + (left + rest - 1) / rest;
+    if (divisible && panels < threads)
+      parts = std::min(threads, std::max<int64_t>(outputs / 64, 1));
   }
   int64_t count() const { return panels * parts; }
+  int64_t first(int64_t panel) const {
+    return std::min(panel, whole) * kPanel + std::max<int64_t>(panel - whole, 0) * rest;
+  }
+  int64_t size(int64_t panel) const {
+    return std::min(panel < whole ? kPanel : rest, tokens - first(panel));
+  }
 };
-
-int WidthFor(int64_t tokens) {
-  int width = 1;
-  while (width * LANES < tokens) width *= 2;
-  return width;
-}
 
 float* PackPanel(const float* x, int64_t inputs, int64_t tokens, int width) {
   const int64_t stride = width * LANES;
@@ -290,8 +303,8 @@ float* PackPanel(const float* x, int64_t inputs, int64_t tokens, int width) {
 
 void MultiplyTask(const Layer& layer, const float* x, float* y, const Tasks& tasks,
                   int64_t task) {
-  const int64_t first = task / tasks.parts * kPanel, part = task % tasks.parts;
-  const int64_t tokens = std::min<int64_t>(kPanel, tasks.tokens - first);
+  const int64_t panel_number = task / tasks.parts, part = task % tasks.parts;
+  const int64_t first = tasks.first(panel_number), tokens = tasks.size(panel_number);
   const int64_t begin = layer.outputs * part / tasks.parts;
   const int64_t end = layer.outputs * (part + 1) / tasks.parts;
   const int width = WidthFor(tokens);
@@ -305,8 +318,7 @@ void MultiplyTask(const Layer& layer, const float* x, float* y, const Tasks& tas
 // Two layers after one another on a panel: what is between them is never unpacked.
 void FeedForwardTask(const Layer& in, const Layer& out, const float* x, float* y,
                      const Tasks& tasks, int64_t task) {
-  const int64_t first = task * kPanel;
-  const int64_t tokens = std::min<int64_t>(kPanel, tasks.tokens - first);
+  const int64_t first = tasks.first(task), tokens = tasks.size(task);
   const int width = WidthFor(tokens);
   const float* const panel = PackPanel(x + first * in.inputs, in.inputs, tokens, width);
   float* const inner = Scratch(2, in.outputs * width * LANES);
@@ -448,10 +460,14 @@ Layer LayerOf(const Any<ffi::U32>& starts, const Any<ffi::U32>& ends,
                static_cast<int>(activation)};
 }
 
+int64_t Threads(const ffi::ThreadPool& pool) {
+  return std::max<int64_t>(pool.num_threads(), 1);
+}
+
 template <typename Task>
 ffi::Error Run(ffi::ThreadPool& pool, int64_t count, Task task) {
   const bool well = RunTasks(
-      count, pool.num_threads(), [&](auto work) { pool.Schedule(std::move(work)); },
+      count, Threads(pool), [&](auto work) { pool.Schedule(std::move(work)); },
       task);
   if (well) return ffi::Error::Success();
   return ffi::Error(ffi::ErrorCode::kResourceExhausted,
@@ -467,7 +483,7 @@ ffi::Error Linear(ffi::ThreadPool pool, Any<ffi::F32> x, Any<ffi::U32> starts,
   const int64_t tokens = x.element_count() / inputs;
   const Layer layer = LayerOf(starts, ends, input, value, bias, geometry,
                               number.typed_data()[0], inputs, outputs, activation);
-  const Tasks tasks(tokens, outputs, pool.num_threads(), true);
+  const Tasks tasks(tokens, outputs, Threads(pool), true);
   const float* from = x.typed_data();
   float* to = y->typed_data();
   return Run(pool, tasks.count(), [=](int64_t task) {
@@ -492,7 +508,7 @@ ffi::Error FeedForward(ffi::ThreadPool pool, Any<ffi::F32> x, Any<ffi::U32> in_s
                            in_geometry, layer, inputs, inner, activation);
   const Layer out = LayerOf(out_starts, out_ends, out_input, out_value, out_bias,
                             out_geometry, layer, inner, outputs, kNone);
-  const Tasks tasks(tokens, outputs, pool.num_threads(), false);
+  const Tasks tasks(tokens, outputs, Threads(pool), false);
   const float* from = x.typed_data();
   float* to = y->typed_data();
   return Run(pool, tasks.count(), [=](int64_t task) {
