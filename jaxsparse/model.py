@@ -184,7 +184,7 @@ def load(
     values.check_repeats(checkpoint, plan)
 
     def put(path: str, leaf: np.ndarray) -> object:
-        if execution and path.endswith("kernel"):
+        if execution and execution.kind != "dense" and path.endswith("kernel"):
             leaf = sparse.by_zeros(leaf, execution)
         if isinstance(leaf, sparse.SparseKernel):
             return leaf
