@@ -171,11 +171,11 @@ def _products(
     kernels = [sparse.by_zeros(matrix, execution) for matrix in matrices]
 
     @jax.jit
-    def dense(x: jax.Array, first: jax.Array, second: jax.Array) -> jax.Array:
+    def dense(x: jax.Array, first: jax.Array, second: jax.Array) -> Any:
         return jax.nn.gelu(x @ first) @ second
 
     @jax.jit
-    def by_kept(x: jax.Array, first: SparseKernel, second: SparseKernel) -> jax.Array:
+    def by_kept(x: jax.Array, first: SparseKernel, second: SparseKernel) -> Any:
         return sparse.feed_forward(x, first, None, "gelu_new", second, None)
 
     arrays = [jnp.asarray(matrix) for matrix in matrices]
