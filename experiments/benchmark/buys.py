@@ -66,15 +66,16 @@ def measure(
         name: {"seconds": [], "parameters": variant.parameters}
         for name, variant in variants.items()
     }
+    # First, while nothing is packed here: both processes need room.
+    for name, variant in variants.items():
+        tell(f"file and memory of {name}")
+        rows[name] |= _alone(variant, place / name.replace(" ", "-"), settings)
     for repeat in range(1 + settings.repeats):  # the first compiles
         for name, variant in variants.items():
             tell(f"repeat {repeat} of {settings.repeats}: {name}")
             taken = _seconds(ours, plan, variant)
             rows[name]["seconds"] += [taken] if repeat else []
     sweeps = _sweeps(ours, plan, settings, tell)
-    for name, variant in variants.items():
-        tell(f"file and memory of {name}")
-        rows[name] |= _alone(variant, place / name.replace(" ", "-"), settings)
     return {
         "questions": len(questions),
         "feed_forward": products,
