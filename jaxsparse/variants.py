@@ -45,7 +45,8 @@ class Variant:
     total_sparsity: float  # of all the dense model's parameters: zero, or removed
     identity: Mapping[str, Any]  # JSON; decides its scores: the journal's key
     shapes: Mapping[str, jax.ShapeDtypeStruct]  # of the leaves that may differ
-    leaf: Callable[[str], jax.Array]  # makes the leaf at one of these paths
+    # Makes the leaf at one of these paths: an array, or a SparseKernel.
+    leaf: Callable[[str], Any]
     layer: Callable[[str, int], Layer]  # or one layer of it, on the host
     matrices: tuple[MatrixSparsity, ...] = ()  # the pruned ones
     finetuned: bool = False
@@ -74,7 +75,7 @@ class Variant:
         """That its parameters take as they are loaded."""
         return self.parameters * np.dtype(self.model.dtype).itemsize
 
-    def leaves(self) -> dict[str, jax.Array]:
+    def leaves(self) -> Leaves:
         """All that may differ from the model's."""
         return {path: self.leaf(path) for path in self.shapes}
 

@@ -57,7 +57,7 @@ class Execution:
             self.notes.append(
                 f"sparse execution of {inputs} → {outputs} gains {gains} here"
             )
-        return density < self.crossovers[inputs, outputs]
+        return bool(density < self.crossovers[inputs, outputs])
 
 
 def check(kind: str, dtype: str, divided: bool, levels_at_once: int = 0) -> None:
