@@ -15,7 +15,7 @@ from experiments.shared_flags import NEWCOMERS_QUESTIONS
 from experiments.values import Integer
 from jaxsparse import cbt, parallel, scoring
 from jaxsparse.models.shapes import SHAPES
-from jaxsparse.pruning import Recipe
+from jaxsparse.pruning import STRUCTURED, Recipe
 from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.hub import BUNDLED
 
@@ -57,11 +57,18 @@ class Settings:
     dtype: str
     batch_tokens: int
     mesh: parallel.Axes | None
+    execution: str
     seed: int  # the first of `seeds`
     seeds: tuple[int, ...]
     skip_malformed: bool
     margin: float | None  # a fraction
     out: Path
+
+    @property
+    def prunes(self) -> bool:
+        """Whether anything but the models as they are is asked for."""
+        own = [recipe.own_sparsity for recipe in self.recipes]
+        return any(self.sparsities) or any(own) or self.calibration is not None
 
     @property
     def presentations(self) -> tuple[Presentation, ...]:
@@ -307,6 +314,7 @@ def settings_from_flags() -> Settings:
         dtype=FLAGS.dtype,
         batch_tokens=FLAGS.batch_tokens,
         mesh=parallel.parse(FLAGS.mesh),
+        execution=FLAGS.execution,
         seed=seeds[0],
         seeds=seeds,
         skip_malformed=FLAGS.skip_malformed or bool(original),
@@ -391,16 +399,33 @@ def _recipes(values: FlagValues, seed: int) -> tuple[Recipe, ...]:
     for flag, names in ("method", methods), ("pattern", patterns):
         if not names:
             raise InputError(f"--{flag} is empty; leave it out for the default")
+    # Where weights go one by one: what is removed as a whole has its own of both.
     scope, order = values.scope or "", values.statistics
+    of_weights = [pattern for pattern in patterns if pattern not in STRUCTURED]
+    for flag, value in ("scope", scope), ("statistics", order):
+        if value and not of_weights:
+            raise InputError(
+                f"--{flag}={value}: --pattern={','.join(patterns)} has its own; leave "
+                f"--{flag} out"
+            )
     recipes = [
-        Recipe(method, scope, values.prunable, pattern, seed, values.allocation)
+        Recipe(
+            method,
+            scope if pattern in of_weights else "",
+            values.prunable,
+            pattern,
+            seed,
+            values.allocation,
+        )
         for method in methods
         for pattern in patterns
     ]
-    if order and not any(recipe.needs for recipe in recipes):
+    recipes = list(dict.fromkeys(recipes))  # of layers there is one for all methods
+    ordered = [r for r in recipes if r.needs and not r.structured]
+    if order and not ordered:
         raise InputError(f"--statistics={order}: --method needs none; leave it out")
     if order:
-        recipes = [replace(r, statistics=order) if r.needs else r for r in recipes]
+        recipes = [replace(r, statistics=order) if r in ordered else r for r in recipes]
     for recipe in recipes:
         recipe.check()
     return tuple(recipes)

@@ -77,7 +77,7 @@ def read_inputs(
     must be known to be sound before the first is scored.
     """
     models = open_models(settings.models)
-    check_recipes(models, settings.recipes)
+    check_recipes(models, settings.recipes, settings.sparsities)
     predicted = _read_texts(models, settings)
     progress.stage("reading calibration", patient=True)
     calibrated_on = calibrating.texts_of(settings)
@@ -137,14 +137,22 @@ def read_questions(
     )
 
 
-def check_recipes(models: Sequence[Blueprint], recipes: Sequence[Recipe]) -> None:
+def check_recipes(
+    models: Sequence[Blueprint],
+    recipes: Sequence[Recipe],
+    sparsities: Sequence[float],
+) -> None:
     """Raises InputError for a recipe that a model lacks something for."""
-    asking = [r for r in recipes if r.calibrated or r.own_sparsity is not None]
+    asking = [
+        recipe
+        for recipe in recipes
+        if recipe.calibrated or recipe.structured or recipe.own_sparsity is not None
+    ]
     for model in models if asking else ():
         shapes = one_shot.leaf_shapes(model, asking[0].prunable)
         try:
             for recipe in asking:
-                one_shot.check_recipe(model, recipe, shapes)
+                one_shot.check_recipe(model, recipe, shapes, sparsities)
         except InputError as error:
             raise InputError(f"{model.name}: {error}") from None
 

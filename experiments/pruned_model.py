@@ -83,11 +83,17 @@ def lines(before: Variant, pruned: Variant, sizes: Sizes, seconds: float) -> lis
         sizes: of what was made of it.
     """
     model, recipe = pruned.model, pruned.recipe
+    of = f"the prunable weights ({recipe.prunable})"
+    if recipe.structured:
+        of = f"the {recipe.pattern}"
     found = [
         f"{model.name}: {recipe.method}, sparsity {pruned.sparsity:g} requested, "
-        f"{pruned.achieved_sparsity:.6f} of the prunable weights ({recipe.prunable}) "
-        f"and {pruned.total_sparsity:.6f} of all"
+        f"{pruned.achieved_sparsity:.6f} of {of} and {pruned.total_sparsity:.6f} of all"
     ]
+    if recipe.structured and pruned.sparsity:
+        found.append(
+            f"parameters: {before.parameters:,} before, {pruned.parameters:,} after"
+        )
     if before.achieved_sparsity >= WORTH_SAYING:
         found.append(
             f"{before.achieved_sparsity:.6f} of the prunable weights were zero "
@@ -103,7 +109,7 @@ def lines(before: Variant, pruned: Variant, sizes: Sizes, seconds: float) -> lis
     if "gram" in recipe.needs:
         raised = sum(matrix.damping_raised for matrix in pruned.matrices)
         found.append(f"damping was raised {raised} times")
-    blueprint = model.blueprint
+    blueprint = before.model.blueprint
     size = file_bytes(blueprint.checkpoint, blueprint.plan)
     found.append(
         f"weights: {size:,} bytes before; after it {sizes.dense:,} dense, "

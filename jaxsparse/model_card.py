@@ -11,7 +11,7 @@ from typing import Any
 from jaxsparse.affordable import Affordable, percent
 from jaxsparse.calibration import Calibration
 from jaxsparse.points import Point
-from jaxsparse.pruning import MatrixSparsity
+from jaxsparse.pruning import MatrixSparsity, Recipe
 from jaxsparse.variants import Variant
 
 NAME = "README.md"
@@ -97,12 +97,14 @@ def text(
     versions = {name: version for name, version in versions.items() if version}
     library = "jaxsparse" if format == "bitmask" else "transformers"
     lines = [*_front_matter(variant, library, repository), f"# {title}", ""]
+    if sparsity and variant.recipe.structured:
+        lines += [_removed(variant), ""]
     if format == "bitmask":
         lines += [
             "Weights are stored as one bit each and the values that are not zero, "
             "see \"Format\".", "",
         ]  # fmt: skip
-    elif sparsity:
+    elif sparsity and not variant.recipe.structured:
         lines += [
             "Pruned weights are stored as zeros, in files as large as the dense "
             "model's.", "",
@@ -121,7 +123,7 @@ def text(
     else:
         lines += _section("Loading", _loading(model.config.reading))
     if variant.matrices:
-        lines += _section("Layers", _layers(variant.matrices))
+        lines += _section("Layers", _layers(variant.matrices, variant.recipe))
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())
     made = ["```sh", _one_line(command), "```", "", f"with {packages}"]
     lines += _section("Made by", made)
@@ -131,6 +133,19 @@ def text(
 def measured(variant: Variant) -> list[tuple[float, MatrixSparsity]]:
     """The matrices with an error of reconstruction, and the error."""
     return [(m.error, m) for m in variant.matrices if m.error is not None]
+
+
+def _removed(variant: Variant) -> str:
+    """What has become of the parts of a model that went as a whole."""
+    model, pattern = variant.model, variant.recipe.pattern
+    sizes = model.blueprint.family.structure(model.config).sizes(pattern)
+    left = ", ".join(
+        f"`{size.key}` is {getattr(model.config, size.field):,}" for size in sizes
+    )
+    return (
+        f"Whole {pattern} were removed, not zeroed, so that the arrays are smaller: "
+        f"{left}."
+    )
 
 
 def _front_matter(variant: Variant, library: str, repository: str | None) -> list[str]:
@@ -159,9 +174,14 @@ def _recipe(variant: Variant) -> dict[str, str]:
         "prunable": recipe.prunable,
         "seed": "none needed" if recipe.seed is None else str(recipe.seed),
         "sparsity requested": f"{variant.sparsity:g}",
-        "achieved, of the prunable weights": f"{variant.achieved_sparsity:.6f}",
+    }
+    of = f"the {recipe.pattern}" if recipe.structured else "the prunable weights"
+    rows |= {
+        f"achieved, of {of}": f"{variant.achieved_sparsity:.6f}",
         "achieved, of all parameters": f"{variant.total_sparsity:.6f}",
     }
+    if recipe.structured:
+        rows["parameters"] = f"{variant.parameters:,}"
     if errors := measured(variant):
         error, worst = max(errors, key=lambda pair: pair[0])
         mean = sum(error for error, _ in errors) / len(errors)
@@ -269,7 +289,7 @@ def _loading(reading: str) -> Iterator[str]:
     )  # fmt: skip
 
 
-def _layers(matrices: Iterable[MatrixSparsity]) -> Iterator[str]:
+def _layers(matrices: Iterable[MatrixSparsity], recipe: Recipe) -> Iterator[str]:
     rows = [
         (
             f"`{matrix.path}`",
@@ -281,6 +301,10 @@ def _layers(matrices: Iterable[MatrixSparsity]) -> Iterator[str]:
         )
         for matrix in matrices
     ]
+    if recipe.structured:
+        yield "Layers and sizes are those of the dense model; pruned is what was zero,"
+        yield "or removed."
+        yield ""
     if any(row[-1] for row in rows):
         yield "Error: that of the outputs at calibration rows, as a fraction of their"
         yield "sum of squares, the inputs being the dense model's."

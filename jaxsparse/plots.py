@@ -71,10 +71,16 @@ def draw_accuracy(
     return figure
 
 
-def describe(figure: Figure, measured: str, title: str) -> None:
+def describe(
+    figure: Figure,
+    measured: str,
+    title: str,
+    across: str = "sparsity of the prunable weights",
+) -> None:
     """What the axes are, and a legend of all panels above them."""
     figure.supylabel(measured, fontsize="medium")
-    figure.supxlabel("sparsity of the prunable weights", fontsize="medium")
+    if across:
+        figure.supxlabel(across, fontsize="medium")
     handles = {}
     for axis in figure.axes:
         handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))

@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from jaxsparse import hosts, parallel, pruning, trees
+from jaxsparse import hosts, parallel, pruning, sparse, trees
 from jaxsparse.model import Model, save_leaves, untie
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import MatrixSparsity, Recipe
-from jaxsparse.types import Array, Leaves
+from jaxsparse.types import Array, InputError, Leaves
 from jaxsparse.weights.writing import Sizes
 
 Layer = Float32[np.ndarray, "..."]
@@ -41,8 +41,8 @@ class Variant:
     model: Model
     recipe: Recipe
     sparsity: float  # as requested
-    achieved_sparsity: float  # of the prunable set
-    total_sparsity: float  # of all parameters
+    achieved_sparsity: float  # of the prunable set; of smaller shapes, of the units
+    total_sparsity: float  # of all the dense model's parameters: zero, or removed
     identity: Mapping[str, Any]  # JSON; decides its scores: the journal's key
     shapes: Mapping[str, jax.ShapeDtypeStruct]  # of the leaves that may differ
     leaf: Callable[[str], jax.Array]  # makes the leaf at one of these paths
@@ -50,6 +50,10 @@ class Variant:
     matrices: tuple[MatrixSparsity, ...] = ()  # the pruned ones
     finetuned: bool = False
     execution: str = "dense"  # how its linears are computed
+    # Where masks nest: at how many of the sparsities each weight is kept, and the
+    # number of this one.
+    nested: Mapping[str, UInt8[np.ndarray, "..."]] | None = None
+    level: int = 0
 
     @property
     def name(self) -> str:
@@ -57,7 +61,18 @@ class Variant:
             return "dense"
         of_pattern = self.recipe.own_sparsity is not None
         amount = self.recipe.pattern if of_pattern else f"{self.sparsity:g}"
-        return f"{self.recipe.method} {amount}"
+        return f"{self.recipe.title} {amount}"
+
+    @property
+    def parameters(self) -> int:
+        """Their number, zeros included; an exact host integer."""
+        leaves = {**self.model.params, **self.shapes}
+        return sum(math.prod(leaf.shape) for leaf in leaves.values())
+
+    @property
+    def bytes(self) -> int:
+        """That its parameters take as they are loaded."""
+        return self.parameters * np.dtype(self.model.dtype).itemsize
 
     def leaves(self) -> dict[str, jax.Array]:
         """All that may differ from the model's."""
@@ -66,8 +81,19 @@ class Variant:
 
 def weights_of(model: Model, path: str, layer: int) -> Layer:
     """One layer of a leaf of a model, on the host."""
+    check_dense(model)
     part = trees.layer_of(path, model.params[path], layer)
     return hosts.gathered(part).astype(np.float32, copy=False)
+
+
+def check_dense(model: Model) -> None:
+    """Raises InputError for a model that was loaded to be executed sparsely: what it
+    holds cannot be pruned or written."""
+    if model.execution != "dense":
+        raise InputError(
+            f"{model.name} was loaded with `execution={model.execution}`, which keeps "
+            "no dense weights to prune or to write; load it with `execution=dense`"
+        )
 
 
 def bias_of(path: str) -> str:
@@ -85,10 +111,7 @@ def shapes_of(leaves: Leaves) -> dict[str, jax.ShapeDtypeStruct]:
 def dense(model: Model, recipe: Recipe) -> Variant:
     """The unpruned model, as the point at sparsity 0 of a recipe's curve."""
     paths = model.prunable(recipe.prunable)
-    zeros = sum(
-        int(hosts.gathered(_zeros_by_row(model.params[path])).sum(dtype=np.int64))
-        for path in paths
-    )
+    zeros = sum(_zeros(model.params[path]) for path in paths)
     return Variant(
         model=model,
         recipe=recipe,
@@ -99,6 +122,7 @@ def dense(model: Model, recipe: Recipe) -> Variant:
         shapes=shapes_of({path: model.params[path] for path in paths}),
         leaf=model.params.__getitem__,
         layer=functools.partial(weights_of, model),
+        execution=model.execution,
     )
 
 
@@ -138,7 +162,8 @@ def masked(
 
     shapes = shapes_of({path: model.params[path] for path in nested})
     own = identity(model, recipe, sparsity, calibration)
-    return pruned(model, recipe, sparsity, own, shapes, leaf, layer, matrices)
+    made = pruned(model, recipe, sparsity, own, shapes, leaf, layer, matrices)
+    return replace(made, nested=nested, level=index)
 
 
 def pruned(
@@ -173,6 +198,12 @@ def _masked_leaf(
 ) -> Float[Array, "..."]:
     masks = {"": pruning.mask_at(nested, index)}
     return pruning.apply_masks({"": leaf}, masks)[""]
+
+
+def _zeros(leaf: Any) -> int:
+    if isinstance(leaf, sparse.SparseKernel):
+        return leaf.size - sparse.kept(leaf)
+    return int(hosts.gathered(_zeros_by_row(leaf)).sum(dtype=np.int64))
 
 
 @jax.jit
@@ -215,6 +246,7 @@ def identity(
         "calibration": calibration,
         "pruning_revision": pruning.REVISION if recipe else None,
         **{name: value for name, value in newer.items() if value},
+        **({} if model.execution == "dense" else {"execution": model.execution}),
     }
 
 

@@ -32,6 +32,7 @@ class Steps:
 
     enter: Callable[..., Any]  # stack, params, inputs, leaving -> hidden states
     advance: Callable[..., Any]  # see `Parts.block`; the old hidden states' memory goes
+    compare: Callable[..., Any]  # the same, and the sum of cosines of old and new
     gather: Callable[..., dict[str, Sums]]
 
 
@@ -49,16 +50,40 @@ def steps_of(parts: Parts, mesh: Mesh | None) -> Steps:
     def advance(stack: Stack, *arguments: Any) -> Array:
         return parts.block(stack, *arguments)[0]
 
+    def compare(stack: Stack, *arguments: Any) -> tuple[Array, Array]:
+        *_, inputs, _, before = arguments
+        after = parts.block(stack, *arguments)[0]
+        real = parts.attended(f"{stack.path}/", inputs)
+        return after, jnp.sum(cosines(before, after), where=real)
+
+    everywhere = parallel.everywhere(mesh)
     return Steps(
         enter=jit(enter, static_argnums=0, out_shardings=rows),
         advance=jit(advance, static_argnums=0, donate_argnums=6, out_shardings=rows),
+        compare=jit(
+            compare,
+            static_argnums=0,
+            donate_argnums=6,
+            out_shardings=(rows, everywhere),
+        ),
         gather=jit(
             functools.partial(gather, parts),
             static_argnums=(0, 1),
             donate_argnums=2,
-            out_shardings=parallel.everywhere(mesh),
+            out_shardings=everywhere,
         ),
     )
+
+
+def cosines(
+    first: Float[Array, "row position hidden"],
+    second: Float[Array, "row position hidden"],
+) -> Float32[Array, "row position"]:
+    """Of the angles between hidden states; 0 where one of them is zero."""
+    first, second = (states.astype(jnp.float32) for states in (first, second))
+    lengths = jnp.linalg.norm(first, axis=-1) * jnp.linalg.norm(second, axis=-1)
+    product = jnp.sum(first * second, axis=-1)
+    return jnp.where(lengths > 0, product / jnp.where(lengths > 0, lengths, 1), 0)
 
 
 def gather(

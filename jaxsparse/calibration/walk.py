@@ -125,6 +125,30 @@ class Walk:
             self._run_block(stack, stage.layer, own)
         self._progress.done(1)
 
+    def influence(self, stage: Stage) -> float:
+        """Goes on behind a block, as `advance` does, and says how much the block
+        changes what it is given: 1 - the mean cosine of its input and its output.
+
+        Raises:
+            InputError: that is not finite; names the block.
+
+        Source: Men et al. (2024), "ShortGPT", block influence.
+        """
+        self._check_next(stage)
+        self._next += 1
+        stack, layer = self._stack(stage), stage.layer
+        if stack is None or layer is None:
+            raise ValueError(f"{stage.name} is no block")
+        sums = self._run_block(stack, layer, self._own(stage, None), compare=True)
+        mean = sum(map(float, sums)) / self._tokens(f"{stack.path}/")
+        if not np.isfinite(mean):
+            raise InputError(
+                f"{stage.name}: its outputs at calibration rows are not finite; other "
+                "text, or float32 weights, may keep them so"
+            )
+        self._progress.done(1)
+        return 1 - mean
+
     def _gather(
         self, stage: Stage, sources: tuple[str, ...], gram: bool, leaves: Leaves | None
     ) -> dict[str, Statistics]:
@@ -151,10 +175,7 @@ class Walk:
         return {path: self._finished(path, stage, sums[path]) for path in sources}
 
     def _finished(self, path: str, stage: Stage, sums: Sums) -> Statistics:
-        tokens = sum(
-            int(np.count_nonzero(self._parts.attended(path, batch)))
-            for batch in self._host_batches
-        )
+        tokens = self._tokens(path)
         totals = totals_of(sums)
         squares = totals["squares"]
         if not np.isfinite(np.asarray(squares)).all():
@@ -170,9 +191,22 @@ class Walk:
             gram=totals.get("gram"),
         )
 
-    def _run_block(self, stack: Stack, layer: int, own: Leaves) -> None:
+    def _tokens(self, path: str) -> int:
+        """The real ones that a linear layer is given; see `Parts.attended`."""
+        return sum(
+            int(np.count_nonzero(self._parts.attended(path, batch)))
+            for batch in self._host_batches
+        )
+
+    def _run_block(
+        self, stack: Stack, layer: int, own: Leaves, compare: bool = False
+    ) -> list[Any]:
+        """The sums of cosines of what enters it and what leaves it, where asked for,
+        batch by batch."""
+        sums = []
+        step = self._steps.compare if compare else self._steps.advance
         for number, inputs in enumerate(self._batches):
-            self._hidden[number] = self._steps.advance(
+            found = step(
                 stack,
                 self._params,
                 own,
@@ -181,10 +215,15 @@ class Walk:
                 self._leaving[number],
                 self._hidden[number],
             )
+            if compare:
+                found, cosines = found
+                sums.append(cosines)
+            self._hidden[number] = found
         if layer == stack.depth - 1:
             for leaving, hidden in zip(self._leaving, self._hidden, strict=True):
                 leaving[stack.path] = hidden
             self._hidden = []
+        return sums
 
     def _check_next(self, stage: Stage) -> None:
         """Also brings the rows to the first block of a stack."""

@@ -1,7 +1,18 @@
 """The families of models, and how each tells itself to the rest of the house."""
 
 from jaxsparse.models import electra, gpt2, t5
-from jaxsparse.models.family import PRUNABLE, Config, Family, Prunable, Stack, Tensors
+from jaxsparse.models.family import (
+    PRUNABLE,
+    Config,
+    Family,
+    Prunable,
+    Removable,
+    Size,
+    Stack,
+    Structure,
+    Tensors,
+    Units,
+)
 from jaxsparse.models.operations import Operations
 
 FAMILIES: dict[str, Family] = {
@@ -15,6 +26,10 @@ __all__ = [
     "Family",
     "Operations",
     "Prunable",
+    "Removable",
+    "Size",
     "Stack",
+    "Structure",
     "Tensors",
+    "Units",
 ]

@@ -87,6 +87,58 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Size:
+    """A number that shapes depend on, as a configuration and as config.json call it."""
+
+    field: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Units:
+    """Feed-forward units, or heads, of a stack: which linear layers they are part of.
+
+    read ─▶ unit ─▶ write: a unit has outputs of its own of those that `read`, with
+    their biases, and inputs of those that `write`.
+    """
+
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+    shared: str = ""  # a leaf that serves all layers, units on its last axis: then all
+    # layers have the same units
+
+
+@dataclass(frozen=True)
+class Removable:
+    """All units of one kind that a model has; every layer has `size` of them."""
+
+    size: Size
+    units: tuple[Units, ...]
+    width: int = 1  # outputs, and inputs, of one unit
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What can be removed as a whole from a model, so that transformers loads it."""
+
+    neurons: Removable
+    depths: Mapping[str, Size]  # of stacks, by path
+    heads: Removable | None = None  # None: their size would have to change with them
+    numbered: str = ""  # the key of config.json by which a layer's number counts
+
+    def units(self, pattern: str) -> Removable | None:
+        """Of a pattern that removes parts of layers; None where there are none."""
+        return {"neurons": self.neurons, "heads": self.heads}[pattern]
+
+    def sizes(self, pattern: str) -> tuple[Size, ...]:
+        """What a pattern makes smaller."""
+        if pattern == "layers":
+            return tuple(self.depths.values())
+        removable = self.units(pattern)
+        return (removable.size,) if removable else ()
+
+
+@dataclass(frozen=True)
 class Waves:
     """Leaves by which a family that learns its positions can tell neighbours apart."""
 
@@ -125,6 +177,7 @@ class Family:
     untied_config: Callable[[Any], dict[str, Any]]  # what config.json says of one
     operations: Callable[[Any], Operations]  # what a row of a configuration costs
     stacks: Callable[[Any], tuple[Stack, ...]]  # of a configuration, as they run
+    structure: Callable[[Any], Structure]  # likewise
     start: Start | None = None  # None: is not trained from scratch
 
     def shapes(self, config: Any) -> dict[str, Shape]:

@@ -106,7 +106,8 @@ class Parts:
         return kept
 
     def attended(self, path: str, inputs: Any) -> Bool[Array, "row position"]:
-        """Which inputs of a linear layer belong to real tokens."""
+        """Which inputs of a linear layer belong to real tokens; or, of a stack's path
+        with a slash behind it, which of its hidden states do."""
         for stack in self.stacks:
             inner = path.removeprefix(f"{stack.path}/")
             at_encoder = any(fnmatch.fnmatchcase(inner, at) for at in stack.at_encoder)

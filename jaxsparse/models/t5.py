@@ -15,7 +15,17 @@ from jaxsparse.models.attention import (
     merge_heads,
     split_heads,
 )
-from jaxsparse.models.family import Biases, Family, Prunable, Stack, Start
+from jaxsparse.models.family import (
+    Biases,
+    Family,
+    Prunable,
+    Removable,
+    Size,
+    Stack,
+    Start,
+    Structure,
+    Units,
+)
 from jaxsparse.models.inputs import Seq2SeqInputs
 from jaxsparse.models.relative_bias import RelativeBias
 from jaxsparse.models.t5_config import EMBEDDINGS, HEAD, T5Config
@@ -47,7 +57,7 @@ class Attention(nn.Module):
     ) -> Float[Array, "b q m"]:
         config = self.config
 
-        dense = functools.partial(nn.Dense, use_bias=False, dtype=hidden.dtype)
+        dense = functools.partial(layers.Linear, use_bias=False, dtype=hidden.dtype)
         inner = config.heads * config.head_dim
         query = split_heads(dense(inner, name="q")(hidden), config.heads)
         key = split_heads(dense(inner, name="k")(context), config.heads)
@@ -65,14 +75,13 @@ class FeedForward(nn.Module):
     def __call__(self, hidden: Float[Array, "b q m"]) -> Float[Array, "b q m"]:
         config = self.config
 
-        dense = functools.partial(nn.Dense, use_bias=False, dtype=hidden.dtype)
-        activation = layers.ACTIVATIONS[config.activation]
+        dense = functools.partial(layers.Linear, use_bias=False, dtype=hidden.dtype)
+        name = "wi_0" if config.gated else "wi"
+        inner = dense(config.ffn, name=name, activation=config.activation)
+        out = dense(config.hidden, name="wo")
         if config.gated:
-            inner = activation(dense(config.ffn, name="wi_0")(hidden))
-            inner = inner * dense(config.ffn, name="wi_1")(hidden)
-        else:
-            inner = activation(dense(config.ffn, name="wi")(hidden))
-        return dense(config.hidden, name="wo")(inner)
+            return out(inner(hidden) * dense(config.ffn, name="wi_1")(hidden))
+        return layers.feed_forward(inner, out, hidden)
 
 
 def _norm(config: T5Config, name: str, dtype: jnp.dtype) -> nn.RMSNorm:
@@ -270,6 +279,43 @@ def first_factors(config: T5Config) -> dict[str, float]:
     }
 
 
+def structure(config: T5Config) -> Structure:
+    """The same number of units in every layer of both stacks, and of heads in every
+    attention: a configuration has one width, and one number of heads.
+
+    All layers of a stack lose the same heads of their self-attention, since one table
+    of biases for distances serves them all. Cross-attention has no such table: there
+    each layer loses the heads that it can best spare.
+    """
+    stacks = ("encoder/block", "decoder/block")
+    gates = ("wi_0", "wi_1") if config.gated else ("wi",)
+    neurons = tuple(
+        Units(tuple(f"{stack}/mlp/{gate}" for gate in gates), (f"{stack}/mlp/wo",))
+        for stack in stacks
+    )
+    return Structure(
+        neurons=Removable(Size("ffn", "d_ff"), neurons),
+        depths={
+            "encoder/block": Size("encoder_layers", "num_layers"),
+            "decoder/block": Size("decoder_layers", "num_decoder_layers"),
+        },
+        heads=Removable(
+            Size("heads", "num_heads"),
+            (
+                _heads("encoder/block/attention", "encoder/relative_bias/embedding"),
+                _heads("decoder/block/attention", "decoder/relative_bias/embedding"),
+                _heads("decoder/block/cross_attention"),
+            ),
+            config.head_dim,
+        ),
+    )
+
+
+def _heads(attention: str, biases: str = "") -> Units:
+    read = tuple(f"{attention}/{name}" for name in "qkv")
+    return Units(read, (f"{attention}/o",), biases)
+
+
 FAMILY = Family(
     name="t5",
     table=TABLE,
@@ -286,5 +332,6 @@ FAMILY = Family(
         Stack("encoder/block", EncoderBlock, config.encoder_layers, ("*",)),
         Stack("decoder/block", DecoderBlock, config.decoder_layers, CROSSING),
     ),
+    structure=structure,
     start=Start("unigrams", first_factors, NEIGHBOURS),
 )

@@ -1,8 +1,8 @@
 """What a recipe asks of a model, known before the model's weights are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from jaxsparse import pruning
+from jaxsparse import pruning, smaller
 from jaxsparse.calibration.gradients import OF_THE_LOSS
 from jaxsparse.calibration.walk import OF_INPUTS
 from jaxsparse.model import Blueprint
@@ -21,18 +21,28 @@ def leaf_shapes(blueprint: Blueprint, prunable: str) -> Shapes:
     return blueprint.family.shapes(config)
 
 
-def check_recipe(blueprint: Blueprint, recipe: Recipe, shapes: Shapes) -> None:
+def check_recipe(
+    blueprint: Blueprint,
+    recipe: Recipe,
+    shapes: Shapes,
+    sparsities: Sequence[float] = (),
+) -> None:
     """Refuses a recipe that a model lacks something for.
 
     Args:
         shapes: of the leaves, as `leaf_shapes` gives them.
+        sparsities: where they are known, at which something must be left of the model.
 
     Raises:
         InputError: inputs that a pattern N:M does not divide; weights without inputs,
-            layers without biases or a family without a loss, where they are needed.
+            layers without biases or a family without a loss, where they are needed;
+            what `smaller.check` refuses.
     """
     paths = blueprint.family.prunable.paths(shapes, recipe.prunable)
-    pruning.check_inputs({path: shapes[path] for path in paths}, recipe.pattern)
+    if recipe.structured:
+        smaller.check(blueprint, recipe, sparsities)
+    else:
+        pruning.check_inputs({path: shapes[path] for path in paths}, recipe.pattern)
     inputless = [path for path in paths if not path.endswith("kernel")]
     of_inputs = {*OF_INPUTS} & {*recipe.needs} or recipe.allocation == "owl"
     if of_inputs and inputless:

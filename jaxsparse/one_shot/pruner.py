@@ -4,6 +4,7 @@ masks that nest   scores that no pruning changes: one order of the weights decid
                   the masks of all sparsities, and no new values are made
 block by block    scores or values that depend on what was pruned before: each
                   sparsity by itself
+smaller           units or layers that are removed, see `smaller`
 """
 
 import shutil
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from jaxsparse import hosts, parallel, pruning, trees, variants
+from jaxsparse import hosts, parallel, pruning, smaller, trees, variants
 from jaxsparse.calibration import (
     Calibration,
     DenseStatistics,
@@ -59,6 +60,7 @@ class OneShot:
         self._statistics: dict[tuple[str, frozenset[str]], DenseStatistics] = {}
         self._expected: Sequence[Recipe] = ()
         self._leaves: dict[tuple[Recipe, float], PrunedLeaves] = {}
+        self._influences: smaller.Influences | None = None
 
     @property
     def calibration(self) -> Calibration:
@@ -78,13 +80,17 @@ class OneShot:
         Raises:
             InputError: what the method does not define for such a model; inputs that
                 a pattern N:M does not divide; statistics or scores that are not
-                finite; a sparsity that is no fraction.
+                finite; a sparsity that is no fraction, or at which no unit is left.
         """
         recipe.check()
         shapes = {path: leaf.shape for path, leaf in self.model.params.items()}
-        check_recipe(self.model.blueprint, recipe, shapes)
-        if not (ascending := _ascending(recipe, sparsities)):
+        ascending = _ascending(recipe, sparsities)
+        check_recipe(self.model.blueprint, recipe, shapes, ascending)
+        if not ascending:
             return ()
+        variants.check_dense(self.model)
+        if recipe.structured:
+            return self._smaller(recipe, ascending)
         allocated = sparsities_of(
             self.model,
             recipe,
@@ -131,17 +137,44 @@ class OneShot:
 
     def measured(self, pruned: Sequence[Variant]) -> list[Variant]:
         """The same variants with errors of reconstruction, where there are rows of
-        calibration to measure them on."""
-        if self._calibration is None:
+        calibration to measure them on, and matrices of the dense shapes."""
+        of_dense_shapes = [v for v in pruned if not v.recipe.structured]
+        if self._calibration is None or not of_dense_shapes:
             return list(pruned)
-        return with_errors(
-            self.model, self._calibration, pruned, self._directory, self._progress
+        known = iter(
+            with_errors(
+                self.model,
+                self._calibration,
+                of_dense_shapes,
+                self._directory,
+                self._progress,
+            )
         )
+        return [v if v.recipe.structured else next(known) for v in pruned]
 
     def forget(self) -> None:
         """Takes away the files of new weights; those who ask again make them again."""
         for leaves in self._leaves.values():
             leaves.forget()
+
+    def _smaller(
+        self, recipe: Recipe, ascending: Sequence[float]
+    ) -> tuple[Variant, ...]:
+        model, rows = self.model, None
+        if recipe.calibrated:
+            rows = self.calibration.digest
+        if recipe.pattern != pruning.LAYERS:
+            known = self._dense(recipe).of if recipe.needs else None
+            return smaller.with_fewer_units(
+                model, recipe, ascending, known, rows, self._progress
+            )
+        if self._influences is None:
+            self._influences = smaller.block_influences(
+                model, self.calibration, self._directory, self._progress
+            )
+        return smaller.with_fewer_layers(
+            model, recipe, ascending, self._influences, rows
+        )
 
     def _dense(self, recipe: Recipe) -> DenseStatistics:
         """What the recipe must know of the dense model; and what is to come must."""
@@ -258,6 +291,8 @@ class OneShot:
 
 
 def _is_blockwise(recipe: Recipe) -> bool:
+    if recipe.structured:
+        return False
     return not recipe.masks_nest or recipe.update is not None
 
 

@@ -9,9 +9,14 @@ from jaxsparse.pruning.allocation import (
     owl_sparsities,
 )
 from jaxsparse.pruning.groups import (
+    HEADS,
+    LAYERS,
+    NEURONS,
+    STRUCTURED,
     UNSTRUCTURED,
     Place,
     check_inputs,
+    count,
     counts,
     groups,
     n_of_m,
@@ -23,17 +28,22 @@ from jaxsparse.pruning.recipe import ORDERS, MatrixSparsity, Recipe
 from jaxsparse.pruning.scores import ZERO, Criterion
 from jaxsparse.pruning.solution import Solution
 from jaxsparse.pruning.statistics import NEEDS, NONE, Statistics
+from jaxsparse.pruning.units import by_unit, kept_layers, kept_units, unit_scores
 
 # Raised with every change of what is pruned: a journal tells old scores by it.
 REVISION = 2
 
 __all__ = [
     "ALLOCATIONS",
+    "HEADS",
+    "LAYERS",
     "METHODS",
     "NEEDS",
+    "NEURONS",
     "NONE",
     "ORDERS",
     "REVISION",
+    "STRUCTURED",
     "UNSTRUCTURED",
     "UPDATES",
     "ZERO",
@@ -45,11 +55,15 @@ __all__ = [
     "Statistics",
     "Update",
     "apply_masks",
+    "by_unit",
     "check_inputs",
+    "count",
     "counts",
     "erk",
     "erk_sparsities",
     "groups",
+    "kept_layers",
+    "kept_units",
     "mask_at",
     "n_of_m",
     "nested_masks",
@@ -58,4 +72,5 @@ __all__ = [
     "owl_sparsities",
     "prune_matrix",
     "scores",
+    "unit_scores",
 ]

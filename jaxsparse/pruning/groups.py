@@ -12,6 +12,8 @@ from jaxsparse.trees import matrices
 from jaxsparse.types import InputError
 
 UNSTRUCTURED = "unstructured"
+NEURONS, LAYERS, HEADS = "neurons", "layers", "heads"
+STRUCTURED = (NEURONS, LAYERS, HEADS)  # what goes is removed; see `units`
 SCOPES = ("matrix", "output", "global")
 
 # Views of host arrays. The weights of a group lie along the last axis; all other axes
@@ -82,8 +84,8 @@ def n_of_m(pattern: str) -> tuple[int, int] | None:
     kept, width = map(int, found.groups()) if found else (0, 0)
     if not 0 < kept < width <= WIDEST:
         raise InputError(
-            f"`pattern={pattern}`: neither {UNSTRUCTURED} nor N:M, such as 2:4, with N "
-            f"below M and M at most {WIDEST}"
+            f"`pattern={pattern}`: neither {UNSTRUCTURED}, {', '.join(STRUCTURED)} nor "
+            f"N:M, such as 2:4, with N below M and M at most {WIDEST}"
         )
     return kept, width
 

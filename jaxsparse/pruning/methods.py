@@ -62,6 +62,7 @@ UPDATES: dict[str, Update] = {
     "bias": Update(bias, ("mean",), moves_biases=True),
     "pcg": Update(conjugate_gradients, ("gram",)),
 }
+INFLUENCE = "influence"  # the method of pattern layers, which no weight has a part in
 
 _OF_A_FILE = re.compile(r"(.+\.py):([^:+/]*)(?:(\+)([^:]*))?", re.DOTALL)
 
@@ -92,6 +93,8 @@ def method_named(method: str) -> Method:
         criterion, source = from_file(method, file, name)
     else:
         name, plus, update = method.partition("+")
+        if name == INFLUENCE:
+            raise InputError(f"`method={method}`: it goes with `pattern=layers` alone")
         if name not in METHODS:
             raise InputError(
                 f"`method={method}`: no criterion {name!r}; there are "

@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxsparse.pruning.allocation import ALLOCATIONS
-from jaxsparse.pruning.groups import UNSTRUCTURED, n_of_m
-from jaxsparse.pruning.methods import Criterion, Update, in_a_file, method_named
+from jaxsparse.pruning.groups import LAYERS, NEURONS, STRUCTURED, UNSTRUCTURED, n_of_m
+from jaxsparse.pruning.methods import (
+    INFLUENCE,
+    Criterion,
+    Method,
+    Update,
+    in_a_file,
+    method_named,
+)
 from jaxsparse.pruning.statistics import NEEDS
 from jaxsparse.types import InputError
 
@@ -17,6 +24,10 @@ _OF_THE_LOSS = {"gradient", "fisher"}  # of the dense model, whatever is pruned
 @dataclass(frozen=True)
 class Recipe:
     """All that decides which weights go and what the others become, but for how many.
+
+    Of patterns that remove units, those of a layer compete (neurons) or of a stack,
+    statistics are of the dense model, and `layers` has a method of its own, influence,
+    whatever method is given.
 
     Raises:
         InputError: no such method.
@@ -31,8 +42,12 @@ class Recipe:
     statistics: str = ""  # becomes the method's own; stays empty of what needs none
 
     def __post_init__(self):
+        if self.pattern == LAYERS:
+            if self.method != INFLUENCE:
+                method_named(self.method)
+            object.__setattr__(self, "method", INFLUENCE)
         if not self.scope:
-            object.__setattr__(self, "scope", self.criterion.scopes[0])
+            object.__setattr__(self, "scope", self._scopes[0])
         if not self.statistics:
             object.__setattr__(self, "statistics", self._own_order())
         if not (self.criterion.draws or self.calibrated):
@@ -50,17 +65,41 @@ class Recipe:
         return recipe
 
     @property
+    def _named(self) -> Method:
+        if self.pattern == LAYERS:
+            return Method(Criterion(_no_scores, ("stack",)), None, None)
+        return method_named(self.method)
+
+    @property
     def criterion(self) -> Criterion:
-        return method_named(self.method).criterion
+        return self._named.criterion
 
     @property
     def update(self) -> Update | None:
-        return method_named(self.method).update
+        return self._named.update
 
     @property
     def source(self) -> str | None:
         """The SHA-256 of the user's file that the criterion is from, if it is."""
-        return method_named(self.method).source
+        return self._named.source
+
+    @property
+    def structured(self) -> bool:
+        """Whether what goes is removed, so that the model has smaller arrays."""
+        return self.pattern in STRUCTURED
+
+    @property
+    def title(self) -> str:
+        """The method, and of smaller shapes what is removed."""
+        if self.pattern == LAYERS:
+            return f"{self.method} ({self.pattern})"
+        return f"{self.method} {self.pattern}" if self.structured else self.method
+
+    @property
+    def _scopes(self) -> tuple[str, ...]:
+        if not self.structured:
+            return self.criterion.scopes
+        return ("layer",) if self.pattern == NEURONS else ("stack",)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -70,20 +109,28 @@ class Recipe:
 
     @property
     def calibrated(self) -> bool:
-        return bool(self.needs) or self.allocation == "owl"
+        return self._has_order or self.allocation == "owl"
+
+    @property
+    def _has_order(self) -> bool:
+        """Whether it is told by statistics of inputs or of the loss, or by what blocks
+        do to their inputs."""
+        return bool(self.needs) or self.pattern == LAYERS
 
     @property
     def own_sparsity(self) -> float | None:
         """The one sparsity of a pattern N:M."""
+        if self.structured:
+            return None
         consecutive = n_of_m(self.pattern)
         return 1 - consecutive[0] / consecutive[1] if consecutive else None
 
     @property
     def dense_masks(self) -> bool:
-        """Whether scores are of the dense model in any order: those of the loss, and
-        where all matrices compete."""
+        """Whether scores are of the dense model in any order: those of the loss, where
+        all matrices compete, and of what is removed as a whole."""
         of_the_loss = bool(_OF_THE_LOSS.intersection(self.criterion.needs))
-        return of_the_loss or self.scope == "global"
+        return of_the_loss or self.structured or self.scope == "global"
 
     @property
     def masks_nest(self) -> bool:
@@ -104,24 +151,45 @@ class Recipe:
         return needs
 
     def _own_order(self) -> str:
-        if not self.needs:
+        if not self._has_order:
             return ""
+        if self.structured:
+            return "dense"
         return "sequential" if self.update or not self.dense_masks else "dense"
 
     def check(self) -> None:
         """Raises InputError for what cannot be pruned so."""
-        criterion = self.criterion
-        if self.scope not in criterion.scopes:
+        if self.structured:
+            self._check_structured()
+        else:
+            n_of_m(self.pattern)
+        if self.scope not in self._scopes:
             raise InputError(
-                f"`scope={self.scope}`: method {self.method} defines "
-                f"{', '.join(criterion.scopes)}"
+                f"`scope={self.scope}`: method {self.title} defines "
+                f"{', '.join(self._scopes)}"
             )
-        n_of_m(self.pattern)
         self._check_allocation()
         self._check_statistics()
-        seeded = criterion.draws or self.calibrated
+        seeded = self.criterion.draws or self.calibrated
         if seeded and not (isinstance(self.seed, int) and self.seed >= 0):
             raise InputError(f"`seed={self.seed}`: not an integer from 0 on")
+
+    def _check_structured(self) -> None:
+        if self.prunable != "blocks":
+            raise InputError(
+                f"`prunable={self.prunable}`: `pattern={self.pattern}` removes parts "
+                "of blocks; choose blocks"
+            )
+        if self.criterion.solves:
+            raise InputError(
+                f"`method={self.method}`: it has no scores, which "
+                f"`pattern={self.pattern}` adds up; choose another method"
+            )
+        if self.update and not self.update.moves_biases:
+            raise InputError(
+                f"`method={self.method}`: its update is of single weights; with "
+                f"`pattern={self.pattern}` choose +bias, or none"
+            )
 
     def _check_allocation(self) -> None:
         if self.allocation not in ALLOCATIONS:
@@ -142,30 +210,34 @@ class Recipe:
             )
 
     def _check_statistics(self) -> None:
-        if not self.needs and self.statistics:
+        if not self._has_order and self.statistics:
             raise InputError(
                 f"`statistics={self.statistics}`: {self.method} needs none; leave "
                 "statistics out"
             )
-        if self.needs and self.statistics not in ORDERS:
+        if self._has_order and self.statistics not in ORDERS:
             raise InputError(
                 f"`statistics={self.statistics}`: there are {', '.join(ORDERS)}"
             )
         if self.statistics == "sequential" and self._own_order() == "dense":
             raise InputError(
-                f"`statistics=sequential`: {self.method} of scope {self.scope} scores "
+                f"`statistics=sequential`: {self.title} of scope {self.scope} scores "
                 "the dense model; choose dense"
             )
 
 
+def _no_scores(*given: Any) -> Any:
+    raise ValueError("influence is of blocks, not of weights")
+
+
 @dataclass(frozen=True)
 class MatrixSparsity:
-    """What is pruned of one matrix."""
+    """What is pruned of one matrix of the dense model."""
 
     path: str
     layer: int
     weights: int
-    pruned: int
+    pruned: int  # zero, or removed
     # How far its outputs are from the dense one's on calibration rows, a fraction of
     # their sum of squares; None where that was not measured.
     error: float | None = None

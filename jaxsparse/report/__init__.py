@@ -4,8 +4,8 @@ labels: what curves are called; columns, arrays: of the files; summary, statisti
 the points show; claims: the same in sentences; losses: what is lost on running text;
 reconstruction: how far outputs of matrices are from the dense ones'; repeats: points
 that are the same; names: what several runs call alike; cells, tables, original, text:
-for readers; pictures, text_plot: what is drawn; charts, sections, about, page,
-explorer: the page; files, reading: to disk and back; merge: several runs.
+for readers; pictures, text_plot, timing, beside: what is drawn; charts, sections,
+about, page, explorer: the page; files, reading: to disk and back; merge: several runs.
 """
 
 from jaxsparse.report.about import calibrated_on

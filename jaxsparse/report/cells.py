@@ -68,9 +68,20 @@ def percent(fraction: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """To three digits at most, but for the thousands."""
+    return f"{_three_digits(value)} s"
+
+
+def duration(seconds: float) -> str:
+    """In milliseconds below a second."""
+    if seconds < 0.9995:
+        return f"{_three_digits(1000 * seconds)} ms"
+    return f"{_three_digits(seconds)} s"
+
+
+def _three_digits(value: float) -> str:
+    """At most, but for the thousands."""
     digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:,.{digits}f} s"
+    return f"{value:,.{digits}f}"
 
 
 def signed(fraction: float) -> str:

@@ -1,7 +1,7 @@
 """One panel of curves as SVG, in the page's own colours.
 
 Its axis has sparsity as it is, or the weights left in logarithms, so that 0.9 and 0.99
-do not fall together.
+do not fall together; or the time that a question takes, see `timing`.
 
 Nothing here has a colour: every shape carries a class, and page.css gives it one in
 light and in dark. Every point is a link to its questions, and says in its title what it
@@ -9,12 +9,15 @@ stands for, so that nothing needs a script.
 """
 
 import html
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from jaxsparse import plots
+from jaxsparse.report import beside
+from jaxsparse.report.cells import duration
 
 COLOURS = 6  # that page.css has: --curve-0, …
 MARKERS = (  # round the point, each of about the same weight
@@ -22,6 +25,9 @@ MARKERS = (  # round the point, each of about the same weight
     "M0-4.8L4.6 3.4H-4.6z", "M0-5L5 0L0 5L-5 0z", "M0 4.8L4.6-3.4H-4.6z",
     "M-1.6-4.6h3.2v3h3v3.2h-3v3h-3.2v-3h-3v-3.2h3z",
 )  # fmt: skip
+STAR = (  # dense, where time is told
+    "M0-6.5L1.6-2.2L6.2-2L2.6 .8L3.8 5.3L0 2.7L-3.8 5.3L-2.6 .8L-6.2-2L-1.6-2.2z"
+)
 DASHES = ("", "7 4", "2 3", "9 3 2 3")
 
 Place = Callable[[float], float]  # a number in the view box of a panel
@@ -50,13 +56,19 @@ class Frame:
 
 @dataclass(frozen=True)
 class Axis:
-    """Where a sparsity stands between left (0) and right (1), and what is written."""
+    """Where a sparsity, or a time, stands between left (0) and right (1), and what is
+    written."""
 
     name: str
     label: str
     ticks: tuple[tuple[float, str], ...]
     place: Place
     broken: float | None = None  # between the last weight left and none at all
+    timed: bool = False  # has seconds a question
+
+    def values(self, line: "Line") -> tuple[float, ...]:
+        """What stands along the axis at the points of a line."""
+        return line.seconds if self.timed else line.sparsities
 
 
 def linear() -> Axis:
@@ -96,6 +108,8 @@ class Line(plots.Series):
     achieved: tuple[float, ...]  # sparsity of the prunable weights
     correct: tuple[int, ...]
     questions: int
+    seconds: tuple[float, ...]  # that a question took
+    names: tuple[str, ...]  # of the points; dense has none
     address: tuple[tuple[str, str], ...]  # of its questions, but for the sparsity
 
     @property
@@ -137,13 +151,13 @@ def draw(
         top: the accuracy, a fraction, at which the panel ends.
     """
 
-    def x(sparsity: float) -> float:
-        return frame.left + axis.place(sparsity) * (frame.right - frame.left)
+    def x(value: float) -> float:
+        return frame.left + axis.place(value) * (frame.right - frame.left)
 
     def y(accuracy: float) -> float:
         return frame.base - accuracy / top * (frame.base - frame.above)
 
-    described = html.escape(_described_in_words(panel))
+    described = html.escape(_described_in_words(panel, axis.timed))
     numbers = [labels.index(line.label) for line in panel.lines]
     drawn = list(zip(panel.lines, numbers, strict=True))
     opacity = f"{max(0.05, min(0.14, 0.22 / len(drawn))):.2f}"  # many overlap
@@ -152,24 +166,33 @@ def draw(
         f'role="group" aria-label="{described}">',
         *(_names(axis, frame) if frame.labelled else ()),
         *_accuracies(top, y, frame),
-        *_sparsities(axis, frame),
+        *_ticks(axis, frame),
         *_references(panel.references, y, frame),
-        f'<g fill-opacity="{opacity}">',
-        *(_band(line, number, x, y) for line, number in drawn),
-        "</g>",
-        *(_curve(line, number, x, y) for line, number in drawn),
-        *(part for line, number in drawn for part in _points(line, number, x, y)),
+        *(
+            [_bars(line, number, axis, x, y) for line, number in drawn]
+            if axis.timed
+            else [
+                f'<g fill-opacity="{opacity}">',
+                *(_band(line, number, x, y) for line, number in drawn),
+                "</g>",
+            ]
+        ),
+        *(_curve(line, number, axis, x, y) for line, number in drawn),
+        *_points(drawn, axis, top, x, y),
         "</svg>",
     ])  # fmt: skip
 
 
-def _described_in_words(panel: Panel) -> str:
+def _described_in_words(panel: Panel, timed: bool) -> str:
     """A panel for those who do not see it."""
     texts = [
         f"{line.label}: "
         + ", ".join(
             f"{100 * accuracy:.1f} % at {sparsity:g}"
-            for sparsity, accuracy in zip(line.sparsities, line.accuracy, strict=True)
+            + (f" in {duration(taken)}" if timed else "")
+            for sparsity, accuracy, taken in zip(
+                line.sparsities, line.accuracy, line.seconds, strict=True
+            )
         )
         for line in panel.lines
     ]
@@ -177,7 +200,8 @@ def _described_in_words(panel: Panel) -> str:
         f"{reference.label}: {100 * reference.accuracy:.1f} %"
         for reference in panel.references
     ]
-    return f"{panel.title}. Accuracy at each sparsity. {'; '.join(texts)}."
+    told = "Accuracy and time of a question" if timed else "Accuracy"
+    return f"{panel.title}. {told} at each sparsity. {'; '.join(texts)}."
 
 
 def marker(number: int) -> str:
@@ -212,7 +236,7 @@ def _accuracies(top: float, y: Place, frame: Frame) -> Iterator[str]:
         yield f'<text class="tick end" {place}>{percent}</text>'
 
 
-def _sparsities(axis: Axis, frame: Frame) -> Iterator[str]:
+def _ticks(axis: Axis, frame: Frame) -> Iterator[str]:
     """The base line's ticks, and its gap."""
     span, base = frame.right - frame.left, frame.base
     for place, text in axis.ticks:
@@ -246,8 +270,17 @@ def _band(line: Line, number: int, x: Place, y: Place) -> str:
     return f'<polygon class="band c{number % COLOURS}" points="{_path(ends, x, y)}"/>'
 
 
-def _curve(line: Line, number: int, x: Place, y: Place) -> str:
-    ends = zip(line.sparsities, line.accuracy, strict=True)
+def _bars(line: Line, number: int, axis: Axis, x: Place, y: Place) -> str:
+    """The interval at each point, where points need not ascend along the axis."""
+    bars = [
+        f"M{x(value):.1f} {y(high):.1f}V{y(low):.1f}"
+        for value, low, high in zip(axis.values(line), line.low, line.high, strict=True)
+    ]
+    return f'<path class="bar c{number % COLOURS}" d="{"".join(bars)}"/>'
+
+
+def _curve(line: Line, number: int, axis: Axis, x: Place, y: Place) -> str:
+    ends = zip(axis.values(line), line.accuracy, strict=True)
     return f'<polyline {stroke(number)} points="{_path(ends, x, y)}"/>'
 
 
@@ -257,22 +290,45 @@ def _path(points, x: Place, y: Place) -> str:
     )
 
 
-def _points(line: Line, number: int, x: Place, y: Place) -> Iterator[str]:
-    yield f'<g class="points c{number % COLOURS}">'
-    for at, (sparsity, accuracy) in enumerate(
-        zip(line.sparsities, line.accuracy, strict=True)
-    ):
-        address = html.escape(urlencode([*line.address, ("sparsity", f"{sparsity!r}")]))
-        yield (
-            f'<a class="point" href="#{address}" '
-            f'transform="translate({x(sparsity):.1f} {y(accuracy):.1f})">'
-            f"<title>{html.escape(_told(line, at))}</title>"
-            f'<circle class="hit" r="10"/>{marker(number)}</a>'
-        )
-    yield "</g>"
+def _points(
+    drawn: Sequence[tuple[Line, int]], axis: Axis, top: float, x: Place, y: Place
+) -> Iterator[str]:
+    marks = [
+        (axis.place(value), accuracy / top)
+        for line, _ in drawn
+        for value, accuracy in zip(axis.values(line), line.accuracy, strict=True)
+    ]
+    sides = beside.sides(marks) if axis.timed else itertools.repeat(None)
+    for line, number in drawn:
+        yield f'<g class="points c{number % COLOURS}">'
+        values = zip(axis.values(line), line.accuracy, line.sparsities, strict=True)
+        for at, (value, accuracy, sparsity) in enumerate(values):
+            query = urlencode([*line.address, ("sparsity", f"{sparsity!r}")])
+            is_star = axis.timed and not sparsity
+            yield (
+                f'<a class="point" href="#{html.escape(query)}" '
+                f'transform="translate({x(value):.1f} {y(accuracy):.1f})">'
+                f"<title>{html.escape(_told(line, at, axis.timed))}</title>"
+                f'<circle class="hit" r="10"/>{star() if is_star else marker(number)}'
+                f"{_name_beside(line.names[at], next(sides))}</a>"
+            )
+        yield "</g>"
 
 
-def _told(line: Line, at: int) -> str:
+def star() -> str:
+    """The sign of dense where time is told, round (0, 0)."""
+    return f'<path class="marker dense" d="{STAR}"/>'
+
+
+def _name_beside(name: str, side: tuple[int, int] | None) -> str:
+    if not side or not name:
+        return ""
+    style = "tick" if side[0] > 0 else "tick end"
+    place = f'x="{7 * side[0]}" y="{-8 * side[1]}" dy=".35em"'
+    return f'<text class="{style}" {place}>{html.escape(name)}</text>'
+
+
+def _told(line: Line, at: int, timed: bool) -> str:
     """A point in words, a line each."""
     sparsity = line.sparsities[at]
     left = f"{100 * (1 - line.achieved[at]):.4g} % of the prunable weights left"
@@ -285,4 +341,5 @@ def _told(line: Line, at: int) -> str:
         f"sparsity {sparsity:g}: {left}" if sparsity else f"dense: {left}",
         f"accuracy {accuracy} %, 95 % interval {low} to {high}",
         f"{line.correct[at]} of {line.questions} questions right",
+        *([f"{duration(line.seconds[at])} a question"] if timed else []),
     ])  # fmt: skip

@@ -23,7 +23,7 @@ from jaxsparse.calibration import Calibration
 from jaxsparse.cbt import Question
 from jaxsparse.points import Point
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.report import explorer, losses, pictures, reconstruction, text
+from jaxsparse.report import explorer, losses, pictures, reconstruction, text, timing
 from jaxsparse.report.claims import findings
 from jaxsparse.report.columns import (
     LAYERS,
@@ -45,15 +45,22 @@ FILES = (
     "questions.parquet", "layers.csv", "run.json",
 )  # fmt: skip
 OF_TEXTS = ("text.csv", "text.png", "text_tokens.parquet")  # where texts are read
+OF_TIMES = ("accuracy_seconds.png",)  # where time can tell points apart
 OF_ROWS = ("calibration.parquet",)  # where models are calibrated
-OPTIONAL = OF_TEXTS + OF_ROWS
+OPTIONAL = OF_TEXTS + OF_TIMES + OF_ROWS
 
 
 def files_of(points: Sequence[Point], calibrated: bool = False) -> tuple[str, ...]:
     """The files of a run with these points."""
     details = any(loss.tokens for point in points for loss in point.texts)
     number = 3 if details else 2 if any(point.texts for point in points) else 0
-    return *FILES[:-1], *OF_TEXTS[:number], *(OF_ROWS if calibrated else ()), FILES[-1]
+    return (
+        *FILES[:-1],
+        *OF_TEXTS[:number],
+        *(OF_TIMES if timing.is_timed(points) else ()),
+        *(OF_ROWS if calibrated else ()),
+        FILES[-1],
+    )
 
 
 def check_replaceable(out: Path, names: Sequence[str] = FILES + OPTIONAL) -> None:
@@ -71,8 +78,8 @@ def write(
     *,
     progress: Progress = NOBODY,
 ) -> None:
-    """Writes all files of a run into the directory `out`; those of texts and of
-    calibration go if this run has none and an earlier one has been there.
+    """Writes all files of a run into the directory `out`; those of texts, times
+    and calibration go if this run has none and an earlier one has been there.
 
     Args:
         calibrations: the rows of each model, by its name.
@@ -115,7 +122,7 @@ def write(
             with to["calibration.parquet"].open("wb") as file:
                 pq.write_table(_calibration_table(calibrations), file)
         tables, sentences = all_tables(found, [run]), findings(found)
-        drawn = pictures.figures(found, ["accuracy", "text"])
+        drawn = pictures.figures(found, ["accuracy", "accuracy_seconds", "text"])
         shown = [f"{name}.png" for name in drawn]
         markdown = text.markdown(tables, run, shown, sentences)
         to["report.md"].write_text(markdown, encoding="utf-8")

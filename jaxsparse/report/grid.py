@@ -19,9 +19,9 @@ def grid(
     for curve, members in by_curve(points):
         row = rows.setdefault(label(curve), {})
         for point in members:
-            row.setdefault(_column(point), cell(point))
+            row.setdefault(amount(point), cell(point))
     plain = {point.sparsity for point in points if not is_patterned(point)}
-    patterns = dict.fromkeys(_column(p) for p in points if is_patterned(p))
+    patterns = dict.fromkeys(amount(p) for p in points if is_patterned(p))
     columns = *(f"{sparsity:g}" for sparsity in sorted(plain)), *patterns
     cells = [(name, *(row.get(c, "") for c in columns)) for name, row in rows.items()]
     return TextTable(title, ("", *columns), tuple(cells), tuple(notes))
@@ -32,5 +32,6 @@ def is_patterned(point: Point) -> bool:
     return bool(point.sparsity) and ":" in point.recipe.pattern
 
 
-def _column(point: Point) -> str:
+def amount(point: Point) -> str:
+    """How much is cut at a point, as columns are headed."""
     return point.recipe.pattern if is_patterned(point) else f"{point.sparsity:g}"

@@ -26,7 +26,7 @@ from jaxsparse.types import InputError
 from jaxsparse.whole import atomic_file, locked, made
 
 OF_RUNS = ("run.json", "predictions.parquet", "journal.sqlite")
-PICTURES = ("accuracy", "text", "classes", "finetuned", "layers")
+PICTURES = ("accuracy", "accuracy_seconds", "text", "classes", "finetuned", "layers")
 MERGED_FILES = (
     "report.md", "report.html", "results.csv", "text.csv",
     *(f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")),

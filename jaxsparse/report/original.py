@@ -25,7 +25,7 @@ def tables(
     lines: dict[str, list[Point]] = {}
     for curve, members in by_curve(points):
         lines.setdefault(labels.line(curve, pattern=False), []).extend(members)
-    notes = tuple(_notes(facts))
+    notes = tuple(_notes(facts))  # once, at the first
     for line, members in lines.items():
         table = grid(
             f"In the layout of the original experiments · {line}",
@@ -37,6 +37,7 @@ def tables(
             notes,
         )
         yield replace(table, header=tuple(map(_in_percent, table.header)))
+        notes = ()
 
 
 def _in_percent(column: str) -> str:

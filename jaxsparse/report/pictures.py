@@ -8,9 +8,9 @@ import numpy as np
 from jaxsparse import plots
 from jaxsparse.accuracy import POOLED
 from jaxsparse.points import Point, TextLoss, by_curve
-from jaxsparse.report import losses, reconstruction, text_plot
+from jaxsparse.report import losses, reconstruction, text_plot, timing
 from jaxsparse.report.charts import Line, Panel, Reference
-from jaxsparse.report.grid import is_patterned
+from jaxsparse.report.grid import amount, is_patterned
 from jaxsparse.report.labels import Labels, class_names, classes_of, is_task
 from jaxsparse.report.sections import Chart, Picture
 from jaxsparse.report.statistics import Baseline, Statistics
@@ -18,6 +18,7 @@ from jaxsparse.report.text_plot import LossSeries
 
 TITLES = {
     "accuracy": "accuracy, Wilson 95 % intervals",
+    "accuracy_seconds": "accuracy against time, Wilson 95 % intervals",
     "text": "nats of running text",
     "classes": "accuracy by {kind}, Wilson 95 % intervals",
     "finetuned": "accuracy, one-shot and fine-tuned, Wilson 95 % intervals",
@@ -26,6 +27,10 @@ TITLES = {
 BANDS = (
     "Bands: Wilson's 95 % intervals, which take questions as independent. Point at a "
     "mark for its values; follow it to its questions."
+)
+BARS = (
+    "The further left, the faster: seconds are of scoring alone, see the tables. Bars: "
+    "Wilson's 95 % intervals. Numbers at the marks: sparsity."
 )
 NAMED = {  # level lines by their baseline: in full, and beside the line
     "most frequent": ("most frequent option of the story", "frequent"),
@@ -168,6 +173,8 @@ def _line(
         achieved=tuple(point.achieved_sparsity for point in members),
         correct=tuple(row.correct for row in rows),
         questions=rows[0].questions,
+        seconds=tuple(row.seconds / row.questions for row in rows),
+        names=tuple(amount(point) if point.sparsity else "" for point in members),
         address=(
             ("model", curve.setup.model), ("label", labels.line(curve)),
             ("class", rows[0].word_class), ("show", "all"),
@@ -203,6 +210,11 @@ def figures(
         )
         if name in names and (curves := of(points))
     }  # fmt: skip
+    if "accuracy_seconds" in names and timing.is_timed(points):
+        panels = [*_panels(accuracy(points), references(found.baselines)[POOLED])]
+        drawn["accuracy_seconds"] = timing.draw(
+            panels, _title("accuracy_seconds", found)
+        )
     if "text" in names and (lines := text(points)):
         drawn["text"] = text_plot.draw(lines, _title_of_text(lines))
     if "layers" in names and (maps := layers(points)):
@@ -229,6 +241,9 @@ def charts(found: Statistics) -> Iterator[Chart]:
     pooled = levels[POOLED]
     panels = tuple(_panels(accuracy(points), pooled))
     yield Chart("curves", "Accuracy against sparsity", (BANDS,), (("", panels),))
+    if timing.is_timed(points):
+        title = "Accuracy against time"
+        yield Chart("time", title, (BARS,), (("", panels),), timed=True)
     if compared := tuple(_panels(finetuned(points), pooled)):
         yield Chart("finetuned", "One-shot and fine-tuned", (), (("", compared),))
     rows = tuple(_rows(points, levels))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from jaxsparse import plots
-from jaxsparse.report import charts
+from jaxsparse.report import charts, timing
 from jaxsparse.report.charts import (
     COLOURS,
     Axis,
@@ -24,7 +24,8 @@ LARGE, SMALL = Frame(400, 214, 20, 36, True), Frame(300, 140, 8, 20, False)
 class Chart:
     """Panels that share their axes, and whose lines are told apart in one way.
 
-    Large panels come in both axes, small ones in the one that a reader chooses.
+    Large panels come in both axes, small ones in the one that a reader chooses; timed
+    ones have the seconds of a question instead, each its own.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Chart:
     notes: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Panel, ...]], ...]  # each with its heading, or ""
     small: bool = False
+    timed: bool = False
 
     @property
     def panels(self) -> tuple[Panel, ...]:
@@ -50,13 +52,15 @@ def chart(section: Chart) -> str:
         f'<section id="{section.id}" class="{style}">',
         f"<h2>{html.escape(section.title)}</h2>",
         *(_switch(section.id) if section.small else ()),
-        _legend(labels, section.panels),
+        _legend(labels, section.panels, section.timed),
     ]
     for heading, row in section.rows:
         if heading:
             parts.append(f"<h3>{html.escape(heading)}</h3>")
         parts += ['<div class="panels">']
-        parts += [_figure(panel, labels, axes, top, frame) for panel in row]
+        for panel in row:
+            of_panel = (timing.axis(panel.lines),) if section.timed else axes
+            parts.append(_figure(panel, labels, of_panel, top, frame))
         parts += ["</div>"]
     parts += [f'<p class="note">{html.escape(note)}</p>' for note in section.notes]
     return "\n".join([*parts, "</section>"])
@@ -89,7 +93,7 @@ def _switch(name: str) -> Iterator[str]:
         )
 
 
-def _legend(labels: Sequence[str], panels: Sequence[Panel]) -> str:
+def _legend(labels: Sequence[str], panels: Sequence[Panel], timed: bool) -> str:
     """Every line by its look, then the level lines, with their accuracy where all
     panels have the same."""
     keys = [
@@ -98,6 +102,11 @@ def _legend(labels: Sequence[str], panels: Sequence[Panel]) -> str:
         f"{charts.marker(number)}</g></svg>{html.escape(label)}</li>"
         for number, label in enumerate(labels)
     ]
+    if timed:
+        keys.append(
+            '<li><svg class="key" viewBox="-16 -7 32 14" aria-hidden="true">'
+            f"{charts.star()}</svg>dense</li>"
+        )
     references: dict[str, list[Reference]] = {}
     for panel in panels:
         for reference in panel.references:

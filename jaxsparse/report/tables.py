@@ -14,6 +14,7 @@ from jaxsparse.report.cells import (
     interval_of,
     method,
     percent,
+    seconds,
     signed,
     signed_interval,
     span,
@@ -57,6 +58,16 @@ def overview(found: Statistics) -> TextTable:
         for level in found.baselines
     )
     return replace(table, rows=(*table.rows, *levels))
+
+
+def times(found: Statistics) -> TextTable:
+    """The same rows: the seconds that scoring took."""
+    return grid(
+        "Seconds of scoring at each sparsity",
+        found.points,
+        lambda curve: found.labels.curve(curve, pattern=False),
+        lambda point: seconds(point.pooled.seconds),
+    )
 
 
 def costs(found: Statistics) -> TextTable:

@@ -4,13 +4,14 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxsparse.report import losses, reconstruction
+from jaxsparse.report import losses, reconstruction, timing
 from jaxsparse.report.cells import TextTable, legend
 from jaxsparse.report.claims import findings, of_zeros, within
 from jaxsparse.report.statistics import Statistics
-from jaxsparse.report.tables import costs, overview, tables
+from jaxsparse.report.tables import costs, overview, tables, times
 
 TITLE = "# Accuracy against sparsity"  # of report.md
+SHOWN = {"accuracy_seconds": "accuracy against the seconds of a question"}
 COLUMNS = 100  # of a terminal
 # What a terminal has no room for; report.md has it.
 NOT_IN_TERMINAL = {
@@ -38,7 +39,8 @@ def markdown(
     lines += [first, "", *(f"- {sentence}" for sentence in others), ""]
     lines += [f"{_escaped(line)}\n" for line in run["notes"]]
     for picture in pictures:
-        lines += [f"![{picture.rpartition('.')[0]} against sparsity]({picture})", ""]
+        name = picture.rpartition(".")[0]
+        lines += [f"![{SHOWN.get(name, f'{name} against sparsity')}]({picture})", ""]
     for table in tables:
         lines += [f"## {_escaped(table.title)}", ""]
         lines += [_markdown_row(table.header), "|" + "---|" * len(table.header)]
@@ -65,7 +67,11 @@ def terminal(found: Statistics, verbose: bool = False, columns: int = COLUMNS) -
     shows. `verbose` adds every table of points, with what its columns mean.
     """
     first, *others = findings(found)
-    first_tables = overview(found), *losses.overview(found.points, found.labels)
+    first_tables = (
+        overview(found),
+        *([times(found)] if timing.is_timed(found.points) else []),
+        *losses.overview(found.points, found.labels),
+    )
     blocks = [
         _plain(part, columns)
         for table in first_tables

@@ -7,7 +7,7 @@ is an error, and so is a leaf without its tensors.
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -191,6 +191,27 @@ def plan(
                 "config.json and weights do not belong together"
             )
     return Plan(rules, dict(leaves), file_names, tuple(repeats))
+
+
+def of_other_shapes(
+    plan: Plan, leaves: Mapping[str, Shape], kept: Mapping[str, Sequence[int]]
+) -> Plan:
+    """The plan of a model that has lost parts of its arrays: each tensor that is left
+    goes on being that of the file which it was, whatever its layer's number is now.
+
+    Args:
+        leaves: parameter path -> shape, as it is now.
+        kept: path of a stack -> which of its layers are left.
+    """
+    file_names = dict(plan.file_names)
+    for rule in plan.rules:
+        for stack, numbers in kept.items():
+            if rule.stacked and rule.path.startswith(f"{stack}/"):
+                before = [file_names.pop(n) for n in rule.names(plan.shapes[rule.path])]
+                left = (before[number] for number in numbers)
+                names = rule.names(leaves[rule.path])
+                file_names |= dict(zip(names, left, strict=True))
+    return Plan(plan.rules, dict(leaves), file_names, plan.repeats)
 
 
 def active_rules(table: Table, leaves: Mapping[str, Shape]) -> tuple[Rule, ...]:

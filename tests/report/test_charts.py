@@ -17,7 +17,8 @@ def line(label, accuracy=(0.5, 0.25), sparsities=(0.0, 0.5)):
         panel="one", label=label, sparsities=sparsities, accuracy=accuracy,
         low=tuple(value - 0.1 for value in accuracy),
         high=tuple(value + 0.1 for value in accuracy),
-        achieved=sparsities, correct=(8, 4), questions=16,
+        achieved=sparsities, correct=(8, 4), questions=16, seconds=(0.08, 0.04),
+        names=("", "0.5"),
         address=(("model", "o&ne"), ("label", label), ("class", "CN"), ("show", "all")),
     )  # fmt: skip
 

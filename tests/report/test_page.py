@@ -103,6 +103,8 @@ def line(one, panel, word_class="all"):
         achieved=tuple(point.sparsity for point in one.points),
         correct=tuple(round(48 * value) for value in accuracy),
         questions=48,
+        seconds=(0.1,) * len(accuracy),
+        names=tuple(f"{point.sparsity:g}" for point in one.points),
         address=(
             ("model", one.model), ("label", one.label), ("class", word_class),
             ("show", "all"),
