@@ -122,8 +122,9 @@ JOBS: dict[str, dict[str, Flag]] = {
         },
         calibration={
             "help": "what methods with statistics are calibrated on, and the error of "
-            "reconstruction of any method is measured on: bundled (stories), or a text "
-            "file in UTF-8 (default: bundled, where the method is calibrated)"
+            "reconstruction of any method is measured on: bundled (stories), a text "
+            "file in UTF-8, or with --margin train, the stories of --data's train "
+            "split (default: bundled, where the method is calibrated)"
         },
         allow_overlap={
             "help": "calibrate even on text in which sentences of the bundled test "

@@ -39,7 +39,7 @@ def main() -> None:
     recipe, asking, start = settings.recipe, settings.asking, time.monotonic()
 
     (blueprint,) = models = inputs.open_models([settings.model])
-    inputs.check_recipes(models, [recipe], [settings.sparsity])
+    inputs.check_recipes(models, [recipe], settings.sparsities)
     texts = calibrating.texts_of(settings)
     with closing(Shown()) as shown:
         asked = affording.read(models, asking, shown)
