@@ -93,6 +93,8 @@ def lines(found: Affordable, asked: Mapping[str, Questions]) -> Iterator[str]:
             first = questions.malformed[0]
             yield f"malformed {split} questions left out: {number}, such as {first}"
     yield f"on {len(asked['validation'].asked):,} validation questions:"
+    margin = f"{100 * found.margin:g}"
     for trial in found.trials:
-        yield f"  {trial}{'' if found.within(trial) else ', which is too little'}"
-    yield f"largest sparsity within {100 * found.margin:g} points: {found.verdict}"
+        end = "" if found.within(trial) else f", but not of more than {margin}"
+        yield f"  {trial}{end}"
+    yield f"largest sparsity within {margin} points: {found.verdict}"

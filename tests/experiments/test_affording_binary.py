@@ -45,7 +45,7 @@ def test_the_largest_that_holds_is_written_with_a_card_that_says_why(tmp_path):
     assert [line.split(":")[0] for line in said[1:3]] == [
         f"  sparsity {at}" for at in (0.3, 0.99)
     ]
-    assert [line.endswith("too little") for line in said[1:3]] == [False, True]
+    assert [line.endswith("not of more than 25") for line in said[1:3]] == [False, True]
     assert re.match(
         r"largest sparsity within 25 points: 0\.3; 12 test questions (confirm|do NOT)",
         said[3],
