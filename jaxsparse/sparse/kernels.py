@@ -15,7 +15,6 @@ import ctypes
 import mmap
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -35,13 +34,7 @@ Matrix = Float32[np.ndarray, "in out"]
 Survival = UInt8[np.ndarray, "in out"]  # at how many sparsities a weight is kept
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        "starts", "ends", "inputs", "values", "geometry", "dense", "place", "layer",
-    ],
-    meta_fields=["shape"],
-)  # fmt: skip
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class SparseKernel:
     """A leaf of kernels, (layer in out) or (in out), of which the kept weights are

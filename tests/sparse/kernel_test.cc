@@ -230,6 +230,63 @@ void CheckCallsAtOnce() {
   for (auto& caller : callers) caller.join();
 }
 
+// Attention against a naive loop; a query that sees nothing gives anything finite.
+template <typename Schedule>
+void CheckAttention(int64_t queries, int64_t keys, bool one_mask, bool has_bias,
+                    int seed, Schedule schedule) {
+  const int64_t rows = 2, heads = 2, size = 5 + seed % 16;
+  const auto query = Random(rows * queries * heads * size, seed);
+  const auto key = Random(rows * keys * heads * size, seed + 1);
+  const auto value = Random(rows * keys * heads * size, seed + 2);
+  const auto bias = Random(heads * queries * keys, seed + 3);
+  const int64_t masks = one_mask ? 1 : queries;
+  const auto drawn = Random(rows * masks * keys, seed + 4);
+  std::unique_ptr<bool[]> mask(new bool[drawn.size()]);
+  for (size_t i = 0; i < drawn.size(); ++i)  // the first rows see all but one key
+    mask[i] = i < size_t(keys) ? i != 3 : drawn[i] > 0;
+  std::vector<float> y(query.size(), NAN);
+  const Attention of{queries,      keys,        heads,
+                     size,         query.data(), key.data(),
+                     value.data(), mask.get(),   masks,
+                     has_bias ? bias.data() : nullptr, 1, y.data()};
+  Check(RunTasks(rows * of.panels(), 3, schedule,
+                 [of](int64_t task) { AttendTask(of, task); }),
+        "a task failed");
+  std::vector<double> weights(keys);
+  for (int64_t row = 0; row < rows; ++row)
+    for (int64_t q = 0; q < queries; ++q)
+      for (int64_t head = 0; head < heads; ++head) {
+        const int64_t at = ((row * queries + q) * heads + head) * size;
+        double total = 0;
+        for (int64_t k = 0; k < keys; ++k) {
+          double score = has_bias ? bias[(head * queries + q) * keys + k] : 0;
+          for (int64_t i = 0; i < size; ++i)
+            score += double(query[at + i]) *
+                     key[((row * keys + k) * heads + head) * size + i];
+          const bool sees = mask[(row * masks + (one_mask ? 0 : q)) * keys + k];
+          total += weights[k] = sees ? std::exp(score) : 0;
+        }
+        for (int64_t i = 0; i < size; ++i) {
+          double expected = 0;
+          for (int64_t k = 0; k < keys; ++k)
+            expected += weights[k] * value[((row * keys + k) * heads + head) * size + i];
+          const float found = y[at + i];
+          Check(total ? std::abs(found - expected / total) < 1e-5 : std::isfinite(found),
+                "another attention", queries, keys, seed);
+        }
+      }
+}
+
+void CheckAttention() {
+  int seed = 0;
+  Pool pool(2);
+  auto schedule = [&](auto work) { pool.Schedule(work); };
+  for (int64_t queries : {1, 9, 31, 40, 63, 64, 65, 130})
+    for (int64_t keys : {1, 7, 128, 140})
+      for (bool one_mask : {false, true})
+        CheckAttention(queries, keys, one_mask, seed % 3 == 0, ++seed, schedule);
+}
+
 void CheckErrors() {
   Pool pool(2);
   std::atomic<int> ran{0};
@@ -259,6 +316,7 @@ void CheckErrors() {
 int main() {
   CheckSizes();
   CheckFeedForward();
+  CheckAttention();
   CheckCallsAtOnce();
   CheckErrors();
   std::printf("%d\n", LANES);
