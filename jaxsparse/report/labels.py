@@ -69,7 +69,8 @@ class Labels:
         """How the model was pruned, by as much as tells it from the others.
 
         Args:
-            pattern: False: without it, where something else says which.
+            pattern: False: without N:M, which columns say; patterns that share the
+                sparsities of others stay.
         """
         recipe = curve.recipe
         texts = [recipe.title]
@@ -98,7 +99,7 @@ class Labels:
         return method
 
     def pruned(self, curve: Curve) -> str:
-        """The same among all of the report, without the pattern."""
+        """The same among all of the report, without N:M."""
         return f"{curve.setup.model} · {self.pruning(curve, pattern=False)}"
 
     def line(self, curve: Curve, pattern: bool = True) -> str:

@@ -2,7 +2,7 @@
 lost, and what so many questions can tell at all."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -137,7 +137,8 @@ def summarise(setup: Setup, points: Sequence[Point], chance: float) -> Summary:
     )
     questions = len(points[0].questions)
     changed = max((comparison.changed for comparison in compared), default=0.0)
-    strictest = ALPHA / max(len(pruned), 1)
+    tests = {_test(point, dense) for point in pruned} if dense else pruned
+    strictest = ALPHA / max(len(tests), 1)
     return Summary(
         setup=setup,
         rows=rows,
@@ -149,16 +150,30 @@ def summarise(setup: Setup, points: Sequence[Point], chance: float) -> Summary:
 
 
 def compare(pairs: Sequence[tuple[Point, Point]]) -> tuple[Comparison, ...]:
-    """Each first against its second, corrected for the number of pairs."""
-    p_values = [
-        stats.mcnemar(first.answers.correct, second.answers.correct)
-        for first, second in pairs
-    ]
+    """Each first against its second, corrected for the number of tests."""
+    tests = [_test(*pair) for pair in pairs]
+    p_values = {
+        test: stats.mcnemar(first.answers.correct, second.answers.correct)
+        for test, (first, second) in zip(tests, pairs, strict=True)
+    }
+    corrected = stats.holm(list(p_values.values()))
+    adjusted = dict(zip(p_values, corrected, strict=True))
     return tuple(
-        _comparison(first, second, p, adjusted)
-        for (first, second), p, adjusted in zip(
-            pairs, p_values, stats.holm(p_values), strict=True
+        _comparison(*pair, p_values[test], adjusted[test])
+        for test, pair in zip(tests, pairs, strict=True)
+    )
+
+
+def _test(first: Point, second: Point) -> tuple:
+    """What is tested, by content: points that differ in execution alone, and get the
+    same questions right, are one test."""
+    return tuple(
+        (
+            replace(point.curve, execution="dense"),
+            point.sparsity,
+            point.answers.correct.tobytes(),
         )
+        for point in (first, second)
     )
 
 

@@ -225,3 +225,16 @@ def test_dense_is_that_of_dense_execution_and_points_are_compared_by_execution()
     assert [(one.first, one.second) for one in group] == [
         (results[2], results[4]), (results[1], results[5]),
     ]  # fmt: skip
+
+
+def test_points_that_differ_in_execution_alone_are_one_test():
+    plain = [*points({0.0: 30, 0.5: 20, 0.9: 10})]
+    sparse = [*points({0.0: 30, 0.5: 20, 0.9: 10}, execution="sparse")]
+    other = [*points({0.0: 30, 0.5: 20, 0.9: 11}, execution="sparse")]
+    alone, both, differing = (summary_of(plain, more) for more in ([], sparse, other))
+    adjusted = [row.versus_dense.adjusted for row in alone.rows[1:]]
+    assert [row.versus_dense.adjusted for row in both.rows[1:]] == adjusted * 2
+    assert both.detectable == alone.detectable
+    p = alone.rows[2].versus_dense.p  # the smallest: by the number of tests
+    assert adjusted[1] == 2 * p
+    assert differing.rows[2].versus_dense.adjusted == pytest.approx(3 * p)

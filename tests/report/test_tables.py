@@ -224,6 +224,27 @@ def test_execution_is_said_where_curves_differ_in_it():
     assert "one · cloze, magnitude, sparse  37.5  75.0" in shown
 
 
+def test_patterns_that_share_the_sparsities_of_others_have_rows_of_their_own():
+    points = [
+        *curve({0.0: 6, 0.5: 5}),
+        *curve({0.0: 6, 0.25: 4, 0.5: 3}, pattern="neurons"),
+        *curve({0.0: 6, 0.5: 2}, pattern="2:4"),
+    ]
+    found = statistics(points)
+    for table, cells_of in (
+        (tables.overview(found), lambda *right: [f"{100 * n / 8:.1f}" for n in right]),
+        (tables.times(found), lambda *right: ["9.00 s"] * len(right)),
+    ):
+        assert table.header == ("", "0", "0.25", "0.5", "2:4")
+        (first, *plain), (second, *neurons), *_ = table.rows
+        assert (first, second) == (
+            "one · cloze, magnitude", "one · cloze, magnitude neurons",
+        )  # fmt: skip
+        assert [one for one in plain if one] == cells_of(6, 5, 2)
+        assert [one for one in neurons if one] == cells_of(6, 4, 3)
+    assert [*of_original(points)] == ["cloze, magnitude", "cloze, magnitude neurons"]
+
+
 def of_original(points, *facts):
     return {
         table.title.rpartition(" · ")[2]: table

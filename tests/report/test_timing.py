@@ -28,15 +28,6 @@ def dense() -> list[Point]:
     return list(curve({0.0: 6, 0.5: 5, 0.9: 2}))
 
 
-def of_pattern(pattern):
-    """As a pattern of smaller shapes will be."""
-    for point in dense():
-        recipe = dataclasses.replace(point.recipe)
-        object.__setattr__(recipe, "pattern", pattern)
-        curve_of = dataclasses.replace(point.curve, recipe=recipe)
-        yield dataclasses.replace(point, curve=curve_of)
-
-
 def axis_of(*seconds):
     (line,) = pictures.accuracy(sparse())
     return timing.axis([dataclasses.replace(line, seconds=seconds)])
@@ -47,7 +38,7 @@ def test_time_is_drawn_only_where_it_can_tell_points_apart():
     assert not timing.is_timed([*curve({0.0: 3, 0.5: 2}, pattern="2:4")])
     assert not timing.is_timed([*curve({0.0: 3}, execution="sparse")])  # dense alone
     assert timing.is_timed([*dense(), *sparse()])
-    assert timing.is_timed(list(of_pattern("neurons")))
+    assert timing.is_timed([*curve({0.0: 3, 0.5: 2}, pattern="neurons")])
     assert "accuracy_seconds" not in pictures.figures(statistics_of(dense()))
     assert [chart.id for chart in pictures.charts(statistics_of(dense()))] == [
         "curves", "classes",
