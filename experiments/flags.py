@@ -57,11 +57,18 @@ class Settings:
     dtype: str
     batch_tokens: int
     mesh: parallel.Axes | None
+    execution: str
     seed: int  # the first of `seeds`
     seeds: tuple[int, ...]
     skip_malformed: bool
     margin: float | None  # a fraction
     out: Path
+
+    @property
+    def prunes(self) -> bool:
+        """Whether anything but the models as they are is asked for."""
+        own = [recipe.own_sparsity for recipe in self.recipes]
+        return any(self.sparsities) or any(own) or self.calibration is not None
 
     @property
     def presentations(self) -> tuple[Presentation, ...]:
@@ -231,6 +238,7 @@ def settings_from_flags() -> Settings:
         dtype=FLAGS.dtype,
         batch_tokens=FLAGS.batch_tokens,
         mesh=parallel.parse(FLAGS.mesh),
+        execution=FLAGS.execution,
         seed=seeds[0],
         seeds=seeds,
         skip_malformed=FLAGS.skip_malformed or bool(original),

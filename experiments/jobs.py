@@ -66,7 +66,7 @@ SWEEP = (
     "protocol context detokenize "
     "method sparsities pattern scope allocation statistics "
     "calibration calibration_rows calibration_tokens allow_overlap prunable seed seeds "
-    "dtype mesh batch_tokens levels_at_once out margin verbose"
+    "dtype mesh execution batch_tokens levels_at_once out margin verbose"
 )
 PRUNE = (
     "model method sparsities pattern scope allocation statistics "

@@ -9,6 +9,7 @@ from jaxsparse import capacity, hosts
 from jaxsparse.journal import Journal
 from jaxsparse.model import Blueprint, load
 from jaxsparse.points import Point, Workload
+from jaxsparse.sparse import Execution
 from jaxsparse.sweep import sweep
 
 
@@ -34,8 +35,11 @@ def run_model(
     shown.model(blueprint.name)
     levels = settings.levels_at_once or 1
     mesh = mesh_of(blueprint, settings.mesh, settings.dtype, levels)
+    execution = Execution.of(settings.execution, settings.dtype, mesh)
+    # What nobody prunes is loaded as it is executed, and never held dense.
+    loaded = None if settings.prunes else execution
     with hosts.together():
-        model = load(blueprint, settings.dtype, mesh, shown)
+        model = load(blueprint, settings.dtype, mesh, shown, execution=loaded)
     hosts.agree(f"weights of {model.name}", model.digest)
     prunable = settings.recipes[0].prunable
     tokens = settings.batch_tokens or capacity.batch_tokens(model, prunable)
@@ -55,6 +59,7 @@ def run_model(
             text_details=settings.text_details,
             batch_tokens=tokens,
             levels_at_once=settings.levels_at_once,
+            execution=execution,
             journal=answers,
             progress=shown,
         )

@@ -15,7 +15,7 @@ SCORE_FLAGS = (
     "model", "data", "split", "word_classes", "num_examples", "sample", "protocol",
     "context", "detokenize", "pattern", "scope", "allocation", "statistics", "prunable",
     "calibration", "calibration_rows", "calibration_tokens",
-    "dtype", "seed", "skip_malformed",
+    "dtype", "execution", "seed", "skip_malformed",
     "model_type", "large", "first_and_sec",
 )  # fmt: skip
 NEWER = {  # flags that older versions did not have, and what they did without
@@ -25,6 +25,7 @@ NEWER = {  # flags that older versions did not have, and what they did without
     "calibration": (None, "bundled"),
     "calibration_rows": (128,),
     "calibration_tokens": (0,),
+    "execution": ("dense",),
 }
 
 

@@ -183,6 +183,11 @@ SHARED = {
         "devices for rows and for parts of a model, such as data:4,model:2 (default: "
         "data parallel, with as few model shards as fit)",
     ),
+    "execution": Flag(
+        SPEED, Choice("dense", "sparse", "auto"), "dense",
+        "dense; sparse: linear layers of pruned models multiply only what is kept; "
+        "auto: those that gain by it (CPU, float32)",
+    ),
     "batch_tokens": Flag(
         SPEED, Integer(0, 2**31 - 1), 0, "tokens in a batch; 0: what suits the device"
     ),

@@ -18,7 +18,7 @@ from typing import Any
 from experiments import devices, distributed, facts, flags, inputs, paths
 from experiments.model_run import ModelRun, run_model
 from experiments.progress import Shown
-from jaxsparse import hosts, journal, parallel, report
+from jaxsparse import hosts, journal, parallel, report, sparse
 from jaxsparse.journal import Journal
 from jaxsparse.types import InputError
 
@@ -63,6 +63,8 @@ def _settings() -> flags.Settings:
     with hosts.together():
         settings = flags.settings_from_flags()
         parallel.check(settings.mesh)
+        divided = settings.mesh is not None
+        sparse.check(settings.execution, settings.dtype, divided)
         if hosts.is_first():
             paths.check_writable("out", settings.out)
             report.check_replaceable(settings.out)

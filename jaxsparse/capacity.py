@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from jaxsparse import device, hosts, parallel
+from jaxsparse import device, hosts, parallel, sparse
 from jaxsparse.device import Form
 from jaxsparse.model import Model
 from jaxsparse.scoring import BatchShape
@@ -148,6 +148,8 @@ def _bytes_of_variant(model: Model, prunable: str) -> int:
     return sum(map(_bytes_of_device, leaves))
 
 
-def _bytes_of_device(leaf: jax.Array) -> int:
+def _bytes_of_device(leaf: Any) -> int:
     """Of a leaf, what one device holds."""
+    if isinstance(leaf, sparse.SparseKernel):
+        return sum(array.nbytes for array in jax.tree.leaves(leaf))
     return math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize

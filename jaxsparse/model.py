@@ -9,6 +9,7 @@ import functools
 import hashlib
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxsparse import device, parallel
+from jaxsparse import device, parallel, sparse
 from jaxsparse.models import FAMILIES, PRUNABLE, Family, Tensors
 from jaxsparse.models.apply import Apply, make_apply
 from jaxsparse.models.config import Reader
@@ -56,6 +57,7 @@ class Model:
     digest: str  # of the weights' content, the configuration and the tokenizer
     mesh: Mesh | None = None  # None: all of it is on one device
     form: device.Form = device.CPU  # how `apply` is computed
+    execution: str = "dense"  # of what `params` hold; see `sparse.EXECUTIONS`
 
     @property
     def name(self) -> str:
@@ -92,7 +94,10 @@ class Model:
 
 
 def load_model(
-    name_or_dir: str, dtype: str = "float32", mesh: Mesh | None = None
+    name_or_dir: str,
+    dtype: str = "float32",
+    mesh: Mesh | None = None,
+    execution: str = "dense",
 ) -> Model:
     """Loads a checkpoint in Hugging Face format.
 
@@ -100,11 +105,18 @@ def load_model(
         name_or_dir: a local directory, an alias such as gpt2-small, or a hub id.
         dtype: of weights and activations, float32 or bfloat16.
         mesh: devices to divide the parameters among, as `parallel.mesh_for` makes it.
+        execution: dense; sparse, where all linear layers multiply only the weights that
+            the file does not have as zero; or auto, where those do that gain by it. For
+            models that are scored, not pruned or written.
 
     Raises:
-        InputError: what cannot be found, read or understood, with names.
+        InputError: what cannot be found, read or understood, with names; what is not
+            executed so.
     """
-    return load(open_model(name_or_dir), dtype, mesh)
+    how = sparse.Execution.of(execution, dtype, mesh)
+    if how.unavailable:
+        warnings.warn(how.unavailable, stacklevel=2)
+    return load(open_model(name_or_dir), dtype, mesh, execution=how)
 
 
 def open_model(name_or_dir: str) -> Blueprint:
@@ -153,11 +165,14 @@ def load(
     mesh: Mesh | None = None,
     progress: Progress = NOBODY,
     form: device.Form | None = None,
+    execution: sparse.Execution | None = None,
 ) -> Model:
     """Streams the weights to their devices, checking every value on the way.
 
     Args:
         form: how the model is computed; None: as suits the devices.
+        execution: of its linear layers; None: dense. Leaf by leaf, so that a dense one
+            is gone before the next comes.
     """
     if dtype not in DTYPES:
         raise InputError(f"`dtype={dtype}`: unknown; known: {', '.join(DTYPES)}")
@@ -167,12 +182,16 @@ def load(
     progress.stage("loading", size, unit="bytes", patient=True)
     inspector = values.Inspector(checkpoint, dtype, progress)
     values.check_repeats(checkpoint, plan)
-    leaves = rules.from_hf(
-        plan,
-        inspector.read,
-        np.dtype(dtype),
-        lambda path, leaf: parallel.place_leaf(mesh, path, leaf),
-    )
+
+    def put(path: str, leaf: np.ndarray) -> object:
+        if execution and execution.kind != "dense" and path.endswith("kernel"):
+            leaf = sparse.by_zeros(leaf, execution)
+        if isinstance(leaf, sparse.SparseKernel):
+            return leaf
+        return parallel.place_leaf(mesh, path, leaf)
+
+    leaves = rules.from_hf(plan, inspector.read, np.dtype(dtype), put)
+    is_sparse = any(isinstance(leaf, sparse.SparseKernel) for leaf in leaves.values())
     return Model(
         blueprint=blueprint,
         params=leaves,
@@ -181,6 +200,7 @@ def load(
         digest=_digest(blueprint, inspector.digests),
         mesh=mesh,
         form=form,
+        execution=execution.kind if execution and is_sparse else "dense",
     )
 
 

@@ -21,12 +21,14 @@ from jaxsparse.calibration import Calibration, bundled
 from jaxsparse.cbt import Question
 from jaxsparse.draws import with_redraw
 from jaxsparse.evaluation import Scorer, ScoringPlan, score_batches
+from jaxsparse.execution import executed
 from jaxsparse.journal import Answer, Journal, key_of
 from jaxsparse.model import Model
 from jaxsparse.one_shot import OneShot
 from jaxsparse.points import Curve, Point, Setup, TextLoss
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import Recipe
+from jaxsparse.sparse import Execution
 from jaxsparse.texts import Text
 from jaxsparse.types import InputError, Presentation
 from jaxsparse.variants import Variant
@@ -46,6 +48,7 @@ def sweep(
     text_details: bool = False,
     batch_tokens: int = 0,
     levels_at_once: int = 0,
+    execution: str | Execution = "dense",
     journal: Journal | None = None,
     progress: Progress = NOBODY,
 ) -> Iterator[Point]:
@@ -68,6 +71,8 @@ def sweep(
         batch_tokens: rows x length that a batch may have; 0: what suits the device.
         levels_at_once: variants evaluated by one call, of any method and seed; memory
             grows with them. 0: as many as the device takes.
+        execution: dense; sparse, where linear layers multiply only the weights that are
+            kept; or auto, where those do that gain by it.
         journal: where answers are looked up first and kept; without one, in memory.
         progress: is told how far things are.
 
@@ -88,6 +93,8 @@ def sweep(
     recipes = list(dict.fromkeys(recipes))
     if len({recipe.prunable for recipe in recipes}) != 1:
         raise ValueError("a sweep takes methods of one prunable set, at least one")
+    if isinstance(execution, str):
+        execution = Execution.of(execution, model.dtype, model.mesh)
     read = text_reading.read(texts, model.config, model.tokenizer, text_tokens)
     model = variants.prunable_model(model, recipes[0].prunable)
     dense = variants.dense(model, recipes[0])
@@ -97,14 +104,16 @@ def sweep(
     pruner = OneShot(model, calibration, journal and journal.directory, progress)
     pruner.expect(recipes, sparsities)
     pruned = [pruner.variants(recipe, sparsities) for recipe in recipes]
-    measured = iter(pruner.measured(list(chain.from_iterable(pruned))))
+    measured = pruner.measured(list(chain.from_iterable(pruned)))
+    if model.execution == "dense":
+        dense, *measured = executed([dense, *measured], execution)
+    in_order = iter(measured)
     curves: list[Variant] = []
     for recipe, of_recipe in zip(recipes, pruned, strict=True):
-        # Dense is the point at 0 of its recipe's curve, however that is executed.
-        executions = {variant.execution for variant in of_recipe} or {dense.execution}
-        (execution,) = executions
-        curves.append(replace(dense, recipe=recipe, execution=execution))
-        curves += islice(measured, len(of_recipe))
+        curves.append(replace(dense, recipe=recipe))
+        curves += islice(in_order, len(of_recipe))
+    for line in execution.lines():
+        progress.note(line)
     options = {
         "batch_tokens": batch_tokens, "levels_at_once": levels_at_once,
         "journal": journal, "progress": progress,

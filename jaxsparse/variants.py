@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from jaxsparse import hosts, parallel, pruning, trees
+from jaxsparse import hosts, parallel, pruning, sparse, trees
 from jaxsparse.model import Model, save_leaves, untie
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import MatrixSparsity, Recipe
-from jaxsparse.types import Array, Leaves
+from jaxsparse.types import Array, InputError, Leaves
 from jaxsparse.weights.writing import Sizes
 
 Layer = Float32[np.ndarray, "..."]
@@ -50,6 +50,10 @@ class Variant:
     matrices: tuple[MatrixSparsity, ...] = ()  # the pruned ones
     finetuned: bool = False
     execution: str = "dense"  # how its linears are computed
+    # Where masks nest: at how many of the sparsities each weight is kept, and the
+    # number of this one.
+    nested: Mapping[str, UInt8[np.ndarray, "..."]] | None = None
+    level: int = 0
 
     @property
     def name(self) -> str:
@@ -77,8 +81,19 @@ class Variant:
 
 def weights_of(model: Model, path: str, layer: int) -> Layer:
     """One layer of a leaf of a model, on the host."""
+    check_dense(model)
     part = trees.layer_of(path, model.params[path], layer)
     return hosts.gathered(part).astype(np.float32, copy=False)
+
+
+def check_dense(model: Model) -> None:
+    """Raises InputError for a model that was loaded to be executed sparsely: what it
+    holds cannot be pruned or written."""
+    if model.execution != "dense":
+        raise InputError(
+            f"{model.name} was loaded with `execution={model.execution}`, which keeps "
+            "no dense weights to prune or to write; load it with `execution=dense`"
+        )
 
 
 def bias_of(path: str) -> str:
@@ -96,10 +111,7 @@ def shapes_of(leaves: Leaves) -> dict[str, jax.ShapeDtypeStruct]:
 def dense(model: Model, recipe: Recipe) -> Variant:
     """The unpruned model, as the point at sparsity 0 of a recipe's curve."""
     paths = model.prunable(recipe.prunable)
-    zeros = sum(
-        int(hosts.gathered(_zeros_by_row(model.params[path])).sum(dtype=np.int64))
-        for path in paths
-    )
+    zeros = sum(_zeros(model.params[path]) for path in paths)
     return Variant(
         model=model,
         recipe=recipe,
@@ -110,6 +122,7 @@ def dense(model: Model, recipe: Recipe) -> Variant:
         shapes=shapes_of({path: model.params[path] for path in paths}),
         leaf=model.params.__getitem__,
         layer=functools.partial(weights_of, model),
+        execution=model.execution,
     )
 
 
@@ -149,7 +162,8 @@ def masked(
 
     shapes = shapes_of({path: model.params[path] for path in nested})
     own = identity(model, recipe, sparsity, calibration)
-    return pruned(model, recipe, sparsity, own, shapes, leaf, layer, matrices)
+    made = pruned(model, recipe, sparsity, own, shapes, leaf, layer, matrices)
+    return replace(made, nested=nested, level=index)
 
 
 def pruned(
@@ -184,6 +198,12 @@ def _masked_leaf(
 ) -> Float[Array, "..."]:
     masks = {"": pruning.mask_at(nested, index)}
     return pruning.apply_masks({"": leaf}, masks)[""]
+
+
+def _zeros(leaf: Any) -> int:
+    if isinstance(leaf, sparse.SparseKernel):
+        return leaf.size - sparse.kept(leaf)
+    return int(hosts.gathered(_zeros_by_row(leaf)).sum(dtype=np.int64))
 
 
 @jax.jit
@@ -226,6 +246,7 @@ def identity(
         "calibration": calibration,
         "pruning_revision": pruning.REVISION if recipe else None,
         **{name: value for name, value in newer.items() if value},
+        **({} if model.execution == "dense" else {"execution": model.execution}),
     }
 
 

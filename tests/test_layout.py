@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 GROUPS = (
     {"types", "assets", "progress", "device"},
     {"trees", "whole", "hosts", "database", "processes", "arrays"},
-    {"parallel"},
+    {"parallel", "sparse"},
     {"models", "weights", "pruning", "cbt"},
     {"model", "running_text"},
     {"calibration"},
@@ -26,7 +26,7 @@ GROUPS = (
     {"readings", "losses"},
     {"journal", "capacity", "accuracy"},
     {"points"},
-    {"evaluation"},
+    {"evaluation", "execution"},
     {"text_loss"},
     {"draws"},
     {"sweep"},

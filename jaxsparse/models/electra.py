@@ -1,6 +1,8 @@
 """ELECTRA (Clark et al. 2020): the generator, a masked language model, and the
 discriminator, which tells replaced tokens from original ones."""
 
+import functools
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float, Int
@@ -66,27 +68,29 @@ class Block(nn.Module):
         del layer  # all alike
         config, dtype = self.config, hidden.dtype
 
-        def dense(features: int, name: str) -> nn.Dense:
-            return nn.Dense(features, name=name, dtype=dtype)
+        dense = functools.partial(layers.Linear, dtype=dtype)
 
-        key, value = (dense(config.hidden, name)(hidden) for name in ("key", "value"))
+        key, value = (
+            dense(config.hidden, name=name)(hidden) for name in ("key", "value")
+        )
         if read is not None:
             hidden = layers.at_positions(hidden, read)
-        query = dense(config.hidden, "query")(hidden)
+        query = dense(config.hidden, name="query")(hidden)
         query, key, value = (
             split_heads(part, config.heads) for part in (query, key, value)
         )
         scale = query.shape[-1] ** -0.5
         mixed = attention(query, key, value, mask, scale, form=self.form)
-        mixed = dense(config.hidden, "attention_output")(merge_heads(mixed))
+        mixed = dense(config.hidden, name="attention_output")(merge_heads(mixed))
         hidden = layers.layer_norm(config.norm_epsilon, "attention_norm", dtype)(
             hidden + mixed
         )
 
-        inner = layers.ACTIVATIONS[config.activation](
-            dense(config.ffn, "intermediate")(hidden)
+        inner = layers.feed_forward(
+            dense(config.ffn, name="intermediate", activation=config.activation),
+            dense(config.hidden, name="output"),
+            hidden,
         )
-        inner = dense(config.hidden, "output")(inner)
         return layers.layer_norm(config.norm_epsilon, "output_norm", dtype)(
             hidden + inner
         ), None
@@ -104,11 +108,11 @@ class GeneratorHead(nn.Module):
         embedding: Float[Array, "vocab embedding"],
     ) -> Float[Array, "row scored vocab"]:
         config, dtype = self.config, hidden.dtype
-        hidden = nn.Dense(config.embedding, name="dense", dtype=dtype)(hidden)
         # transformers has this activation fixed, whatever hidden_act says.
-        hidden = layers.layer_norm(config.norm_epsilon, "norm", dtype)(
-            layers.ACTIVATIONS["gelu"](hidden)
+        dense = layers.Linear(
+            config.embedding, name="dense", dtype=dtype, activation="gelu"
         )
+        hidden = layers.layer_norm(config.norm_epsilon, "norm", dtype)(dense(hidden))
         if not config.tied:
             return layers.Head(config.vocab, use_bias=True, name="lm_head")(hidden)
         bias = layers.Bias(config.vocab, name="lm_head")()
@@ -123,8 +127,10 @@ class DiscriminatorHead(nn.Module):
         self, hidden: Float[Array, "row scored hidden"]
     ) -> Float[Array, "row scored"]:
         config, dtype = self.config, hidden.dtype
-        hidden = nn.Dense(config.hidden, name="dense", dtype=dtype)(hidden)
-        hidden = layers.ACTIVATIONS[config.activation](hidden)
+        dense = layers.Linear(
+            config.hidden, name="dense", dtype=dtype, activation=config.activation
+        )
+        hidden = dense(hidden)
         return layers.Head(1, use_bias=True, name="prediction")(hidden)[..., 0]
 
 
@@ -144,7 +150,7 @@ class Electra(nn.Module):
         embeddings = Embeddings(config, self.dtype, name="embeddings")
         hidden = embeddings(inputs.tokens)
         if config.embedding != config.hidden:
-            project = nn.Dense(config.hidden, name="project", dtype=self.dtype)
+            project = layers.Linear(config.hidden, name="project", dtype=self.dtype)
             hidden = project(hidden)
 
         mask = inputs.attention_mask[:, None, :]

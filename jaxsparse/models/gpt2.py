@@ -1,6 +1,7 @@
 """GPT-2 (Radford et al. 2019): a causal language model over rows with branches."""
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -104,7 +105,8 @@ class Attention(nn.Module):
         mask: Bool[Array, "b q k"],
     ) -> Float[Array, "b q m"]:
         config = self.config
-        fused = nn.Dense(3 * config.hidden, name="c_attn", dtype=hidden.dtype)(hidden)
+        dense = functools.partial(layers.Linear, dtype=hidden.dtype)
+        fused = dense(3 * config.hidden, name="c_attn")(hidden)
         query, key, value = jnp.split(fused, 3, -1)
         if read is not None:
             query = layers.at_positions(query, read)
@@ -117,9 +119,7 @@ class Attention(nn.Module):
         mixed = attention(
             query, key, value, mask, scale, causal=read is None, form=self.form
         )
-        return nn.Dense(config.hidden, name="c_proj", dtype=hidden.dtype)(
-            merge_heads(mixed)
-        )
+        return dense(config.hidden, name="c_proj")(merge_heads(mixed))
 
 
 class FeedForward(nn.Module):
@@ -128,9 +128,9 @@ class FeedForward(nn.Module):
     @nn.compact
     def __call__(self, hidden: Float[Array, "b q m"]) -> Float[Array, "b q m"]:
         config = self.config
-        inner = nn.Dense(config.ffn, name="c_fc", dtype=hidden.dtype)(hidden)
-        inner = layers.ACTIVATIONS[config.activation](inner)
-        return nn.Dense(config.hidden, name="c_proj", dtype=hidden.dtype)(inner)
+        dense = functools.partial(layers.Linear, dtype=hidden.dtype)
+        inner = dense(config.ffn, name="c_fc", activation=config.activation)
+        return layers.feed_forward(inner, dense(config.hidden, name="c_proj"), hidden)
 
 
 class Block(nn.Module):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float, Int, Shaped
 
+from jaxsparse import sparse
 from jaxsparse.types import Array
 
 Activation = Callable[[Array], jax.Array]
@@ -27,6 +28,89 @@ ACTIVATIONS: dict[str, Activation] = {
     "swish": nn.silu,
     "tanh": jnp.tanh,
 }
+
+
+class Linear(nn.Module):
+    """A linear layer, and an activation of what comes out. Its kernel may be one of
+    sparse execution."""
+
+    features: int
+    use_bias: bool = True
+    dtype: Any = None
+    activation: str | None = None  # one of `ACTIVATIONS`
+    dot_general: Callable[..., Any] | None = None
+
+    @nn.compact
+    def __call__(self, inputs: Float[Array, "*rows in"]) -> Float[Array, "*rows out"]:
+        kernel, bias = sparse_parameters(self)
+        if kernel is None:
+            dense = nn.Dense(
+                self.features,
+                use_bias=self.use_bias,
+                dtype=self.dtype,
+                dot_general=self.dot_general,
+            )
+            nn.share_scope(self, dense)
+            return _activated(dense(inputs), self.activation)
+        if not kernel.dense.shape[0]:
+            return _sparse(inputs, kernel, bias, self.activation)
+        place = kernel.place[kernel.layer]
+
+        def dense(inputs: Array) -> jax.Array:
+            outputs = inputs @ kernel.dense[jnp.maximum(place, 0)]
+            return _activated(
+                outputs if bias is None else outputs + bias, self.activation
+            )
+
+        return jax.lax.cond(
+            place < 0,
+            lambda inputs: _sparse(inputs, kernel, bias, self.activation),
+            dense,
+            inputs,
+        )
+
+
+def feed_forward(
+    first: Linear,
+    second: Linear,
+    hidden: Float[Array, "*rows hidden"],
+) -> Float[Array, "*rows hidden"]:
+    """One linear layer after the other: of sparse execution in one step."""
+    (kernel, bias), (last, last_bias) = map(sparse_parameters, (first, second))
+    known = first.activation in sparse.ACTIVATIONS
+    if kernel is None or last is None or not known:
+        return second(first(hidden))
+    if kernel.dense.shape[0] or last.dense.shape[0]:
+        return second(first(hidden))
+    return sparse.feed_forward(hidden, kernel, bias, first.activation, last, last_bias)
+
+
+def sparse_parameters(
+    module: nn.Module,
+) -> tuple[sparse.SparseKernel | None, Float[Array, " out"] | None]:
+    """Kernel and bias of a linear layer, if its kernel is sparse."""
+    if not module.has_variable("params", "kernel"):
+        return None, None
+    kernel = module.get_variable("params", "kernel")
+    if not isinstance(kernel, sparse.SparseKernel):
+        return None, None
+    return kernel, module.get_variable("params", "bias")
+
+
+def _sparse(
+    inputs: Array,
+    kernel: sparse.SparseKernel,
+    bias: Array | None,
+    activation: str | None,
+) -> jax.Array:
+    """An activation that the kernel does not know comes after it."""
+    inside = activation if activation in sparse.ACTIVATIONS else None
+    outputs = sparse.linear(inputs, kernel, bias, inside)
+    return outputs if inside == activation else _activated(outputs, activation)
+
+
+def _activated(outputs: Array, activation: str | None) -> jax.Array:
+    return ACTIVATIONS[activation](outputs) if activation else outputs  # pyright: ignore[reportReturnType]
 
 
 def all_layers(
@@ -51,6 +135,10 @@ def all_layers(
     parent.sow("entering", into, (hidden, context), reduce_fn=lambda _, new: new)
     if parent.has_variable("leaving", name):
         return parent.get_variable("leaving", name)
+    stacked = parent.variables.get("params", {}).get(name)
+    if any(map(_is_sparse, jax.tree.leaves(stacked, is_leaf=_is_sparse))):
+        # flax would cut what a sparse kernel holds of all layers along axis 0.
+        return _scan(_layer_of(parent, block, name, context), hidden, depth)
     blocks = nn.scan(
         block,
         variable_axes={"params": 0},
@@ -87,21 +175,40 @@ def through_layers(
         hidden = all_layers(parent, block, name, config.layers, hidden, *context)
         return at_positions(hidden, scored)
 
+    layer = _layer_of(parent, block, name, context)
+    hidden = _scan(layer, hidden, config.layers - 1)
+    hidden, _ = layer(hidden, jnp.int32(config.layers - 1), scored)
+    return hidden
+
+
+def _layer_of(
+    parent: Any, block: type[nn.Module], name: str, context: tuple[Any, ...]
+) -> Callable[..., Any]:
+    """A block as a function of hidden states, the layer's number, and the positions to
+    go on with."""
     stacked = parent.variables["params"][name]
-    single: Any = block(config, parent.form, parent=None)
+    single: Any = block(parent.config, parent.form, parent=None)
 
     def layer(hidden, number, read):
         # Indexed here, since a slice of all layers but the last would be a copy.
-        params = jax.tree.map(lambda leaf: leaf[number], stacked)
+        params = jax.tree.map(lambda leaf: leaf[number], stacked, is_leaf=_is_sparse)
         return single.apply({"params": params}, hidden, number, read, *context)
 
+    return layer
+
+
+def _scan(
+    layer: Callable[..., Any], hidden: Float[Array, "row position hidden"], depth: int
+) -> Float[Array, "row position hidden"]:
+    """The first so many layers, at every position."""
     hidden, _ = jax.lax.scan(
-        lambda hidden, number: layer(hidden, number, None),
-        hidden,
-        jnp.arange(config.layers - 1),
+        lambda hidden, number: layer(hidden, number, None), hidden, jnp.arange(depth)
     )
-    hidden, _ = layer(hidden, jnp.int32(config.layers - 1), scored)
     return hidden
+
+
+def _is_sparse(leaf: Any) -> bool:
+    return isinstance(leaf, sparse.SparseKernel)
 
 
 def at_positions(
@@ -124,7 +231,7 @@ class Head(nn.Module):
                 x, kernel, dimensions, preferred_element_type=jnp.float32
             )
 
-        head = nn.Dense(
+        head = Linear(
             self.vocab,
             use_bias=self.use_bias,
             dtype=hidden.dtype,

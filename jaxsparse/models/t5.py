@@ -57,7 +57,7 @@ class Attention(nn.Module):
     ) -> Float[Array, "b q m"]:
         config = self.config
 
-        dense = functools.partial(nn.Dense, use_bias=False, dtype=hidden.dtype)
+        dense = functools.partial(layers.Linear, use_bias=False, dtype=hidden.dtype)
         inner = config.heads * config.head_dim
         query = split_heads(dense(inner, name="q")(hidden), config.heads)
         key = split_heads(dense(inner, name="k")(context), config.heads)
@@ -75,14 +75,13 @@ class FeedForward(nn.Module):
     def __call__(self, hidden: Float[Array, "b q m"]) -> Float[Array, "b q m"]:
         config = self.config
 
-        dense = functools.partial(nn.Dense, use_bias=False, dtype=hidden.dtype)
-        activation = layers.ACTIVATIONS[config.activation]
+        dense = functools.partial(layers.Linear, use_bias=False, dtype=hidden.dtype)
+        name = "wi_0" if config.gated else "wi"
+        inner = dense(config.ffn, name=name, activation=config.activation)
+        out = dense(config.hidden, name="wo")
         if config.gated:
-            inner = activation(dense(config.ffn, name="wi_0")(hidden))
-            inner = inner * dense(config.ffn, name="wi_1")(hidden)
-        else:
-            inner = activation(dense(config.ffn, name="wi")(hidden))
-        return dense(config.hidden, name="wo")(inner)
+            return out(inner(hidden) * dense(config.ffn, name="wi_1")(hidden))
+        return layers.feed_forward(inner, out, hidden)
 
 
 def _norm(config: T5Config, name: str, dtype: jnp.dtype) -> nn.RMSNorm:

@@ -88,6 +88,7 @@ class OneShot:
         check_recipe(self.model.blueprint, recipe, shapes, ascending)
         if not ascending:
             return ()
+        variants.check_dense(self.model)
         if recipe.structured:
             return self._smaller(recipe, ascending)
         allocated = sparsities_of(

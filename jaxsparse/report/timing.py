@@ -10,7 +10,6 @@ from jaxsparse import plots
 from jaxsparse.points import Point
 from jaxsparse.report import beside
 from jaxsparse.report.charts import Axis, Line, Panel
-from jaxsparse.report.grid import is_patterned
 
 FAR = 10.0  # times the shortest, from which on times stand in logarithms
 IN_SECONDS = 10.0  # from which on they are said in seconds
@@ -24,8 +23,7 @@ def is_timed(points: Sequence[Point]) -> bool:
     than dense, or is smaller. Zeros among dense arrays take as long as other weights,
     so that a plot of masks by dense execution would show noise alone."""
     return any(
-        point.curve.execution != "dense"
-        or (point.recipe.pattern != "unstructured" and not is_patterned(point))
+        point.curve.execution != "dense" or point.recipe.structured
         for point in points
         if point.sparsity
     )

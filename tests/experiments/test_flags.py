@@ -84,7 +84,7 @@ def test_every_flag_arrives():
         "--skip_malformed", "--out=o", "--sample=random", "--margin=2.5",
         f"--text={__file__}", "--text_tokens=64", "--text_details",
         "--calibration=train", "--calibration_rows=9", "--calibration_tokens=32",
-        "--allow_overlap",
+        "--allow_overlap", "--execution=auto",
     )  # fmt: skip
     assert settings == flags.Settings(
         models=("a", "b/c"),
@@ -113,6 +113,7 @@ def test_every_flag_arrives():
         dtype="bfloat16",
         batch_tokens=99,
         mesh=Axes(data=4, model=2),
+        execution="auto",
         seed=5,
         seeds=(5,),
         skip_malformed=True,

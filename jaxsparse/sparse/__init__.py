@@ -1,0 +1,31 @@
+"""Sparse execution on CPUs: linear layers that multiply only the weights that are
+kept."""
+
+from jaxsparse.sparse.build import Unavailable, library
+from jaxsparse.sparse.execution import (
+    EXECUTIONS,
+    Execution,
+    by_zeros,
+    check,
+    packed,
+    with_dense,
+)
+from jaxsparse.sparse.kernels import SparseKernel, kept, pack
+from jaxsparse.sparse.product import ACTIVATIONS, feed_forward, linear
+
+__all__ = [
+    "ACTIVATIONS",
+    "EXECUTIONS",
+    "Execution",
+    "SparseKernel",
+    "Unavailable",
+    "by_zeros",
+    "check",
+    "feed_forward",
+    "kept",
+    "library",
+    "linear",
+    "pack",
+    "packed",
+    "with_dense",
+]

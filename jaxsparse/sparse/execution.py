@@ -1,0 +1,141 @@
+"""How linear layers are executed: which of them by kept weights only."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Float32
+
+from jaxsparse.sparse.build import Unavailable, library
+from jaxsparse.sparse.crossover import crossover
+from jaxsparse.sparse.kernels import SparseKernel, Survival, pack
+from jaxsparse.types import InputError
+
+EXECUTIONS = ("dense", "sparse", "auto")
+
+Matrix = Float32[np.ndarray, "in out"]
+
+
+@dataclass
+class Execution:
+    """dense: every linear layer is one product. sparse: those of pruned matrices, and
+    of a loaded model all, multiply kept weights only. auto: those that gain by it.
+
+    Attributes:
+        unavailable: why all are dense all the same, in words.
+        crossovers: of shapes that were asked for so far, the density below which
+            sparse execution gains.
+    """
+
+    kind: str = "dense"
+    unavailable: str = ""
+    crossovers: dict[tuple[int, int], float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, kind: str, dtype: str, mesh: Mesh | None) -> "Execution":
+        """Raises InputError for what is not executed so."""
+        check(kind, dtype, mesh is not None)
+        if kind == "dense":
+            return cls()
+        try:
+            library()
+        except Unavailable as error:
+            return cls(unavailable=f"`execution={kind}` becomes dense: {error}")
+        return cls(kind)
+
+    def is_sparse(self, shape: tuple[int, ...], density: float) -> bool:
+        """Whether a matrix of this shape, (in out), is multiplied by kept weights."""
+        if self.kind != "auto":
+            return self.kind == "sparse"
+        inputs, outputs = shape[-2:]
+        if (inputs, outputs) not in self.crossovers:
+            self.crossovers[inputs, outputs] = crossover(inputs, outputs)
+        return density < self.crossovers[inputs, outputs]
+
+    def lines(self) -> list[str]:
+        """What was found about this machine, in words."""
+        if self.unavailable:
+            return [self.unavailable]
+        return [
+            f"sparse execution of {inputs} → {outputs} gains above "
+            f"{1 - density:.0%} sparsity here"
+            if density
+            else f"sparse execution of {inputs} → {outputs} never gains here"
+            for (inputs, outputs), density in self.crossovers.items()
+        ]
+
+
+def check(kind: str, dtype: str, divided: bool) -> None:
+    """Raises InputError for what is not executed so.
+
+    Args:
+        divided: whether a mesh divides the model among devices.
+    """
+    if kind not in EXECUTIONS:
+        raise InputError(f"`execution={kind}`: choose one of {', '.join(EXECUTIONS)}")
+    if kind == "dense":
+        return
+    if dtype != "float32":
+        raise InputError(f"`execution={kind}`: float32 only, not `dtype={dtype}`")
+    faster = "; smaller shapes are faster there: `pattern=neurons` or `pattern=layers`"
+    if (platform := jax.default_backend()) != "cpu":
+        raise InputError(f"`execution={kind}`: on CPUs only, not on {platform}{faster}")
+    if divided:
+        raise InputError(f"`execution={kind}`: on one device, not on a `mesh`{faster}")
+
+
+def by_zeros(leaf: Float32[np.ndarray, "... in out"], execution: Execution) -> object:
+    """A leaf of kernels as it is executed: by the zeros that it holds."""
+    stacked = leaf if leaf.ndim == 3 else leaf[None]
+    densities = {
+        layer: np.count_nonzero(matrix) / max(matrix.size, 1)
+        for layer, matrix in enumerate(stacked)
+    }
+    is_sparse = {
+        layer: execution.is_sparse(leaf.shape, density)
+        for layer, density in densities.items()
+    }
+    if not any(is_sparse.values()):
+        return leaf
+    (kernel,) = packed(
+        leaf.shape,
+        lambda layer: (stacked[layer], (stacked[layer] != 0).view(np.uint8)),
+        1,
+        densities,
+        is_sparse,
+    )
+    return with_dense(kernel, is_sparse, stacked.__getitem__)
+
+
+def packed(
+    shape: tuple[int, ...],
+    layer: Callable[[int], tuple[Matrix, Survival]],
+    levels: int,
+    densities: Mapping[int, float],
+    is_sparse: Mapping[int, bool],
+) -> list[SparseKernel]:
+    """Packs the layers of a leaf that are sparse; see `kernels.pack`."""
+    chosen = [layer for layer, sparse in is_sparse.items() if sparse]
+    density = sum(densities[layer] for layer in chosen) / len(chosen)
+    return pack(shape, layer, levels, density, chosen)
+
+
+def with_dense(
+    kernel: SparseKernel,
+    is_sparse: Mapping[int, bool],
+    matrix: Callable[[int], Matrix],
+) -> SparseKernel:
+    """The same with the layers that are not sparse."""
+    dense = [layer for layer, sparse in is_sparse.items() if not sparse]
+    if not dense:
+        return kernel
+    place = np.full(len(is_sparse), -1, np.int32)
+    place[dense] = range(len(dense))
+    return replace(
+        kernel,
+        dense=jnp.stack([jnp.asarray(matrix(layer)) for layer in dense]),
+        place=jnp.asarray(place),
+    )
