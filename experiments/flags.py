@@ -10,8 +10,8 @@ from typing import Any
 from absl.flags import FlagValues
 
 from experiments import paths, results
-from experiments.jobs import PEERS, flags_of
-from experiments.shared_flags import NEWCOMERS_QUESTIONS
+from experiments.jobs import OF_SPARSE, PEERS, flags_of
+from experiments.shared_flags import NEWCOMERS_QUESTIONS, SPARSITIES
 from experiments.values import Integer
 from jaxsparse import cbt, parallel, scoring
 from jaxsparse.models.shapes import SHAPES
@@ -112,6 +112,7 @@ class Benchmark:
     repeats: int
     masks: bool
     methods: bool
+    sparse: bool
     parts: bool
     host: bool
     sparsities: tuple[float, ...]
@@ -128,11 +129,13 @@ def benchmark_from_flags() -> Benchmark:
     checked: dict[str, Any] = {
         "models": _choices("model", values.model, tuple(SHAPES)),
         "peers": _choices("peers", values.peers, PEERS) if any(values.peers) else (),
-        "sparsities": _sparsities(values.sparsities),
+        "sparsities": _sparsities(
+            values.sparsities or (OF_SPARSE if values.sparse else SPARSITIES)
+        ),
         "json": paths.new_file("json", values.json),
         "tokenizer": values.tokenizer and Path(os.path.expanduser(values.tokenizer)),
     }
-    modes = ("parts", "masks", "methods", "host")
+    modes = ("parts", "masks", "methods", "sparse", "host")
     modes = [f"--{mode}" for mode in modes if values[mode].value]
     if len(modes) > 1:
         raise InputError(f"{' and '.join(modes)} are measured one at a time")

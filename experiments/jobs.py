@@ -35,6 +35,7 @@ SHAPES = (
     *(f"t5-{size}" for size in ("tiny", "small", "base", "large", "3b")),
 )
 PEERS = ("torch", "batched", "harness")
+OF_SPARSE = ["0.5", "0.6", "0.8", "0.9", "0.95", "0.99"]
 
 SWEEP_ONLY = {
     "distributed": Flag(
@@ -246,7 +247,15 @@ JOBS: dict[str, dict[str, Flag]] = {
             "measure what the host does for each question, step by step, on one core "
             "and on all",
         ),
-        "sparsities": Flag(MEASURED, Names(), SPARSITIES, "of --masks"),
+        "sparse": Flag(
+            MEASURED, YesNo(), False,
+            "measure what pruning buys: time, memory and files of pruned models",
+        ),
+        "sparsities": Flag(
+            MEASURED, Names(), [],
+            f"of --masks (default: {','.join(SPARSITIES)}) or --sparse (default: "
+            f"{','.join(OF_SPARSE)})",
+        ),
         "seed": Flag(MEASURED, Integer(0), 0, "of weights and questions"),
         **shared("dtype batch_tokens levels_at_once"),
         "json": Flag(REPORT, Text(), "benchmark.json", "file to write everything to"),

@@ -183,7 +183,7 @@ def load(
     inspector = values.Inspector(checkpoint, dtype, progress)
     values.check_repeats(checkpoint, plan)
 
-    def put(path: str, leaf: np.ndarray) -> object:
+    def put(path: str, leaf: Any) -> object:
         if execution and execution.kind != "dense" and path.endswith("kernel"):
             leaf = sparse.by_zeros(leaf, execution)
         if isinstance(leaf, sparse.SparseKernel):

@@ -36,7 +36,10 @@ GROUPS = (
 SIDEWAYS = {("models", "jaxsparse.weights.rules")}
 TORCH = (
     "weights/reading.py",
-    *(f"benchmark/{name}.py" for name in ("masks", "methods_torch", "peers")),
+    *(
+        f"benchmark/{name}.py"
+        for name in ("feed_forward_torch", "masks", "methods_torch", "peers")
+    ),
 )
 RANK = {room: rank for rank, group in enumerate(GROUPS) for room in group}
 

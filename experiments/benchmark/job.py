@@ -11,6 +11,7 @@ import jax
 
 from experiments import devices, facts, flags
 from experiments.benchmark import (
+    buys,
     host,
     host_table,
     masks,
@@ -22,7 +23,7 @@ from experiments.benchmark import (
     table,
 )
 from experiments.jobs import JOBS, flags_of
-from jaxsparse import cbt, device
+from jaxsparse import cbt, device, sparse
 from jaxsparse.assets import MODELS
 from jaxsparse.types import InputError
 from jaxsparse.weights.tokenizer import load_tokenizer
@@ -38,7 +39,7 @@ def main() -> None:
     jax.config.update("jax_enable_compilation_cache", False)
     alone = settings.parts or settings.host
     pruned = settings.masks or settings.methods
-    if pruned or (settings.peers and not alone):
+    if pruned or settings.sparse or (settings.peers and not alone):
         peers.check_torch()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     if settings.parts:
@@ -50,13 +51,15 @@ def main() -> None:
         }
         results = [host.compare(settings, tokenizers, _tell)]
         print("\n".join(host_table.lines(results[0])))
+    elif settings.sparse:
+        results = _measure_sparse(settings)
     else:
         results = (_measure_pruning if pruned else _measure_models)(settings)
     everything = {"started": started, **_conditions(), "results": results}
     with atomic_file(settings.json) as partial:
         partial.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     print(f"Written to {settings.json}, every repeat")
-    for result in () if pruned or alone else results:
+    for result in () if pruned or alone or settings.sparse else results:
         if wrong := table.disagreement(result):
             raise InputError(wrong)
 
@@ -71,6 +74,21 @@ def _measure_models(settings: flags.Benchmark) -> list[dict[str, Any]]:
                 model.measure(shape, tokenizer, given[shape], settings, place, _tell)
             )
     print(table.text(results, accelerator=device.current() != device.CPU))
+    return results
+
+
+def _measure_sparse(settings: flags.Benchmark) -> list[dict[str, Any]]:
+    sparse.check("sparse", settings.dtype, divided=False)
+    results = []
+    for shape in settings.models:
+        asked, tokenizer = (
+            _questions(shape, settings),
+            _tokenizer(shape, settings.tokenizer),
+        )
+        with scratch_directory("benchmark-") as place:
+            result = buys.measure(shape, tokenizer, asked, settings, place, _tell)
+        print("\n".join(buys.table(shape, result)))
+        results.append({"shape": shape, **result})
     return results
 
 

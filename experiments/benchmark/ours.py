@@ -67,6 +67,13 @@ class Ours:
         """The scores of the dense model; float32[question, option]."""
         return self._score(self.scorer, plan, self.dense.leaves())[0]
 
+    def score_variant(
+        self, plan: ScoringPlan, variant: variants.Variant, leaves: Leaves
+    ) -> np.ndarray:
+        """The scores of one variant, whose leaves are given."""
+        model = variant.model
+        return all_scores(self.scorer, plan, model.apply, model.params, leaves)[0]
+
     def sweep(self, plan: ScoringPlan, scorer: Scorer) -> dict[str, float]:
         """Seconds of five variants, dense and magnitude masks, by what took them."""
         start = time.perf_counter()

@@ -102,7 +102,7 @@ def _sparse(
     kernel: sparse.SparseKernel,
     bias: Array | None,
     activation: str | None,
-) -> jax.Array:
+) -> Array:
     """An activation that the kernel does not know comes after it."""
     inside = activation if activation in sparse.ACTIVATIONS else None
     outputs = sparse.linear(inputs, kernel, bias, inside)

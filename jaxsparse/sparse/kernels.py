@@ -50,8 +50,8 @@ class SparseKernel:
     `kernel[layer]` is one layer, and copies nothing.
     """
 
-    starts: UInt32[Array, " layer*block*output"]
-    ends: UInt32[Array, " layer*block*output"]
+    starts: UInt32[Array, " place"]  # by layer, block, output
+    ends: UInt32[Array, " place"]
     inputs: UInt16[Array, " weight"]  # of each kept weight; room for all
     values: Float32[Array, " weight"]
     geometry: Int32[Array, " 2"]  # inputs of a block, and blocks
