@@ -70,8 +70,10 @@ def _executed(
 
 def _densities(variant: Variant) -> dict[str, Densities]:
     """What is kept of each linear layer's matrices; of a model that no recipe pruned,
-    what its file left of them."""
+    what its file left of them; nothing of smaller shapes, whose arrays are dense."""
     found: dict[str, Densities] = {}
+    if variant.sparsity and variant.recipe.structured:
+        return found
     for matrix in variant.matrices:
         if matrix.path.endswith("kernel"):
             of_path = found.setdefault(matrix.path, {})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxsparse import report
+from jaxsparse import execution, report, sparse
 from jaxsparse.journal import Journal, opened
 from jaxsparse.model import load_model
 from jaxsparse.one_shot import OneShot
@@ -134,3 +134,14 @@ def test_errors_of_reconstruction_are_of_the_others_alone(points, loaded):
     for variant in measured[1:]:
         assert variant.matrices
         assert all(m.error is None for m in variant.matrices)
+
+
+def test_sparse_execution_leaves_smaller_shapes_dense(loaded):
+    """There is nothing in them to leave out."""
+    pruner = OneShot(loaded("gpt2"), calibration_of(loaded("gpt2")))
+    for recipe in RECIPES[1:4]:
+        (variant,) = pruner.variants(recipe, [0.5])
+        (executed,) = execution.executed([variant], sparse.Execution("sparse"))
+        assert (executed.execution, executed.identity) == ("sparse", variant.identity)
+        for path in variant.shapes:
+            np.testing.assert_array_equal(executed.leaf(path), variant.leaf(path))
