@@ -9,7 +9,7 @@ from jaxsparse import capacity, hosts
 from jaxsparse.journal import Journal
 from jaxsparse.model import Blueprint, load
 from jaxsparse.points import Point, Workload
-from jaxsparse.sparse import Execution
+from jaxsparse.sparse import Execution, check
 from jaxsparse.sweep import sweep
 
 
@@ -28,14 +28,19 @@ def run_model(
     blueprint: Blueprint,
     settings: Settings,
     given: Inputs,
+    execution: Execution,
     answers: Journal,
     shown: Shown,
 ) -> ModelRun:
-    """The models of a run are asked in turn: only one has its weights loaded."""
+    """The models of a run are asked in turn: only one has its weights loaded.
+
+    Args:
+        execution: the run's; what it found about this machine is said once.
+    """
     shown.model(blueprint.name)
     levels = settings.levels_at_once or 1
     mesh = mesh_of(blueprint, settings.mesh, settings.dtype, levels)
-    execution = Execution.of(settings.execution, settings.dtype, mesh)
+    check(settings.execution, settings.dtype, mesh is not None)
     # What nobody prunes is loaded as it is executed, and never held dense.
     loaded = None if settings.prunes else execution
     with hosts.together():

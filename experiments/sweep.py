@@ -34,9 +34,10 @@ def main() -> None:
         closing(Shown(quiet=not hosts.is_first())) as shown,
     ):
         given = _inputs(settings, shown)
+        execution = sparse.Execution.of(settings.execution, settings.dtype, None)
         shown.models(len(given.models))
         runs = [
-            run_model(blueprint, settings, given, answers, shown)
+            run_model(blueprint, settings, given, execution, answers, shown)
             for blueprint in given.models
         ]
         with hosts.together():
@@ -64,7 +65,8 @@ def _settings() -> flags.Settings:
         settings = flags.settings_from_flags()
         parallel.check(settings.mesh)
         divided = settings.mesh is not None
-        sparse.check(settings.execution, settings.dtype, divided)
+        levels = settings.levels_at_once
+        sparse.check(settings.execution, settings.dtype, divided, levels)
         if hosts.is_first():
             paths.check_writable("out", settings.out)
             report.check_replaceable(settings.out)

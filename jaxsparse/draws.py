@@ -8,10 +8,12 @@ from typing import Any
 
 from jaxsparse import text_loss
 from jaxsparse.calibration import Calibration
+from jaxsparse.execution import executed
 from jaxsparse.journal import key_of
 from jaxsparse.one_shot import OneShot
 from jaxsparse.points import TextLoss
 from jaxsparse.progress import Progress
+from jaxsparse.sparse import Execution
 from jaxsparse.texts import ReadText
 from jaxsparse.variants import Variant
 
@@ -25,6 +27,7 @@ def with_redraw(
     seed: int,
     calibration: Calibration | None,
     directory: Path | None,
+    execution: Execution,
     progress: Progress,
     **options: Any,
 ) -> dict[str, tuple[TextLoss, ...]]:
@@ -36,6 +39,7 @@ def with_redraw(
         seed: of the draw, for the seed of all recipes.
         calibration: the rows of the draw, for recipes that are calibrated.
         directory: as of `OneShot`.
+        execution: of the first draw's variants.
         options: of `text_loss.evaluate`.
     """
     first: dict[str, Variant] = {}
@@ -53,7 +57,7 @@ def with_redraw(
         of_recipe = {k: v.sparsity for k, v in first.items() if v.recipe == recipe}
         keys = sorted(of_recipe, key=of_recipe.__getitem__)
         pruned = pruner.variants(replace(recipe, seed=seed), list(of_recipe.values()))
-        again |= zip(keys, pruned, strict=True)
+        again |= zip(keys, executed(pruned, execution), strict=True)
     drawn: dict[str, tuple[TextLoss, ...]] = {}
     if again:
         drawn = text_loss.evaluate(

@@ -19,7 +19,7 @@ Densities = dict[int, float]  # by layer
 
 def executed(variants: Sequence[Variant], execution: Execution) -> list[Variant]:
     """The same variants, executed so; those that are dense all the same keep their
-    identity.
+    identity. So are smaller models: what is left of them is not pruned.
 
     Masks that nest are packed once for all sparsities; one packing is held at a time.
     """
@@ -70,10 +70,10 @@ def _executed(
 
 def _densities(variant: Variant) -> dict[str, Densities]:
     """What is kept of each linear layer's matrices; of a model that no recipe pruned,
-    what its file left of them; nothing of smaller shapes, whose arrays are dense."""
+    what its file left of them."""
     found: dict[str, Densities] = {}
-    if variant.sparsity and variant.recipe.structured:
-        return found
+    if variant.recipe.structured and variant.sparsity:
+        return found  # what its matrices call pruned is not in its arrays
     for matrix in variant.matrices:
         if matrix.path.endswith("kernel"):
             of_path = found.setdefault(matrix.path, {})

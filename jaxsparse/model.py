@@ -114,8 +114,8 @@ def load_model(
             executed so.
     """
     how = sparse.Execution.of(execution, dtype, mesh)
-    if how.unavailable:
-        warnings.warn(how.unavailable, stacklevel=2)
+    if how.kind != execution:
+        warnings.warn(how.notes[0], stacklevel=2)
     return load(open_model(name_or_dir), dtype, mesh, execution=how)
 
 

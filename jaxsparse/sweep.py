@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 
-from jaxsparse import capacity, hosts, parallel, scoring, text_loss, variants
+from jaxsparse import capacity, hosts, parallel, scoring, sparse, text_loss, variants
 from jaxsparse import texts as text_reading
 from jaxsparse.accuracy import accuracies
 from jaxsparse.answers import Answers, padded
@@ -82,7 +82,8 @@ def sweep(
 
     Raises:
         InputError: what a method does not define; scores that are not finite; a journal
-            that cannot be written; a text shorter than a window, or no token predicted.
+            that cannot be written; a text shorter than a window, or no token predicted;
+            what is not executed so.
         ValueError: no method, several prunable sets, or a negative `levels_at_once`.
     """
     if isinstance(methods, str | Recipe):
@@ -95,6 +96,8 @@ def sweep(
         raise ValueError("a sweep takes methods of one prunable set, at least one")
     if isinstance(execution, str):
         execution = Execution.of(execution, model.dtype, model.mesh)
+    divided = model.mesh is not None
+    sparse.check(execution.kind, model.dtype, divided, levels_at_once)
     read = text_reading.read(texts, model.config, model.tokenizer, text_tokens)
     model = variants.prunable_model(model, recipes[0].prunable)
     dense = variants.dense(model, recipes[0])
@@ -112,8 +115,8 @@ def sweep(
     for recipe, of_recipe in zip(recipes, pruned, strict=True):
         curves.append(replace(dense, recipe=recipe))
         curves += islice(in_order, len(of_recipe))
-    for line in execution.lines():
-        progress.note(line)
+    while execution.notes:
+        progress.note(execution.notes.pop(0))
     options = {
         "batch_tokens": batch_tokens, "levels_at_once": levels_at_once,
         "journal": journal, "progress": progress,
@@ -121,7 +124,9 @@ def sweep(
     losses = text_loss.evaluate(curves, read, details=text_details, **options)
     for seed, rows in (redraws or {}).items() if read else ():
         directory = journal and journal.directory
-        losses = with_redraw(losses, curves, read, seed, rows, directory, **options)
+        losses = with_redraw(
+            losses, curves, read, seed, rows, directory, execution, **options
+        )
     for presentation in presentations:
         yield from evaluate(curves, questions, presentation, losses, **options)
     pruner.forget()

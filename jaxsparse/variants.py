@@ -317,9 +317,11 @@ def save(
         what the tensors take in either format.
 
     Raises:
-        InputError: it exists, or there is no such format.
+        InputError: it exists, there is no such format, or the model was loaded for
+            sparse execution.
         OSError: it cannot be written.
     """
+    check_dense(variant.model if isinstance(variant, Variant) else variant)
     directory = Path(directory)
     if not isinstance(variant, Variant):
         params = variant.params

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -27,19 +28,27 @@ def crossover(inputs: int, outputs: int) -> float:
     """The density below which a matrix (in, out) is multiplied faster by its kept
     weights; 0 where it never is, at most 1."""
     path = cache_directory() / f"crossovers-{_key()}.json"
-    known: dict[str, float] = {}
-    with suppress(OSError, ValueError):
-        known = json.loads(path.read_text(encoding="utf-8"))
-    name = f"{inputs}x{outputs}"
-    if not isinstance(known, dict) or not isinstance(known.get(name), float):
-        known = (
-            {**known, name: measure(inputs, outputs)}
-            if known
-            else {name: measure(inputs, outputs)}
-        )
+    known, name = _read(path), f"{inputs}x{outputs}"
+    if name not in known:
+        known[name] = measure(inputs, outputs)
         with suppress(OSError), atomic_file(path) as partial:
             partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
     return known[name]
+
+
+def _read(path: Path) -> dict[str, float]:
+    """What was measured before; nothing of a file that is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {
+        name: float(density)
+        for name, density in found.items()
+        if isinstance(density, int | float) and 0 <= density <= 1
+    }
 
 
 def measure(inputs: int, outputs: int) -> float:
@@ -58,7 +67,8 @@ def measure(inputs: int, outputs: int) -> float:
     )
     slope = (sparse[0] - sparse[1]) / (DENSITIES[0] - DENSITIES[1])
     if slope <= 0:  # noise: nothing is known but these
-        return next((d for d, s in zip(DENSITIES, sparse, strict=True) if s < dense), 0)
+        gains = [d for d, s in zip(DENSITIES, sparse, strict=True) if s < dense]
+        return max(gains, default=0.0)
     return float(min(max(DENSITIES[1] + (dense - sparse[1]) / slope, 0), 1))
 
 

@@ -25,14 +25,14 @@ class Execution:
     of a loaded model all, multiply kept weights only. auto: those that gain by it.
 
     Attributes:
-        unavailable: why all are dense all the same, in words.
         crossovers: of shapes that were asked for so far, the density below which
             sparse execution gains.
+        notes: what was found about this machine, in words; who tells it takes it out.
     """
 
     kind: str = "dense"
-    unavailable: str = ""
     crossovers: dict[tuple[int, int], float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, kind: str, dtype: str, mesh: Mesh | None) -> "Execution":
@@ -43,7 +43,7 @@ class Execution:
         try:
             library()
         except Unavailable as error:
-            return cls(unavailable=f"`execution={kind}` becomes dense: {error}")
+            return cls(notes=[f"all execution is dense instead of {kind}: {error}"])
         return cls(kind)
 
     def is_sparse(self, shape: tuple[int, ...], density: float) -> bool:
@@ -52,27 +52,20 @@ class Execution:
             return self.kind == "sparse"
         inputs, outputs = shape[-2:]
         if (inputs, outputs) not in self.crossovers:
-            self.crossovers[inputs, outputs] = crossover(inputs, outputs)
+            found = self.crossovers[inputs, outputs] = crossover(inputs, outputs)
+            gains = f"above {1 - found:.0%} sparsity" if found else "nowhere"
+            self.notes.append(
+                f"sparse execution of {inputs} → {outputs} gains {gains} here"
+            )
         return density < self.crossovers[inputs, outputs]
 
-    def lines(self) -> list[str]:
-        """What was found about this machine, in words."""
-        if self.unavailable:
-            return [self.unavailable]
-        return [
-            f"sparse execution of {inputs} → {outputs} gains above "
-            f"{1 - density:.0%} sparsity here"
-            if density
-            else f"sparse execution of {inputs} → {outputs} never gains here"
-            for (inputs, outputs), density in self.crossovers.items()
-        ]
 
-
-def check(kind: str, dtype: str, divided: bool) -> None:
+def check(kind: str, dtype: str, divided: bool, levels_at_once: int = 0) -> None:
     """Raises InputError for what is not executed so.
 
     Args:
         divided: whether a mesh divides the model among devices.
+        levels_at_once: variants that one call shall compute.
     """
     if kind not in EXECUTIONS:
         raise InputError(f"`execution={kind}`: choose one of {', '.join(EXECUTIONS)}")
@@ -85,6 +78,11 @@ def check(kind: str, dtype: str, divided: bool) -> None:
         raise InputError(f"`execution={kind}`: on CPUs only, not on {platform}{faster}")
     if divided:
         raise InputError(f"`execution={kind}`: on one device, not on a `mesh`{faster}")
+    if levels_at_once > 1:
+        raise InputError(
+            f"`execution={kind}`: one sparsity at a time, not "
+            f"`levels_at_once={levels_at_once}`; leave it out"
+        )
 
 
 def by_zeros(leaf: Float32[np.ndarray, "... in out"], execution: Execution) -> object:

@@ -59,8 +59,9 @@ Vector Select(Integers condition, Vector yes, Vector no) {
 // exp(x) as 2^n * exp(r), |r| <= log(2) / 2, by its Taylor series: 2 units in the last
 // place.
 Vector Exp(Vector x) {
+  const Integers overflows = x > All(88.0f);
   x = Select(x < All(-87.0f), All(-87.0f), x);
-  x = Select(x > All(88.0f), All(88.0f), x);
+  x = Select(overflows, All(0), x);
   const Vector shift = All(12582912.0f);  // 1.5 * 2^23 rounds what is added to it
   const Vector shifted = x * 1.44269504f + shift;
   const Vector n = shifted - shift;
@@ -74,7 +75,8 @@ Vector Exp(Vector x) {
   sum = sum * r + 1.0f;
   sum = sum * r + 1.0f;
   const Integers exponent = (Integers)shifted << 23;  // its low bits are n
-  return (Vector)((Integers)sum + exponent);
+  const Vector exp = (Vector)((Integers)sum + exponent);
+  return Select(overflows, All(__builtin_inff()), exp);
 }
 
 Vector Tanh(Vector x) { return 1.0f - 2.0f / (Exp(2.0f * x) + 1.0f); }
@@ -98,13 +100,13 @@ Vector Activate(Vector x) {
     case kNone:
       return x;
     case kRelu:
-      return Select(x > All(0), x, All(0));
+      return Select(x < All(0), All(0), x);  // NaN stays
     case kGeluTanh:
       return 0.5f * x * (1.0f + Tanh(0.7978845608f * (x + 0.044715f * x * x * x)));
     case kGeluErf:
       return 0.5f * x * (1.0f + Erf(x * 0.70710678118f));
     case kSilu:
-      return x / (1.0f + Exp(-x));
+      return x * (1.0f / (1.0f + Exp(-x)));  // 0, not -inf, where that overflows
   }
 }
 
@@ -337,7 +339,7 @@ bool RunTasks(int64_t count, int64_t threads, Schedule&& schedule, Task task) {
     std::atomic<int64_t> next{0}, done{0};
     std::atomic<bool> failed{false};
   };
-  auto shared = std::make_shared<Shared>();
+  const auto shared = std::make_shared<Shared>();
   auto work = [shared, count, task] {
     for (int64_t number; (number = shared->next.fetch_add(1)) < count;) {
       try {
@@ -348,7 +350,10 @@ bool RunTasks(int64_t count, int64_t threads, Schedule&& schedule, Task task) {
       shared->done.fetch_add(1, std::memory_order_release);
     }
   };
-  for (int64_t i = 1; i < std::min(count, threads); ++i) schedule(work);
+  try {
+    for (int64_t i = 1; i < std::min(count, threads); ++i) schedule(work);
+  } catch (...) {  // fewer threads have to do
+  }
   work();
   while (shared->done.load(std::memory_order_acquire) < count)
     std::this_thread::yield();
