@@ -1,9 +1,9 @@
 """What models are calibrated on: the text of --calibration, in rows of each model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from experiments import paths
-from experiments.flags import Pruning, Settings
+from experiments.flags import Asking, Pruning, Settings
 from jaxsparse import cbt
 from jaxsparse.calibration import Calibration, calibrate
 from jaxsparse.model import Blueprint
@@ -17,13 +17,14 @@ def texts_of(settings: Settings | Pruning) -> tuple[str, ...]:
         return ()
     if source == "bundled":
         return cbt.bundled_texts()
-    if source == "train" and isinstance(settings, Settings):
-        return _stories_of_train(settings)
+    asked = settings if isinstance(settings, Settings) else settings.asking
+    if source == "train" and asked:
+        return _stories_of_train(asked)
     files = paths.text_files("calibration", [source])
     return tuple(paths.read_text("calibration", file) for file in files)
 
 
-def _stories_of_train(settings: Settings) -> tuple[str, ...]:
+def _stories_of_train(settings: Settings | Asking) -> tuple[str, ...]:
     try:
         reading = cbt.read(settings.data, "train", settings.word_classes)
         cbt.check(reading.malformed, settings.skip_malformed)
@@ -83,12 +84,21 @@ def overlap(
     return len({sentences for _, _, sentences in cbt.overlaps(named, questions)})
 
 
-def checked(texts: Sequence[str], settings: Pruning) -> str:
-    """`overlap` with the bundled test questions, since `prune` reads no others, in
-    words; empty where nothing is calibrated."""
+def checked(
+    texts: Sequence[str],
+    settings: Pruning,
+    asked: Mapping[str, Sequence[cbt.Question]],
+) -> str:
+    """`overlap` in words, with the questions that are asked, by their split; if there
+    are none, with the bundled test questions. Empty where nothing is calibrated."""
     if not texts:
         return ""
-    questions = cbt.read_questions("bundled", "test")
+    questions = [question for of_split in asked.values() for question in of_split]
+    each = [f"{len(of_split):,} {split}" for split, of_split in asked.items()]
+    named = f"{' and '.join(each)} questions"
+    if not asked:
+        questions = cbt.read_questions("bundled", "test")
+        named = f"{len(questions):,} bundled ones"
     found = overlap(texts, questions, settings)
     allowed = ", which --allow_overlap allowed" if found else ""
-    return f"{found:,} matches with the {len(questions):,} bundled ones{allowed}"
+    return f"{found:,} matches with the {named}{allowed}"

@@ -78,12 +78,38 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """Which questions `prune` asks, of the validation and of the test split, where it
+    looks for the largest sparsity."""
+
+    margin: float  # a fraction
+    data: str
+    word_classes: tuple[str, ...] | None
+    num_examples: int  # of each split
+    sample: str
+    skip_malformed: bool
+    presentation: Presentation
+    batch_tokens: int
+    seed: int
+
+    @property
+    def presentations(self) -> tuple[Presentation, ...]:
+        return (self.presentation,)
+
+    @property
+    def detokenize(self) -> str:
+        return self.presentation.detokenize
+
+
+@dataclass(frozen=True)
 class Pruning:
-    """What the flags of `prune` say: one model, one recipe, one sparsity."""
+    """What the flags of `prune` say: one model, one recipe, one sparsity, or those to
+    go up through."""
 
     model: str
     recipe: Recipe
-    sparsity: float
+    sparsities: tuple[float, ...]
+    asking: Asking | None  # None: prune at the one sparsity
     calibration: str | None  # None: nothing is calibrated, or measured on rows
     calibration_rows: int
     calibration_tokens: int
@@ -149,19 +175,29 @@ def benchmark_from_flags() -> Benchmark:
 def pruning_from_flags() -> Pruning:
     """Raises InputError for what `prune` cannot do."""
     values = flags_of("prune")
-    if values.calibration == "train":
+    model = _only("model", _names("model", values.model))
+    asking = _asking(values, model)
+    if values.calibration == "train" and asking is None:
         raise InputError(
-            "--calibration=train: prune asks no questions, and has no stories of "
-            "theirs; name a text file, or bundled"
+            "--calibration=train: prune asks no questions without --margin, and has no "
+            "stories of theirs; name a text file, or bundled"
         )
     _only("pattern", _names("pattern", values.pattern))
     recipe = _only("method", _recipes(values, values.seed))
-    sparsity = recipe.own_sparsity
     levels = _levels(values, [recipe])
+    if recipe.own_sparsity is not None:
+        levels = (recipe.own_sparsity,)
+    elif asking is None:
+        _only("sparsities", levels)
+    elif not (levels := tuple(level for level in levels if level)):
+        raise InputError("--sparsities: name some above 0 for --margin to choose from")
+    if asking and values.results:
+        raise InputError("--results and --margin exclude each other; leave one out")
     return Pruning(
-        model=_only("model", _names("model", values.model)),
+        model=model,
         recipe=recipe,
-        sparsity=_only("sparsities", levels) if sparsity is None else sparsity,
+        sparsities=levels,
+        asking=asking,
         calibration=paths.calibration(values, [recipe]),
         calibration_rows=values.calibration_rows,
         calibration_tokens=values.calibration_tokens,
@@ -173,6 +209,53 @@ def pruning_from_flags() -> Pruning:
         format=values.format,
         results=Path(os.path.expanduser(values.results)) if values.results else None,
     )
+
+
+ASKING = (
+    "data", "word_classes", "num_examples", "sample", "skip_malformed", "protocol",
+    "context", "detokenize", "batch_tokens",
+)  # fmt: skip
+
+
+def _asking(values: FlagValues, model: str) -> Asking | None:
+    """What goes with --margin, of `prune`."""
+    if values.margin is None:
+        if alone := [name for name in ASKING if values[name].present]:
+            raise InputError(
+                f"--{alone[0]} goes with --margin, for which prune asks questions; "
+                "without it, leave it out"
+            )
+        return None
+    data = _data(values, [model])
+    protocol = values.protocol if values.protocol is not None else ["cloze"]
+    protocol = _only("protocol", _choices("protocol", protocol, scoring.PROTOCOLS))
+    return Asking(
+        margin=values.margin / 100,
+        data=data,
+        word_classes=_word_classes(values, data),
+        num_examples=values.num_examples or 0,
+        sample=values.sample,
+        skip_malformed=values.skip_malformed,
+        presentation=Presentation(protocol, values.context, values.detokenize),
+        batch_tokens=values.batch_tokens,
+        seed=values.seed,
+    )
+
+
+def _data(values: FlagValues, models: Sequence[str]) -> str:
+    if values.data == "":
+        raise InputError("--data is empty; pass bundled, cbt, a directory, or a file")
+    return values.data or ("bundled" if set(models) <= set(BUNDLED) else "cbt")
+
+
+def _word_classes(values: FlagValues, data: str) -> tuple[str, ...] | None:
+    names = values.word_classes
+    if names is None:
+        return None
+    known = cbt.WORD_CLASSES
+    if cbt.may_hold_a_task(data):  # its groups are known once it is read
+        known = (*known, *names)
+    return _choices("word_classes", names, known)
 
 
 def _only(flag: str, values: tuple[Any, ...]) -> Any:
@@ -194,9 +277,7 @@ def settings_from_flags() -> Settings:
             "the flag out for the bundled models"
         )
     models = tuple(models or BUNDLED)
-    if FLAGS.data == "":
-        raise InputError("--data is empty; pass bundled, cbt, a directory, or a file")
-    data = FLAGS.data or ("bundled" if set(models) <= set(BUNDLED) else "cbt")
+    data = _data(FLAGS, models)
     num_examples = FLAGS.num_examples
     if num_examples is None:
         few = newcomer and data == "bundled"
@@ -205,12 +286,7 @@ def settings_from_flags() -> Settings:
     if protocols is None:
         protocols = scoring.PROTOCOLS if newcomer else ("cloze",)
     protocols = _choices("protocol", list(protocols), scoring.PROTOCOLS)
-    word_classes = FLAGS.word_classes
-    if word_classes is not None:
-        known = cbt.WORD_CLASSES
-        if cbt.may_hold_a_task(data):  # its groups are known once it is read
-            known = (*known, *word_classes)
-        word_classes = _choices("word_classes", word_classes, known)
+    word_classes = _word_classes(FLAGS, data)
     seeds = _seeds(FLAGS)
     recipes = _recipes(FLAGS, seeds[0])
     if seeds[1:] and all(recipe.seed is None for recipe in recipes):

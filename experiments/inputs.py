@@ -8,7 +8,7 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from experiments import calibrating, paths
-from experiments.flags import Settings
+from experiments.flags import Asking, Settings
 from experiments.values import comma_hint
 from jaxsparse import cbt, one_shot, parallel, scoring, texts
 from jaxsparse.calibration import Calibration
@@ -32,6 +32,17 @@ class Inputs:
     ]  # by model; none where nothing is calibrated
     redraws: Mapping[int, Mapping[str, Calibration]]  # the same, by further seeds
     overlap: int  # matches of the questions' sentences in the text they are made of
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Of one split."""
+
+    asked: tuple[cbt.Question, ...]
+    usable: int  # that could be asked
+    malformed: tuple[cbt.Malformed, ...]  # left out
+    unread: tuple[str, ...]  # keys of a task's rows, and how many have each
+    read: tuple[cbt.Question, ...]  # all that are not malformed by themselves
 
 
 def open_models(names: Sequence[str]) -> tuple[Blueprint, ...]:
@@ -75,8 +86,34 @@ def read_inputs(
         seed: calibrating.rows_of(models, calibrated_on, replace(settings, seed=seed))
         for seed in settings.seeds[1:]
     }
+    questions = read_questions(models, settings, settings.split, progress)
+    # Those that are not asked this time are questions of the same stories.
+    overlap = calibrating.overlap(calibrated_on, questions.read, settings)
+    if len(models) > 1:
+        for model in models:
+            check_values(model, settings.dtype, progress)
+    return Inputs(
+        models,
+        questions.asked,
+        usable=questions.usable,
+        malformed=questions.malformed,
+        unread=questions.unread,
+        texts=predicted,
+        calibrations=calibrations,
+        redraws=redraws,
+        overlap=overlap,
+    )
+
+
+def read_questions(
+    models: Sequence[Blueprint],
+    settings: Settings | Asking,
+    split: str | None,
+    progress: Progress = NOBODY,
+) -> Questions:
+    """Raises InputError for what is wrong with the questions of a split."""
     progress.stage("reading questions", patient=True)
-    reading = cbt.read(settings.data, settings.split, settings.word_classes)
+    reading = cbt.read(settings.data, split, settings.word_classes)
     progress.stage("checking questions", len(reading.questions), patient=True)
     unusable = {}
     for question in reading.questions:
@@ -93,23 +130,10 @@ def read_inputs(
             f"--data={settings.data}: every question is malformed, such as "
             f"{malformed[0]}; mend the data"
         )
-    # Those that are not asked this time are questions of the same stories.
-    overlap = calibrating.overlap(calibrated_on, reading.questions, settings)
     for model in models:
         _check_tokens(model, questions, settings)
-    if len(models) > 1:
-        for model in models:
-            check_values(model, settings.dtype, progress)
-    return Inputs(
-        models,
-        questions,
-        usable=len(usable),
-        malformed=malformed,
-        unread=reading.unread,
-        texts=predicted,
-        calibrations=calibrations,
-        redraws=redraws,
-        overlap=overlap,
+    return Questions(
+        questions, len(usable), malformed, reading.unread, reading.questions
     )
 
 
@@ -156,7 +180,7 @@ def _read_texts(models: Sequence[Blueprint], settings: Settings) -> tuple[Text, 
 
 
 def _check_tokens(
-    model: Blueprint, questions: Sequence[cbt.Question], settings: Settings
+    model: Blueprint, questions: Sequence[cbt.Question], settings: Settings | Asking
 ) -> None:
     """Words added to a tokenizer must not stand in any text of the run."""
     try:
@@ -180,7 +204,7 @@ def mesh_of(
 
 
 def _unusable(
-    question: cbt.Question, models: Sequence[Blueprint], settings: Settings
+    question: cbt.Question, models: Sequence[Blueprint], settings: Settings | Asking
 ) -> cbt.Malformed | None:
     """Why one of the run's models cannot answer a question, if so: then none is asked,
     so that all answer the same questions."""

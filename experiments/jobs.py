@@ -10,6 +10,7 @@ from dataclasses import replace
 from absl import flags as absl_flags
 
 from experiments.shared_flags import (
+    AFFORDED,
     BUNDLED,
     CLASSES,
     HOSTS,
@@ -72,7 +73,9 @@ SWEEP = (
 PRUNE = (
     "model method sparsities pattern scope allocation statistics "
     "calibration calibration_rows calibration_tokens allow_overlap prunable seed "
-    "dtype mesh export format"
+    "dtype mesh export format margin "
+    "data word_classes num_examples sample skip_malformed "
+    "protocol context detokenize batch_tokens"
 )
 BOOKS = "plain-text books in UTF-8: files, or directories of .txt files"
 
@@ -111,7 +114,8 @@ JOBS: dict[str, dict[str, Flag]] = {
         method={"help": f"one of {METHODS}"},
         sparsities={
             "default": [],
-            "help": "one fraction of the weights, neurons, layers or heads, 0 to 1",
+            "help": "one fraction of the weights, neurons, layers or heads, 0 to 1; "
+            "with --margin several, to go up through",
         },
         pattern={
             "help": "unstructured; N:M such as 2:4, at most N of M consecutive inputs "
@@ -120,14 +124,48 @@ JOBS: dict[str, dict[str, Flag]] = {
         },
         calibration={
             "help": "what methods with statistics are calibrated on, and the error of "
-            "reconstruction of any method is measured on: bundled (stories), or a text "
-            "file in UTF-8 (default: bundled, where the method is calibrated)"
+            "reconstruction of any method is measured on: bundled (stories), a text "
+            "file in UTF-8, or with --margin train, the stories of --data's train "
+            "split (default: bundled, where the method is calibrated)"
         },
         allow_overlap={
             "help": "calibrate even on text in which sentences of the bundled test "
             "questions stand"
         },
-        seed={"help": "of methods that draw random numbers or are calibrated"},
+        seed={
+            "help": "of methods that draw random numbers or are calibrated, and of "
+            "--sample=random"
+        },
+        margin={
+            "group": AFFORDED,
+            "help": "largest loss, in points, that you accept: the model is pruned to "
+            "the largest of --sparsities at which, and at every smaller one, a larger "
+            "loss is excluded on validation questions; test questions then check that "
+            "one. The other flags here go with it",
+        },
+        data={
+            "group": AFFORDED,
+            "help": "bundled, cbt (the hub's data set), a directory of the Children's "
+            "Book Test's files, or a .jsonl or .parquet file whose rows have a split; "
+            "its validation and test questions are asked (default: bundled with a "
+            "bundled model, else cbt)",
+        },
+        word_classes={"group": AFFORDED},
+        num_examples={
+            "group": AFFORDED,
+            "help": "number of questions of each split, even over the word classes; 0: "
+            "all (default: 0)",
+        },
+        sample={"group": AFFORDED},
+        skip_malformed={"group": AFFORDED},
+        protocol={
+            "group": AFFORDED,
+            "help": "cloze: the option fills the blank; or append: it follows the "
+            "sentence (default: cloze)",
+        },
+        context={"group": AFFORDED},
+        detokenize={"group": AFFORDED},
+        batch_tokens={"group": AFFORDED},
     )
     | {
         "results": Flag(

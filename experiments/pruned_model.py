@@ -17,13 +17,12 @@ from jaxsparse.weights.writing import Sizes
 
 
 @contextmanager
-def work_directory(
-    export: Path, calibration: Calibration | None
-) -> Iterator[Path | None]:
-    """Where a calibrated method keeps its blocks, beside the directory to write: the
-    same command goes on from there if the process was killed or the disk was full. It
-    is gone in the end, and after bad input, with which no command goes on."""
-    if calibration is None:
+def work_directory(export: Path, needed: bool) -> Iterator[Path | None]:
+    """Where a calibrated method keeps its blocks and a search its answers, beside the
+    directory to write: the same command goes on from there if the process was killed or
+    the disk was full. It is gone in the end, and after bad input, with which no command
+    goes on."""
+    if not needed:
         yield None
         return
     directory = export.with_name(f".{export.name}.work")
@@ -45,6 +44,8 @@ def _empty(directory: Path) -> None:
     for path in directory.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
+        elif path.name != whole.LOCK:
+            path.unlink()
 
 
 def scored(

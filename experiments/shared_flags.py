@@ -29,6 +29,7 @@ LARGEST_LOSS = (
 SCORED = "What to score"
 ASKED = "How to ask"
 PRUNED = "How to prune"
+AFFORDED = "The largest sparsity one can afford"
 SPEED = "Device and speed"
 HOSTS = "Many hosts"
 REPORT = "Results and report"

@@ -12,6 +12,7 @@ _HOMES = {
     "Variant": ("jaxsparse.variants", "Variant"),
     "Calibration": ("jaxsparse.calibration", "Calibration"),
     "calibrate": ("jaxsparse.calibration", "calibrate"),
+    "largest_affordable": ("jaxsparse.affordable", "largest_affordable"),
     "load_model": ("jaxsparse.model", "load_model"),
     "prune": ("jaxsparse.one_shot", "prune"),
     "read": ("jaxsparse.cbt", "read_questions"),

@@ -1,3 +1,4 @@
+from jaxsparse.affordable import largest_affordable as largest_affordable
 from jaxsparse.calibration import Calibration as Calibration
 from jaxsparse.calibration import calibrate as calibrate
 from jaxsparse.cbt import Question as Question

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxsparse.affordable import Affordable, percent
 from jaxsparse.calibration import Calibration
 from jaxsparse.points import Point
 from jaxsparse.pruning import MatrixSparsity, Recipe
@@ -76,6 +77,7 @@ def text(
     points: Sequence[Point] = (),
     repository: str | None = None,
     format: str = "dense",
+    affordable: Affordable | None = None,
 ) -> str:
     """All of README.md.
 
@@ -87,6 +89,7 @@ def text(
         points: where a run measured this very variant.
         repository: the hub's id of the dense model, if it is from there.
         format: of the weights.
+        affordable: how the sparsity was chosen, if it was looked for.
     """
     model, sparsity = variant.model, variant.sparsity
     name = _escaped(model.name)
@@ -110,6 +113,8 @@ def text(
     if calibration:
         rows = _calibration(calibration, checked).items()
         lines += _section("Calibration", _table(("", ""), rows))
+    if affordable:
+        lines += _section("Choice of the sparsity", _choice(affordable))
     if points:
         lines += _section("Scores", _scores(points))
     if format == "bitmask":
@@ -200,6 +205,45 @@ def _calibration(calibration: Calibration, checked: str) -> dict[str, str]:
         "SHA-256 of what was fed": calibration.digest,
     }
     return rows | ({"test questions in it": _escaped(checked)} if checked else {})
+
+
+def _choice(found: Affordable) -> Iterator[str]:
+    trials = [*found.trials, *([found.test] if found.test else [])]
+    rows = [
+        (
+            _escaped(trial.point.split),
+            f"{trial.point.sparsity:g}",
+            f"{len(trial.point.questions):,}",
+            percent(trial.point.accuracy),
+            percent(trial.dense.accuracy),
+            percent(trial.loss),
+            percent(trial.largest_loss),
+            "yes" if found.within(trial) else "no",
+        )
+        for trial in trials
+    ]
+    put = trials[0].point.setup.presentation
+    margin = f"{100 * found.margin:g}"
+    yield f"Largest sparsity within {margin} points: {found.verdict}."
+    yield ""
+    end = (
+        "No larger one was asked for."
+        if found.within(found.trials[-1])
+        else "At the next one asked for it is not, which ended the search."
+    )
+    yield (
+        f"A loss of more than {margin} points is excluded at it and at every smaller "
+        f"one asked for. {end} What is excluded, Tango's one-sided 95 % bound of the "
+        "paired difference says, on validation questions. Test questions were asked "
+        f"once, of the chosen sparsity alone. Protocol {put.protocol}, context "
+        f"{put.context}, detokenize {put.detokenize}; %, and losses in points:"
+    )
+    yield ""
+    header = (
+        "questions", "sparsity", "number", "right", "of the dense model", "loss",
+        "largest not excluded", f"within {margin}",
+    )  # fmt: skip
+    yield from _table(header, rows)
 
 
 def _scores(points: Sequence[Point]) -> Iterator[str]:

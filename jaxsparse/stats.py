@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 from itertools import count, pairwise, takewhile
-from math import sqrt
+from math import ceil, sqrt
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -94,6 +94,20 @@ def difference_interval(
     z = float(norm.isf((1 - level) / 2))
     low = _lowest_difference(gained, lost, questions, z)
     return low, -_lowest_difference(lost, gained, questions, z)
+
+
+def largest_loss(gained: int, lost: int, questions: int, alpha: float = 0.05) -> float:
+    """The largest loss of accuracy, a fraction, that the data do not exclude: Tango's
+    one-sided bound at 1 - `alpha`, see `difference_interval`. Below 0: a gain."""
+    low, _ = difference_interval(gained, lost, questions, 1 - 2 * alpha)
+    return -low
+
+
+def fewest_questions(margin: float, alpha: float = 0.05) -> int:
+    """The fewest questions with which `largest_loss` can be within a margin, a fraction
+    above 0: if no answer changes, it is z²/(n + z²)."""
+    z = float(norm.isf(alpha))
+    return ceil(z**2 * (1 / margin - 1))
 
 
 def _lowest_difference(gained: int, lost: int, n: int, z: float) -> float:

@@ -142,6 +142,7 @@ def evaluate(
     levels_at_once: int = 0,
     journal: Journal | None = None,
     progress: Progress = NOBODY,
+    scorer: Scorer | None = None,
 ) -> Iterator[Point]:
     """Asks variants of one model all questions; see `sweep`.
 
@@ -149,6 +150,8 @@ def evaluate(
         curves: the first is the dense model, with which all are compared. Those of one
             identity are scored once.
         losses: on running text, as `text_loss.evaluate` gives them.
+        scorer: that of an earlier call, with what it has compiled; then
+            `levels_at_once` is its own.
 
     Yields:
         the point of each variant, in their order.
@@ -173,11 +176,14 @@ def evaluate(
     unique: dict[str, Variant] = {}
     for variant in curves:
         unique.setdefault(_key(variant, presentation), variant)
-    most = len(unique)
-    at_once = min(levels_at_once, most) or capacity.levels_at_once(
-        model, max((v.shapes for v in unique.values()), key=len), plan.shapes, most
-    )
-    scorer = Scorer(at_once, model.compiler_options, model.mesh, progress, model.form)
+    if scorer is None:
+        most = len(unique)
+        at_once = min(levels_at_once, most) or capacity.levels_at_once(
+            model, max((v.shapes for v in unique.values()), key=len), plan.shapes, most
+        )
+        scorer = Scorer(
+            at_once, model.compiler_options, model.mesh, progress, model.form
+        )
     job = _Job(unique, plan, journal or Journal(), progress)
     job.score_unknown(scorer)
     points: list[Point] = []

@@ -30,6 +30,7 @@ GROUPS = (
     {"text_loss"},
     {"draws"},
     {"sweep"},
+    {"affordable"},
     {"report", "finetune", "pretraining", "model_card"},
     {"experiments"},
 )

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from jaxsparse.device import CPU, Form
 from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
-from jaxsparse.models.attention import attention, merge_heads, split_heads
+from jaxsparse.models.attention import merge_heads, split_heads
 from jaxsparse.models.electra_config import DISCRIMINATOR, ElectraConfig
 from jaxsparse.models.family import (
     Family,
@@ -80,7 +80,7 @@ class Block(nn.Module):
             split_heads(part, config.heads) for part in (query, key, value)
         )
         scale = query.shape[-1] ** -0.5
-        mixed = attention(query, key, value, mask, scale, form=self.form)
+        mixed = layers.attend(self, query, key, value, mask, scale, form=self.form)
         mixed = dense(config.hidden, name="attention_output")(merge_heads(mixed))
         hidden = layers.layer_norm(config.norm_epsilon, "attention_norm", dtype)(
             hidden + mixed

@@ -12,7 +12,6 @@ from jaxsparse.device import CPU, Form
 from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import (
-    attention,
     branch_mask,
     merge_heads,
     split_heads,
@@ -116,8 +115,8 @@ class Attention(nn.Module):
         scale = query.shape[-1] ** -0.5 if config.scale_by_head_dim else 1.0
         if config.scale_by_inverse_layer:
             scale = scale / (layer + 1)
-        mixed = attention(
-            query, key, value, mask, scale, causal=read is None, form=self.form
+        mixed = layers.attend(
+            self, query, key, value, mask, scale, causal=read is None, form=self.form
         )
         return dense(config.hidden, name="c_proj")(merge_heads(mixed))
 

@@ -7,9 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from jaxsparse import sparse
+from jaxsparse.device import Form
+from jaxsparse.models.attention import attention
 from jaxsparse.types import Array
 
 Activation = Callable[[Array], jax.Array]
@@ -97,6 +99,24 @@ def sparse_parameters(
     return kernel, module.get_variable("params", "bias")
 
 
+def attend(
+    module: nn.Module,
+    query: Float[Array, "b q h d"],
+    key: Float[Array, "b k h d"],
+    value: Float[Array, "b k h d"],
+    mask: Bool[Array, "b #q k"],
+    scale: float | Array = 1.0,
+    bias: Float[Array, "#b h q k"] | None = None,
+    causal: bool = False,
+    *,
+    form: Form,
+) -> Float[Array, "b q h d"]:
+    """`attention`, of a module whose linear layers are sparse by their kernel."""
+    if _holds_sparse(module.variables.get("params")):
+        return sparse.attention(query, key, value, mask, scale, bias)
+    return attention(query, key, value, mask, scale, bias, causal, form=form)
+
+
 def _sparse(
     inputs: Array,
     kernel: sparse.SparseKernel,
@@ -135,8 +155,7 @@ def all_layers(
     parent.sow("entering", into, (hidden, context), reduce_fn=lambda _, new: new)
     if parent.has_variable("leaving", name):
         return parent.get_variable("leaving", name)
-    stacked = parent.variables.get("params", {}).get(name)
-    if any(map(_is_sparse, jax.tree.leaves(stacked, is_leaf=_is_sparse))):
+    if _holds_sparse(parent.variables.get("params", {}).get(name)):
         # flax would cut what a sparse kernel holds of all layers along axis 0.
         return _scan(_layer_of(parent, block, name, context), hidden, depth)
     blocks = nn.scan(
@@ -205,6 +224,10 @@ def _scan(
         lambda hidden, number: layer(hidden, number, None), hidden, jnp.arange(depth)
     )
     return hidden
+
+
+def _holds_sparse(params: Any) -> bool:
+    return any(map(_is_sparse, jax.tree.leaves(params, is_leaf=_is_sparse)))
 
 
 def _is_sparse(leaf: Any) -> bool:

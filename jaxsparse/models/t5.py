@@ -10,7 +10,6 @@ from jaxsparse.device import CPU, Form
 from jaxsparse.models import layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import (
-    attention,
     branch_mask,
     merge_heads,
     split_heads,
@@ -62,8 +61,8 @@ class Attention(nn.Module):
         query = split_heads(dense(inner, name="q")(hidden), config.heads)
         key = split_heads(dense(inner, name="k")(context), config.heads)
         value = split_heads(dense(inner, name="v")(context), config.heads)
-        mixed = attention(
-            query, key, value, mask, bias=bias, causal=causal, form=self.form
+        mixed = layers.attend(
+            self, query, key, value, mask, bias=bias, causal=causal, form=self.form
         )
         return dense(config.hidden, name="o")(merge_heads(mixed))
 

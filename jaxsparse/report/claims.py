@@ -13,7 +13,7 @@ from jaxsparse.points import WORTH_SAYING, Point
 from jaxsparse.report.cells import percent
 from jaxsparse.report.labels import Labels
 from jaxsparse.report.statistics import Statistics
-from jaxsparse.report.summary import ONE_SIDED, Comparison, Loss, Summary
+from jaxsparse.report.summary import Comparison, Loss, Summary
 
 MOST_NAMES = 4  # of curves in one sentence
 
@@ -212,11 +212,11 @@ def within(loss: Loss, margin: float) -> str:
             f"({bound}, there and at every smaller one asked for)."
         )
     questions = len(loss.dense.questions)
-    best, _ = stats.difference_interval(0, 0, questions, ONE_SIDED)
-    if -best > margin:
+    best = stats.largest_loss(0, 0, questions)
+    if best > margin:
         return (
             f"With {questions} questions {wanted} could not be excluded even if no "
-            f"answer changed: that leaves {-100 * best:.2f} points open."
+            f"answer changed: that leaves {100 * best:.2f} points open."
         )
     sparsity, compared = loss.points[0]
     return (

@@ -10,7 +10,6 @@ from jaxsparse import stats
 from jaxsparse.points import Curve, Point, Setup, by_curve, dense_of
 
 ALPHA = 0.05
-ONE_SIDED = 1 - 2 * ALPHA  # level of the two-sided interval with that bound
 
 
 @dataclass(frozen=True)
@@ -182,10 +181,9 @@ def _comparison(first: Point, second: Point, p: float, adjusted: float) -> Compa
     gained = int(np.count_nonzero(first.answers.correct & ~second.answers.correct))
     lost = int(np.count_nonzero(second.answers.correct & ~first.answers.correct))
     low, high = stats.difference_interval(gained, lost, questions)
-    bound, _ = stats.difference_interval(gained, lost, questions, ONE_SIDED)
     return Comparison(
         difference=Interval((gained - lost) / questions, low, high),
-        largest_loss=-bound,
+        largest_loss=stats.largest_loss(gained, lost, questions, ALPHA),
         changed=(gained + lost) / questions,
         p=p,
         adjusted=adjusted,

@@ -11,7 +11,7 @@ from jaxsparse.sparse.execution import (
     with_dense,
 )
 from jaxsparse.sparse.kernels import SparseKernel, kept, pack
-from jaxsparse.sparse.product import ACTIVATIONS, feed_forward, linear
+from jaxsparse.sparse.product import ACTIVATIONS, attention, feed_forward, linear
 
 __all__ = [
     "ACTIVATIONS",
@@ -19,6 +19,7 @@ __all__ = [
     "Execution",
     "SparseKernel",
     "Unavailable",
+    "attention",
     "by_zeros",
     "check",
     "feed_forward",

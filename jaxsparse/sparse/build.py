@@ -20,7 +20,7 @@ from jaxsparse.types import brief
 from jaxsparse.whole import scratch_directory
 
 SOURCE = Path(__file__).with_name("kernel.cc")
-TARGETS = ("linear", "feed_forward")
+TARGETS = ("linear", "feed_forward", "attention")
 COMPILERS = ("c++", "g++", "clang++")  # $CXX before them
 FLAGS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-w")
 LONGEST = 300  # seconds that a compiler may take

@@ -331,6 +331,170 @@ void FeedForwardTask(const Layer& in, const Layer& out, const float* x, float* y
             out.outputs);
 }
 
+// ---- Attention ---------------------------------------------------------------------
+
+// Beside sparse linear layers attention is what takes longest. A panel of queries is
+// packed as [feature][query], and multiplied by keys and values as a panel of tokens is
+// by weights: scores [key][query] stay in the second-level cache. Keys that no query of
+// the panel sees are left out: those behind it, and other branches'.
+struct Attention {
+  int64_t queries, keys, heads, size;  // size: features of a head
+  const float* query;                  // [row][query][head][feature], scaled
+  const float* key;                    // [row][key][head][feature]
+  const float* value;                  // likewise
+  const bool* mask;                    // [row][query, or one for all][key]
+  int64_t mask_queries;
+  const float* bias;  // [row, or one for all][head][query][key], or null
+  int64_t bias_rows;
+  float* output;  // [row][query][head][feature]
+
+  int64_t panels() const { return (queries + kPanel - 1) / kPanel; }
+};
+
+constexpr int64_t kKeys = 128;         // of a block: their weights take 32 KiB
+constexpr float kUnseen = -1e30f;      // exp() of it is nothing beside any other
+
+// Adds values[i] times row i of a panel.
+template <int kWidth>
+void AddRows(const float* values, int64_t count, const float* panel, Vector* sums) {
+  Vector sum[kWidth];
+  for (int i = 0; i < kWidth; ++i) sum[i] = sums[i];
+#pragma GCC unroll 4
+  for (int64_t row = 0; row < count; ++row) {
+    const float value = values[row];
+    for (int i = 0; i < kWidth; ++i)
+      sum[i] += value * Load(panel + (row * kWidth + i) * LANES);
+  }
+  for (int i = 0; i < kWidth; ++i) sums[i] = sum[i];
+}
+
+// The keys that a panel's queries see, and of those that not all see, what is added.
+struct Seen {
+  std::vector<int32_t> keys;
+  std::vector<int32_t> partly;  // of each: its row of `unseen`, or -1
+  const float* unseen;          // [row][query]
+
+  Seen(const bool* mask, int64_t mask_stride, int64_t queries, int64_t count,
+       int64_t width, float* memory)
+      : unseen(memory) {
+    std::vector<int32_t> seeing(count);
+    for (int64_t query = 0; query < queries; ++query)
+      for (int64_t key = 0; key < count; ++key)
+        seeing[key] += mask[query * mask_stride + key];
+    int32_t rows = 0;
+    for (int64_t key = 0; key < count; ++key) {
+      if (!seeing[key]) continue;
+      const bool by_all = seeing[key] == queries;
+      keys.push_back(static_cast<int32_t>(key));
+      partly.push_back(by_all ? -1 : rows);
+      if (by_all) continue;
+      float* const row = memory + rows++ * width * LANES;
+      for (int64_t query = 0; query < width * LANES; ++query) {
+        const bool sees = query >= queries || mask[query * mask_stride + key];
+        row[query] = sees ? 0 : kUnseen;
+      }
+    }
+  }
+};
+
+template <int kWidth>
+void AttendPanel(const Attention& of, int64_t row, int64_t panel) {
+  constexpr int64_t kQueries = kWidth * LANES;
+  const int64_t first = panel * kPanel, features = of.heads * of.size;
+  const int64_t queries = std::min<int64_t>(kPanel, of.queries - first);
+  const int64_t of_head = of.size * kQueries, of_keys = of.keys * kQueries;
+  float* const packed = Scratch(0, 2 * of_head + 2 * kKeys * of.size);
+  float* const sums = packed + of_head;
+  float* const gathered = sums + of_head;
+  float* const values = gathered + kKeys * of.size;
+  float* const scores = Scratch(1, of_keys);
+  float* const others = Scratch(2, 2 * of_keys);
+  const bool* const mask =
+      of.mask + (row * of.mask_queries + (of.mask_queries > 1 ? first : 0)) * of.keys;
+  const int64_t mask_stride = of.mask_queries > 1 ? of.keys : 0;
+  const Seen seen(mask, mask_stride, queries, of.keys, kWidth, others + of_keys);
+  const int64_t count = seen.keys.size();
+  for (int64_t head = 0; head < of.heads; ++head) {
+    const int64_t at = (row * of.queries + first) * features + head * of.size;
+    const float* const keys = of.key + row * of.keys * features + head * of.size;
+    const float* const of_values = of.value + row * of.keys * features + head * of.size;
+    if (queries < kQueries) std::memset(packed, 0, of_head * 4);
+    Transpose(of.query + at, features, queries, of.size, packed, kQueries);
+    if (of.bias) {
+      const int64_t skipped = (of.bias_rows > 1 ? row * of.heads : 0) + head;
+      if (queries < kQueries) std::memset(others, 0, of_keys * 4);
+      Transpose(of.bias + (skipped * of.queries + first) * of.keys, of.keys, queries,
+                of.keys, others, kQueries);
+    }
+    Vector largest[kWidth], total[kWidth];
+    for (int i = 0; i < kWidth; ++i) largest[i] = All(kUnseen), total[i] = All(0);
+    for (int64_t number = 0; number < count; ++number) {
+      const int64_t key = seen.keys[number];
+      // Heads lie beside one another, so that a key's features are far from the next's.
+      const int64_t next = seen.keys[std::min(number + 2, count - 1)];
+      for (int64_t feature = 0; feature < of.size; feature += 16)
+        __builtin_prefetch(keys + next * features + feature);
+      Vector score[kWidth];
+      for (int i = 0; i < kWidth; ++i)
+        score[i] = of.bias ? Load(others + key * kQueries + i * LANES) : All(0);
+      AddRows<kWidth>(keys + key * features, of.size, packed, score);
+      if (seen.partly[number] >= 0)
+        for (int i = 0; i < kWidth; ++i)
+          score[i] += Load(seen.unseen + seen.partly[number] * kQueries + i * LANES);
+      for (int i = 0; i < kWidth; ++i) {
+        largest[i] = Select(score[i] > largest[i], score[i], largest[i]);
+        Store(scores + number * kQueries + i * LANES, score[i]);
+      }
+    }
+    for (int64_t number = 0; number < count; ++number)
+      for (int i = 0; i < kWidth; ++i) {
+        float* const score = scores + number * kQueries + i * LANES;
+        const Vector weight = Exp(Load(score) - largest[i]);
+        total[i] += weight;
+        Store(score, weight);
+      }
+    std::memset(sums, 0, of_head * 4);
+    for (int64_t begin = 0; begin < count; begin += kKeys) {
+      const int64_t block = std::min(kKeys, count - begin);
+      for (int64_t number = 0; number < block; ++number)
+        std::memcpy(gathered + number * of.size,
+                    of_values + seen.keys[begin + number] * features, of.size * 4);
+      Transpose(gathered, of.size, block, of.size, values, kKeys);
+      for (int64_t feature = 0; feature < of.size; ++feature) {
+        Vector sum[kWidth];
+        for (int i = 0; i < kWidth; ++i)
+          sum[i] = Load(sums + feature * kQueries + i * LANES);
+        AddRows<kWidth>(values + feature * kKeys, block, scores + begin * kQueries, sum);
+        for (int i = 0; i < kWidth; ++i)
+          Store(sums + feature * kQueries + i * LANES, sum[i]);
+      }
+    }
+    for (int i = 0; i < kWidth; ++i)
+      total[i] = 1.0f / Select(total[i] > All(0), total[i], All(1));
+    for (int64_t feature = 0; feature < of.size; ++feature)
+      for (int i = 0; i < kWidth; ++i) {
+        float* const sum = sums + feature * kQueries + i * LANES;
+        Store(sum, Load(sum) * total[i]);
+      }
+    Transpose(sums, kQueries, of.size, queries, of.output + at, features);
+  }
+}
+
+void AttendTask(const Attention& of, int64_t task) {
+  const int64_t row = task / of.panels(), panel = task % of.panels();
+  switch (WidthFor(std::min<int64_t>(kPanel, of.queries - panel * kPanel))) {
+    case 1:
+      return AttendPanel<1>(of, row, panel);
+    case 2:
+      return AttendPanel<2>(of, row, panel);
+    case 3:
+    case 4:
+      return AttendPanel<4>(of, row, panel);
+    default:
+      return AttendPanel<kVectors>(of, row, panel);
+  }
+}
+
 // Runs tasks on a pool and on the calling thread, which takes its share and then waits
 // for tasks that have begun, never for one that has not: all others may be busy.
 template <typename Schedule, typename Task>
@@ -521,7 +685,37 @@ ffi::Error FeedForward(ffi::ThreadPool pool, Any<ffi::F32> x, Any<ffi::U32> in_s
   });
 }
 
+ffi::Error Attend(ffi::ThreadPool pool, Any<ffi::F32> query, Any<ffi::F32> key,
+                  Any<ffi::F32> value, Any<ffi::PRED> mask, Any<ffi::F32> bias,
+                  ffi::Result<Any<ffi::F32>> output) {
+  const auto queries = query.dimensions(), keys = key.dimensions();
+  const Attention of{queries[1],
+                     keys[1],
+                     queries[2],
+                     queries[3],
+                     query.typed_data(),
+                     key.typed_data(),
+                     value.typed_data(),
+                     mask.typed_data(),
+                     mask.dimensions()[1],
+                     bias.element_count() ? bias.typed_data() : nullptr,
+                     bias.dimensions()[0],
+                     output->typed_data()};
+  return Run(pool, queries[0] * of.panels(),
+             [=](int64_t task) { AttendTask(of, task); });
+}
+
 }  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(jaxsparse_attention, Attend,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<Any<ffi::F32>>()
+                                  .Arg<Any<ffi::F32>>()
+                                  .Arg<Any<ffi::F32>>()
+                                  .Arg<Any<ffi::PRED>>()
+                                  .Arg<Any<ffi::F32>>()
+                                  .Ret<Any<ffi::F32>>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jaxsparse_linear, Linear,
                               ffi::Ffi::Bind()

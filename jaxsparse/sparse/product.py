@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from jaxsparse.sparse.build import library
 from jaxsparse.sparse.kernels import SparseKernel
@@ -63,6 +63,24 @@ def feed_forward(
         activation=np.int64(ACTIVATIONS[activation]),
         inner=np.int64(first.shape[-1]),
     )
+
+
+def attention(
+    query: Float32[Array, "b q h d"],
+    key: Float32[Array, "b k h d"],
+    value: Float32[Array, "b k h d"],
+    mask: Bool[Array, "b #q k"],
+    scale: float | Array = 1.0,
+    bias: Float32[Array, "#b h q k"] | None = None,
+) -> Float32[Array, "b q h d"]:
+    """Softmax attention, so that it does not take longer than sparse layers do.
+
+    Args:
+        mask: True where a query sees a key. One that sees none gets anything finite.
+    """
+    if bias is None:
+        bias = jnp.zeros((1, 0, 0, 0), jnp.float32)
+    return _call("attention", query * scale, (key, value, mask, bias), query.shape[-1])
 
 
 def _operands(kernel: SparseKernel, bias: Array | None) -> tuple[Any, ...]:

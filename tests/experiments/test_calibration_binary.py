@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from experiments import calibrating, inputs, model_run, prune, sweep
+from experiments import calibrating, flags, inputs, model_run, prune, sweep, usage
 from jaxsparse import cbt
 from jaxsparse.calibration import Walk
 from tests.experiments import binary
@@ -144,6 +144,16 @@ def test_stories_of_the_train_split_are_read_once_each(place):
     texts = calibrating.texts_of(binary.settings(*flags, "--detokenize=none"))
     questions = cbt.read_questions("data", "train", ["CN"])
     assert texts == tuple(" ".join(question.context) for question in questions[:2])
+
+
+def test_prune_reads_stories_of_train_where_it_asks_questions(place):
+    binary.write_items(place / "data/cbtest_V_train.txt", [binary.item(2)])
+    argv = "--margin=5 --sparsities=0.5 --data=data --calibration=train"
+    argv += " --word_classes=V --detokenize=none --model=m --export=new"
+    usage.parse("prune", argv.split())
+    (question,) = cbt.read_questions("data", "train", ["V"])
+    texts = calibrating.texts_of(flags.pruning_from_flags())
+    assert texts == (" ".join(question.context),)
 
 
 def write_task(path, *rows):

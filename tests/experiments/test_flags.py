@@ -10,7 +10,7 @@ from experiments import flags, inputs, results, usage
 from experiments import sweep as sweep_binary
 from jaxsparse.parallel import Axes
 from jaxsparse.sweep import Recipe
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.hub import BUNDLED
 from tests.experiments import binary
 
@@ -300,7 +300,7 @@ def test_patterns_with_a_sparsity_of_their_own_are_asked_for_no_other(tmp_path):
     assert alone.sparsities == ()
     assert [recipe.own_sparsity for recipe in alone.recipes] == [0.5, 0.75]
     usage.parse("prune", ["--model=m", "--pattern=1:4", f"--export={tmp_path}/new"])
-    assert flags.pruning_from_flags().sparsity == 0.75
+    assert flags.pruning_from_flags().sparsities == (0.75,)
     for wrong, message in (
         (["--sparsities=0.75"], "--sparsities: --pattern=1:4 has one of its own"),
         (["--pattern=1:4,2:4"], "--pattern: prune takes one, got 2"),
@@ -337,7 +337,8 @@ def test_pruning_takes_one_of_each(tmp_path):
     assert flags.pruning_from_flags() == flags.Pruning(
         model="m",
         recipe=Recipe("random", "matrix", "blocks", "unstructured", 3),
-        sparsity=0.5,
+        sparsities=(0.5,),
+        asking=None,
         calibration=None,
         calibration_rows=128,
         calibration_tokens=0,
@@ -349,3 +350,54 @@ def test_pruning_takes_one_of_each(tmp_path):
         format="dense",
         results=None,
     )
+
+
+def pruning(tmp_path, *argv):
+    usage.parse("prune", ["--model=tiny-t5", f"--export={tmp_path}/new", *argv])
+    return flags.pruning_from_flags()
+
+
+def test_with_a_margin_it_takes_sparsities_to_go_up_through(tmp_path):
+    asked = "--num_examples=9", "--protocol=append", "--word_classes=V", "--seed=3"
+    found = pruning(tmp_path, "--margin=2.5", "--sparsities=0.5,0,0.3", *asked)
+    assert found.sparsities == (0.3, 0.5)
+    assert found.asking == flags.Asking(
+        margin=0.025,
+        data="bundled",
+        word_classes=("V",),
+        num_examples=9,
+        sample="first",
+        skip_malformed=False,
+        presentation=Presentation("append"),
+        batch_tokens=0,
+        seed=3,
+    )
+    own = pruning(tmp_path, "--margin=5", "--pattern=2:4")
+    assert (own.sparsities, own.asking.num_examples) == ((0.5,), 0)
+
+
+@pytest.mark.parametrize("name", flags.ASKING)
+def test_what_goes_with_a_margin_is_refused_without(tmp_path, name):
+    value = {"num_examples": "3", "batch_tokens": "3", "skip_malformed": "true"}
+    default = {"sample": "first", "context": "full", "detokenize": "none"}
+    given = (value | default).get(name, "x")
+    with pytest.raises(InputError, match=f"--{name} goes with --margin"):
+        pruning(tmp_path, "--sparsities=0.5", f"--{name}={given}")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("--sparsities=0", "--sparsities: name some above 0"),
+        ("--sparsities=", "--sparsities is empty"),
+        ("--sparsities=0.5 --results=x", "--results and --margin exclude each other"),
+        ("--sparsities=0.5 --protocol=cloze,append", "--protocol: prune takes one"),
+        ("--sparsities=0.5 --protocol=x", "--protocol: unknown value 'x'"),
+        ("--sparsities=0.5 --word_classes=X", "--word_classes: unknown value 'X'"),
+        ("--sparsities=0.5 --data=", "--data is empty"),
+        ("--sparsities=0.5 --model=a,b", "--model: prune takes one, got 2"),
+    ],
+)
+def test_what_a_margin_does_not_go_with(tmp_path, argv, message):
+    with pytest.raises(InputError, match=message):
+        pruning(tmp_path, "--margin=5", *argv.split())

@@ -135,6 +135,20 @@ def test_a_pruned_model_is_restored_with_its_digest(variant, dtype, tmp_path):
             assert (tmp_path / again / name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize("pattern", ["neurons", "layers"])
+def test_smaller_shapes_are_restored_too(loaded, tmp_path, pattern):
+    """The format says shapes itself. Half of what is left is zero."""
+    smaller = prune(loaded("gpt2"), "magnitude", 0.5, pattern=pattern)
+    save(smaller, tmp_path / "smaller")
+    pruned = prune(load_model(str(tmp_path / "smaller")), "magnitude", 0.5)
+    for variant, name in (smaller, "full"), (pruned, "half"):
+        save(variant, tmp_path / f"{name}-dense")
+        save(variant, tmp_path / f"{name}-bitmask", format="bitmask")
+        models = [load_model(str(tmp_path / f"{name}-{f}")) for f in writing.FORMATS]
+        assert models[0].digest == models[1].digest
+        assert models[0].config != loaded("gpt2").config
+
+
 def test_values_loaded_in_bfloat16_stay_as_they_are(tmp_path):
     tiny.save("gpt2", tmp_path / "saved", dtype=torch.bfloat16)
     model = load_model(str(tmp_path / "saved"), dtype="bfloat16")
