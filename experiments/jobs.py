@@ -114,12 +114,13 @@ JOBS: dict[str, dict[str, Flag]] = {
         method={"help": f"one of {METHODS}"},
         sparsities={
             "default": [],
-            "help": "one fraction of the weights, 0 to 1; with --margin several, to go "
-            "up through",
+            "help": "one fraction of the weights, neurons, layers or heads, 0 to 1; "
+            "with --margin several, to go up through",
         },
         pattern={
-            "help": "unstructured, or N:M such as 2:4, at most N of M consecutive "
-            "inputs kept, at a sparsity of its own"
+            "help": "unstructured; N:M such as 2:4, at most N of M consecutive inputs "
+            "kept, at a sparsity of its own; or neurons, layers, or T5's heads, which "
+            "are removed, so that the model is smaller"
         },
         calibration={
             "help": "what methods with statistics are calibrated on, and the error of "

@@ -121,8 +121,10 @@ SHARED = {
     ),
     "pattern": Flag(
         PRUNED, Names(), ["unstructured"],
-        "a comma list of unstructured and N:M such as 2:4, at most N of M consecutive "
-        "inputs kept: one point at a sparsity of its own",
+        "a comma list of unstructured; N:M such as 2:4, at most N of M consecutive "
+        "inputs kept: one point at a sparsity of its own; and what makes arrays "
+        "smaller: neurons (feed-forward units), layers, and T5's heads, of which "
+        "--sparsities are the fractions removed",
     ),
     "scope": Flag(
         PRUNED, Text(), None,  # what a method defines, the library knows

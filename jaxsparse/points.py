@@ -93,8 +93,8 @@ class Point:
     curve: Curve
     digest: str  # of the dense model's content
     sparsity: float  # as requested
-    achieved_sparsity: float  # of the prunable set
-    total_sparsity: float  # of all parameters
+    achieved_sparsity: float  # of the prunable set; of smaller shapes, of the units
+    total_sparsity: float  # of all the dense model's parameters: zero, or removed
     answers: Answers
     option_tokens: tuple[tuple[int, ...], ...]  # question, option
     truncated: Bool[np.ndarray, " question"] | None  # lost sentences from the left;
@@ -103,6 +103,8 @@ class Point:
     matrices: tuple[MatrixSparsity, ...] = ()  # the prunable ones; none of dense
     workload: Workload | None = None  # None where it is read from files
     texts: tuple[TextLoss, ...] = ()
+    parameters: int | None = None  # zeros included; None in runs of older versions
+    bytes: int | None = None  # that they take as they are loaded
 
     @property
     def setup(self) -> Setup:

@@ -307,6 +307,8 @@ class _Job:
                 matrices=variant.matrices,
                 workload=workload,
                 texts=losses.get(key_of(variant.identity), ()),
+                parameters=variant.parameters,
+                bytes=variant.bytes,
             )
 
     def _recall(self, key: str) -> Answers:

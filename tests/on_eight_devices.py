@@ -14,6 +14,7 @@ from jaxsparse.cbt import Question
 from jaxsparse.model import load, load_model, open_model, untie
 from jaxsparse.one_shot import OneShot
 from jaxsparse.parallel import Axes
+from jaxsparse.progress import Progress
 from jaxsparse.pruning import Recipe
 from jaxsparse.scoring import PROTOCOLS
 from jaxsparse.sweep import sweep
@@ -242,6 +243,59 @@ def test_a_mesh_prunes_block_by_block_as_one_device_does(
         # Another mask moves the other weights of its output too.
         same &= same.all(axis=-2, keepdims=True)
         np.testing.assert_allclose(got[same], leaf[same], rtol=1e-2, atol=1e-3)
+
+
+class Noted(Progress):
+    def __init__(self):
+        self.lines = []
+
+    def note(self, line):
+        self.lines.append(line)
+
+
+@pytest.mark.parametrize(
+    ("variant", "pattern"),
+    [
+        ("gpt2", "neurons"),
+        pytest.param("gpt2", "layers", marks=pytest.mark.slow),
+        pytest.param("t5", "heads", marks=pytest.mark.slow),
+    ],
+)
+def test_a_mesh_removes_and_says_what_one_device_does(saved, loaded, variant, pattern):
+    """Also where it does not divide what is left, which it says."""
+    recipe, sparsities = Recipe("magnitude", pattern=pattern), (0.25, 0.49)
+
+    def found(model, progress):
+        rows = hooks.calibration_of(model, hooks.made_rows(model))
+        pruner = OneShot(model, rows, progress=progress)
+        points = sweep(
+            model, QUESTIONS, recipe, sparsities, [Presentation("cloze", "query")],
+            calibration=rows, batch_tokens=BATCH_TOKENS,
+        )  # fmt: skip
+        scores = np.stack([point.answers.scores for point in points])
+        return pruner.variants(recipe, sparsities), scores
+
+    noted = Noted()
+    model = load_model(str(saved(variant)), mesh=mesh_of("data:2,model:4"))
+    pruned, said = found(model, noted)
+    expected, scores = found(loaded(variant), Noted())
+    np.testing.assert_allclose(said, scores, rtol=RTOL, atol=RTOL)
+    for one, other in zip(pruned, expected, strict=True):
+        for path in other.shapes:
+            leaf = one.leaf(path)
+            np.testing.assert_array_equal(hosts.gathered(leaf), other.leaf(path))
+            shape = parallel.leaf_spec(path, leaf.shape, 4)
+            assert leaf.sharding.spec == shape, path
+    config = pruned[1].model.config
+    left = {"neurons": "ffn", "heads": "heads"}.get(pattern)
+    if left and getattr(config, left) % 4:
+        number = getattr(config, left)
+        assert noted.lines[-1].startswith(
+            f"magnitude {pattern} 0.49: model:4 of the mesh does not divide the "
+            f"{number} {pattern} that are left; their matrices"
+        )
+    else:
+        assert noted.lines == []
 
 
 # Which mesh

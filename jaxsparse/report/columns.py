@@ -45,6 +45,8 @@ RESULTS = {
     "ties": WHOLE,
     "seconds": REAL,
     "questions_per_second": REAL,
+    "parameters": WHOLE,  # of the model at the point, zeros included
+    "bytes": WHOLE,  # that they take as they are loaded
 }
 
 OF_LAYERS = (  # neither protocol nor execution: they prune nothing

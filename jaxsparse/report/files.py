@@ -166,7 +166,10 @@ def write_csv(
 def result_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
     """Rows of results.csv: of each point one for each word class, and `all`."""
     for point in points:
-        columns = {**point.columns(), "split": point.split}
+        columns = {
+            **point.columns(), "split": point.split,
+            "parameters": point.parameters, "bytes": point.bytes,
+        }  # fmt: skip
         for row in point.accuracies:
             yield {**columns, **asdict(row)}
 

@@ -35,10 +35,10 @@ class Labels:
     def __init__(self, points: Sequence[Point]):
         self._curves = list(dict.fromkeys(point.curve for point in points))
 
-    def _differs(self, value: Any, method: str = "") -> bool:
+    def _differs(self, value: Any, title: str = "") -> bool:
         """Whether it does for two curves, perhaps of one method; None or an empty text
         is of curves that have no such thing."""
-        of = [c for c in self._curves if method in ("", c.recipe.method)]
+        of = [c for c in self._curves if title in ("", c.recipe.title)]
         return len({value(curve) for curve in of} - {None, ""}) > 1
 
     def presentation(self, setup: Setup) -> str:
@@ -73,16 +73,16 @@ class Labels:
                 sparsities of others stay.
         """
         recipe = curve.recipe
-        texts = [recipe.method]
+        texts = [recipe.title]
         for name in (
             "scope", "prunable", "pattern", "allocation", "statistics", "seed",
         ):  # fmt: skip
             # Scope and order are a method's own: between methods, the name says it.
-            among = recipe.method if name in ("scope", "statistics") else ""
+            among = recipe.title if name in ("scope", "statistics") else ""
             value = getattr(recipe, name)
             differs = self._differs(lambda c, name=name: getattr(c.recipe, name), among)
-            if not pattern and name == "pattern" and ":" in value:
-                continue
+            if name == "pattern" and (recipe.structured or not pattern):
+                continue  # the title, or something else, says it
             if differs and value not in (None, "", *PLAIN):
                 texts.append(f"seed {value}" if name == "seed" else value)
         if curve.finetuned:

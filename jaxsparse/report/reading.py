@@ -160,6 +160,9 @@ def _results(
             accuracies=tuple(rows),
             matrices=tuple(layers.get(_layer_key(recipe), ())),
             texts=of_texts.get(losses.key(recipe), ()),
+            # Runs of older versions have neither.
+            parameters=int(recipe.get("parameters") or 0) or None,
+            bytes=int(recipe.get("bytes") or 0) or None,
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxsparse.accuracy import POOLED
 from jaxsparse.points import Point
-from jaxsparse.report import claims, losses, original, reconstruction
+from jaxsparse.report import claims, losses, original, reconstruction, sizes
 from jaxsparse.report.cells import (
     EXPLAINED,
     TextTable,
@@ -37,6 +37,7 @@ def all_tables(
         overview(found),
         *losses.overview(found.points, found.labels),
         *reconstruction.overview(found.points, found.labels),
+        *sizes.overview(found.points, found.labels),
         *([costs(found)] if found.losses else []),
         *tables(found),
         *(_models_compared(group, found.labels) for group in found.contests),

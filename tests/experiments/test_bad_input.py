@@ -80,6 +80,30 @@ BAD_FLAGS = {
         ["--pattern=2:4,1:4", "--sparsities=0.5"],
         ["--sparsities: --pattern=2:4,1:4 has one of its own"],
     ),
+    "neurons of a solver": (
+        ["--pattern=neurons", "--method=sparsegpt"],
+        ["--method=sparsegpt: it has no scores, which --pattern=neurons adds up"],
+    ),
+    "neurons and an update of weights": (
+        ["--pattern=neurons", "--method=wanda+pcg"],
+        ["--method=wanda.pcg: its update is of single weights", "bias, or none"],
+    ),
+    "neurons of heads": (
+        ["--pattern=neurons", "--prunable=linear"],
+        ["--prunable=linear: --pattern=neurons removes parts of blocks"],
+    ),
+    "scope of neurons": (
+        ["--pattern=neurons,layers", "--scope=global"],
+        ["--scope=global: --pattern=neurons,layers has its own; leave --scope out"],
+    ),
+    "order of layers": (
+        ["--pattern=layers", "--statistics=dense"],
+        ["--statistics=dense: --pattern=layers has its own"],
+    ),
+    "influence": (
+        ["--method=influence"],
+        ["--method=influence: it goes with --pattern=layers alone"],
+    ),
     "allocation": (["--allocation=er"], ["--allocation", "uniform, erk, owl"]),
     "allocation by scores": (
         ["--allocation=erk", "--scope=global"],
@@ -210,6 +234,36 @@ def test_verbosity_1_shows_the_traceback_too(saved):
     assert "InputError" in ended.stderr
     assert ended.stderr.splitlines()[-1:] == quiet.stderr.splitlines()
     assert_refused(run(saved, "--data=nowhere"), "--data=nowhere")  # it does not stay
+
+
+@pytest.mark.usefixtures("untouched")
+@pytest.mark.parametrize("program", [sweep, prune])
+def test_more_than_a_model_can_lose(saved, program):
+    """Known by its configuration, before its weights are read."""
+    new = ["--export=new"] if program is prune else []
+    for variant, flags, pattern in (
+        ("gpt2", ["--pattern=heads"], "--pattern=heads: .* wide as hidden / heads"),
+        ("electra-generator", ["--pattern=heads"], "a head of electra is as wide"),
+        ("gpt2-inverse-layer", ["--pattern=layers"], "scale_attn_by_inverse_layer_idx"),
+        (
+            "gpt2",
+            ["--pattern=layers", "--sparsities=0.9"],
+            "gpt2: --sparsities=0.9: --pattern=layers would leave none of the 3 layers",
+        ),
+        (
+            "t5",
+            ["--pattern=heads", "--sparsities=0.9"],
+            "t5: --sparsities=0.9: --pattern=heads would leave none of the 4 heads",
+        ),
+        (
+            "t5",
+            ["--pattern=neurons", "--method=magnitude+bias"],
+            "t5: --method=magnitude.bias: .* has no bias; choose another update",
+        ),
+    ):
+        of_variant = [f"--model={saved(variant)}", "--sparsities=0.5", *flags, *new]
+        ended = run(saved, *of_variant, program=program)
+        assert_refused(ended, f"{variant}: ", pattern)
 
 
 # Models

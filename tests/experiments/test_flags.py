@@ -311,6 +311,26 @@ def test_patterns_with_a_sparsity_of_their_own_are_asked_for_no_other(tmp_path):
             flags.pruning_from_flags()
 
 
+def test_scope_and_order_are_of_patterns_whose_weights_go_one_by_one():
+    settings = binary.settings(
+        "--pattern=unstructured,neurons,layers", "--method=magnitude,wanda",
+        "--scope=matrix", "--statistics=dense",
+    )  # fmt: skip
+    found = [
+        (recipe.title, recipe.scope, recipe.statistics) for recipe in settings.recipes
+    ]
+    assert found == [
+        ("magnitude", "matrix", ""),
+        ("magnitude neurons", "layer", ""),
+        ("influence (layers)", "stack", "dense"),  # of either method
+        ("wanda", "matrix", "dense"),
+        ("wanda neurons", "layer", "dense"),
+    ]
+    assert settings.calibration == "bundled"
+    assert binary.settings("--pattern=layers").calibration == "bundled"
+    assert binary.settings("--pattern=neurons,heads").calibration is None
+
+
 def test_pruning_takes_one_of_each(tmp_path):
     argv = ("--model=m", "--method=random", "--sparsities=0.5", "--seed=3")
     usage.parse("prune", [*argv, f"--export={tmp_path}/new", "--mesh=model:2"])

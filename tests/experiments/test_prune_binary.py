@@ -240,6 +240,43 @@ def test_n_of_m_holds_over_the_inputs_in_torchs_layout(
         assert (groups.sum(axis=1) == 2).all()
 
 
+@pytest.mark.parametrize(
+    ("variant", "method", "pattern"),
+    slow(
+        [
+            ("gpt2", "wanda+bias", "neurons"),
+            ("electra-discriminator", "magnitude", "layers"),
+            ("t5-gated", "magnitude", "heads"),
+        ],
+        [("electra-discriminator", "magnitude", "layers")],
+    ),
+)
+def test_a_smaller_model_is_written_with_its_card(
+    saved, tmp_path, few_rows, variant, method, pattern
+):
+    out = tmp_path / "out"
+    flags = f"--method={method}", f"--pattern={pattern}", "--sparsities=0.5"
+    dense, sparse, said = pruned(saved, variant, out, *flags)
+    before, after = (sum(p.numel() for p in of.values()) for of in (dense, sparse))
+    assert f"sparsity 0.5 requested, 0.500000 of the {pattern} and " in said
+    assert f"{(before - after) / before:.6f} of all\n" in said
+    assert f"parameters: {before:,} before, {after:,} after\n" in said
+    assert f"weights: {4 * before:,} bytes before; after it {4 * after:,} dense" in said
+    card = (out / "README.md").read_text("utf-8")
+    config = json.loads((out / "config.json").read_text("utf-8"))
+    key = {
+        "neurons": "n_inner", "layers": "num_hidden_layers", "heads": "num_heads",
+    }[pattern]  # fmt: skip
+    assert f"Whole {pattern} were removed, not zeroed, so that the arrays are" in card
+    assert f"`{key}` is {config[key]}" in card
+    assert f"| parameters | {after:,} |" in card
+    assert f"| pattern | {pattern} |" in card
+    assert "stored as zeros" not in card
+    calibrated = pattern == "layers" or method != "magnitude"
+    assert (out / "calibration.parquet").exists() == calibrated
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_it_goes_on_where_it_was_killed(saved, tmp_path, few_rows, monkeypatch):
     """In the middle of pruning, and then in the middle of writing."""
     flags = f"--model={saved('gpt2')}", "--method=sparsegpt", "--sparsities=0.5"

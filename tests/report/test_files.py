@@ -33,7 +33,7 @@ model, family, protocol, context, detokenize, method, pattern, scope, allocation
 statistics, prunable, dtype, execution, seed, sparsity, achieved_sparsity,
 total_sparsity, finetuned, word_class, split, questions, correct, accuracy, ci_low,
 ci_high, dense_accuracy, p_vs_dense, cluster_low, cluster_high, truncated, ties,
-seconds, questions_per_second
+seconds, questions_per_second, parameters, bytes
 """.replace(",", " ").split()
 FILES = [
     "accuracy.png", "layers.csv", "predictions.parquet", "questions.parquet",

@@ -238,11 +238,11 @@ def test_patterns_that_share_the_sparsities_of_others_have_rows_of_their_own():
         assert table.header == ("", "0", "0.25", "0.5", "2:4")
         (first, *plain), (second, *neurons), *_ = table.rows
         assert (first, second) == (
-            "one · cloze, magnitude", "one · cloze, magnitude, neurons",
+            "one · cloze, magnitude", "one · cloze, magnitude neurons",
         )  # fmt: skip
         assert [one for one in plain if one] == cells_of(6, 5, 2)
         assert [one for one in neurons if one] == cells_of(6, 4, 3)
-    assert [*of_original(points)] == ["cloze, magnitude", "cloze, magnitude, neurons"]
+    assert [*of_original(points)] == ["cloze, magnitude", "cloze, magnitude neurons"]
 
 
 def of_original(points, *facts):
