@@ -10,10 +10,10 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
-import jaxlib
 
 from jaxsparse.processes import cores
 from jaxsparse.types import brief
@@ -87,7 +87,7 @@ def find_or_build() -> ctypes.CDLL:
     so that a damaged one is made anew, what is in it."""
     compiler = _compiler()
     command = [*compiler, *_flags(), *FLAGS, f"-I{jax.ffi.include_dir()}"]
-    made_of = repr((SOURCE.read_bytes(), command, jaxlib.__version__, _processor()))
+    made_of = repr((SOURCE.read_bytes(), command, version("jaxlib"), _processor()))
     name = f"kernel-{_digest(made_of.encode())}"
     directory = cache_directory()
     try:
