@@ -153,6 +153,19 @@ def test_a_cache_that_cannot_be_made_is_said(calls, tmp_path, monkeypatch):
     assert calls() == 0
 
 
+def test_nothing_is_built_in_the_folder_where_it_is_started(
+    calls, tmp_path, monkeypatch
+):
+    """By a relative cache, or for a user who is in no list and has no HOME."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert build.cache_directory() == tmp_path / ".cache" / "jaxsparse" / "sparse"
+    monkeypatch.setenv("HOME", "~")  # what expanduser leaves where it finds none
+    with pytest.raises(build.Unavailable, match="no home for it; name a directory"):
+        build.find_or_build()
+    assert calls() == 0
+
+
 @pytest.mark.parametrize("what", ["directory", "library"])
 @pytest.mark.parametrize("mode", [0o775, 0o757])
 def test_nothing_is_loaded_from_where_others_may_write(cache, calls, what, mode):

@@ -289,7 +289,7 @@ def test_headers_that_do_not_fit_are_told_at_opening(packed, change, words):
 
 def test_another_version_is_not_told_to_be_damaged(packed):
     edit(packed, lambda tensors, said, shapes: said.update(version="2"))
-    with pytest.raises(InputError, match="update jaxsparse$"):
+    with pytest.raises(InputError, match=r"update jaxsparse$"):
         open_model(str(packed))
 
 
