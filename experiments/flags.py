@@ -226,6 +226,11 @@ def _asking(values: FlagValues, model: str) -> Asking | None:
                 "without it, leave it out"
             )
         return None
+    if not values.margin:
+        raise InputError(
+            "--margin=0: that nothing at all is lost is shown by no number of "
+            "questions; accept more than 0 points"
+        )
     data = _data(values, [model])
     protocol = values.protocol if values.protocol is not None else ["cloze"]
     protocol = _only("protocol", _choices("protocol", protocol, scoring.PROTOCOLS))

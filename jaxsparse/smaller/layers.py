@@ -66,7 +66,7 @@ def _read(file: Path, depths: Mapping[str, int]) -> Influences | None:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         known = {path: [float(value) for value in found[path]] for path in depths}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return known if {p: len(of) for p, of in known.items()} == depths else None
 

@@ -31,9 +31,11 @@ class Unavailable(RuntimeError):
 
 
 def cache_directory() -> Path:
-    """What was built and measured on this machine."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.path.expanduser(cache)) / "jaxsparse" / "sparse"
+    """What was built and measured on this machine. Relative only for a user who has no
+    home: a relative XDG_CACHE_HOME counts as none, as its specification has it."""
+    named = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME", "")))
+    cache = named if named.is_absolute() else Path(os.path.expanduser("~/.cache"))
+    return cache / "jaxsparse" / "sparse"
 
 
 def library() -> ctypes.CDLL:
@@ -90,6 +92,11 @@ def find_or_build() -> ctypes.CDLL:
     made_of = repr((SOURCE.read_bytes(), command, version("jaxlib"), _processor()))
     name = f"kernel-{_digest(made_of.encode())}"
     directory = cache_directory()
+    if not directory.is_absolute():
+        raise Unavailable(
+            "this user has no home for it; name a directory of your own in "
+            "XDG_CACHE_HOME"
+        )
     try:
         _make_own(directory)
         for path in directory.glob(f"{name}-*.so"):

@@ -40,7 +40,7 @@ def _read(path: Path) -> dict[str, float]:
     """What was measured before; nothing of a file that is damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}

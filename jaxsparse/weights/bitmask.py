@@ -23,6 +23,10 @@ from jaxsparse.weights.rules import Shape, listing
 FORMAT, VERSION = "jaxsparse-bitmask", 1
 
 
+class OtherVersion(ValueError):
+    """A file that another version of jaxsparse reads."""
+
+
 def mask_name(name: str) -> str:
     return f"{name}.bitmask"
 
@@ -90,12 +94,13 @@ def shapes_of(
         dtypes: likewise.
 
     Raises:
-        ValueError: it is of another format or version, or its parts do not fit.
+        OtherVersion: it is of another version.
+        ValueError: it is of another format, or its parts do not fit.
     """
     if said.get("format") != FORMAT:
         raise ValueError(f"its format is {said.get('format')!r}, not {FORMAT!r}")
     if said.get("version") != str(VERSION):
-        raise ValueError(
+        raise OtherVersion(
             f"version {said.get('version')!r} of its format, and this jaxsparse reads "
             f"{VERSION}; update jaxsparse"
         )

@@ -43,7 +43,7 @@ def open_checkpoint(directory: Path) -> Checkpoint:
     """
     config = read_json(directory / "config.json")
     for name, opener in (
-        (SAFETENSORS, _open_safetensors),
+        (SAFETENSORS, _open_dense),
         (BITMASK, _open_bitmask),
         (BIN, _open_bin),
     ):
@@ -172,12 +172,24 @@ def _open_safetensors(path: Path) -> _File:
     return _File(path, shapes, dtypes, file.get_tensor, file.metadata() or {})
 
 
+def _open_dense(path: Path) -> _File:
+    file = _open_safetensors(path)
+    if file.metadata.get("format") == bitmask.FORMAT:
+        raise InputError(
+            f"{path}: its format is {bitmask.FORMAT!r}; name it {BITMASK}, or with an "
+            f"index {BITMASK}.index.json"
+        )
+    return file
+
+
 def _open_bitmask(path: Path) -> _File:
     """Gives tensors as if they were stored as they are."""
     file = _open_safetensors(path)
     again = "download or copy it again"
     try:
         sparse = bitmask.shapes_of(file.metadata, file.shapes, file.dtypes)
+    except bitmask.OtherVersion as error:
+        raise InputError(f"{path}: {error}") from None
     except ValueError as error:
         raise InputError(f"{path}: {error}; {again}") from None
     masks = {name: bitmask.mask_name(name) for name in sparse}

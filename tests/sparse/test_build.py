@@ -61,6 +61,7 @@ def test_a_damaged_library_is_built_anew(cache, calls, damage):
     build.find_or_build()
     (kept,) = cache.iterdir()
     content = kept.read_bytes()
+    kept.unlink()  # this process has it mapped, and would end by a SIGBUS
     kept.write_bytes(
         b"garbage" if damage == "garbage" else content[: len(content) // 2]
     )
@@ -149,6 +150,19 @@ def test_a_cache_that_cannot_be_made_is_said(calls, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(build.Unavailable, match=r"sparse cannot be used \(NotADirect"):
+        build.find_or_build()
+    assert calls() == 0
+
+
+def test_nothing_is_built_in_the_folder_where_it_is_started(
+    calls, tmp_path, monkeypatch
+):
+    """By a relative cache, or for a user who is in no list and has no HOME."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "cache")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert build.cache_directory() == tmp_path / ".cache" / "jaxsparse" / "sparse"
+    monkeypatch.setenv("HOME", "~")  # what expanduser leaves where it finds none
+    with pytest.raises(build.Unavailable, match="no home for it; name a directory"):
         build.find_or_build()
     assert calls() == 0
 

@@ -41,7 +41,7 @@ def test_a_shape_is_measured_once(measured, tmp_path):
     "damaged",
     [
         b"", b"[1]", b"3", b'{"3x2": NaN}', b'{"3x2": "0.5"}', b'{"3x2": 7}',
-        b'{"3x2": null}', b'{"3x2": 0.', b"\xff\xfe",
+        b'{"3x2": null}', b'{"3x2": 0.', b"\xff\xfe", b"[" * 100_000,
     ],
 )  # fmt: skip
 def test_what_is_damaged_is_measured_anew(measured, tmp_path, damaged):

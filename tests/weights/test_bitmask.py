@@ -287,6 +287,19 @@ def test_headers_that_do_not_fit_are_told_at_opening(packed, change, words):
     refused(packed, *words)
 
 
+def test_another_version_is_not_told_to_be_damaged(packed):
+    edit(packed, lambda tensors, said, shapes: said.update(version="2"))
+    with pytest.raises(InputError, match=r"update jaxsparse$"):
+        open_model(str(packed))
+
+
+def test_a_file_under_the_name_of_a_dense_one_is_told_its_own(packed):
+    """transformers' name, as if it read this."""
+    (packed / BITMASK).rename(packed / SAFETENSORS)
+    with pytest.raises(InputError, match=rf"{SAFETENSORS}: .* name it {BITMASK}"):
+        open_model(str(packed))
+
+
 @pytest.mark.parametrize("shapes", ["", "[]", "{", "null", "[" * 100_000])
 def test_shapes_that_are_no_json_object(packed, shapes):
     path = packed / BITMASK
