@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxsparse import trees
 from jaxsparse.sparse import Execution, SparseKernel, packed, with_dense
+from jaxsparse.sparse import identity as sparse_identity
 from jaxsparse.variants import Variant, weights_of
 
 PRUNED = 0.001  # zeros of a file above which its model counts as pruned
@@ -62,7 +63,7 @@ def _executed(
             kernel, sparse[path], lambda layer: variant.layer(path, layer)
         )
 
-    identity = {**variant.identity, "execution": execution.kind}
+    identity = {**variant.identity, **sparse_identity(execution.kind)}
     return replace(variant, leaf=leaf, identity=identity, execution=execution.kind)
 
 

@@ -6,6 +6,7 @@ sparsity 0 of every method.
 """
 
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
@@ -95,7 +96,9 @@ def sweep(
     if len({recipe.prunable for recipe in recipes}) != 1:
         raise ValueError("a sweep takes methods of one prunable set, at least one")
     if isinstance(execution, str):
-        execution = Execution.of(execution, model.dtype, model.mesh)
+        asked, execution = execution, Execution.of(execution, model.dtype, model.mesh)
+        if asked != execution.kind and progress is NOBODY:
+            warnings.warn(execution.notes[0], stacklevel=2)
     divided = model.mesh is not None
     sparse.check(execution.kind, model.dtype, divided, levels_at_once)
     read = text_reading.read(texts, model.config, model.tokenizer, text_tokens)

@@ -249,7 +249,7 @@ def identity(
         "calibration": calibration,
         "pruning_revision": pruning.REVISION if recipe else None,
         **{name: value for name, value in newer.items() if value},
-        **({} if model.execution == "dense" else {"execution": model.execution}),
+        **sparse.identity(model.execution),
     }
 
 

@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from jaxsparse import cbt, pruning, scoring
+from jaxsparse import cbt, pruning, scoring, sparse
 from jaxsparse.model import load_model, open_model
 from jaxsparse.scoring import reading
 from jaxsparse.sweep import sweep
@@ -85,3 +85,10 @@ def test_scores_are_those_that_the_revision_stands_for(protocol):
         rtol=1e-3,
         err_msg="raise scoring.REVISION",
     )
+
+
+def test_sparse_execution_has_a_revision_of_its_own():
+    """What the kernel computes is held by tests/sparse; whoever mends a score there
+    raises this."""
+    assert sparse.identity("dense") == {}
+    assert sparse.identity("auto") == {"execution": "auto", "sparse_revision": 1}

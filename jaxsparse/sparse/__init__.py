@@ -4,9 +4,11 @@ kept."""
 from jaxsparse.sparse.build import Unavailable, library
 from jaxsparse.sparse.execution import (
     EXECUTIONS,
+    REVISION,
     Execution,
     by_zeros,
     check,
+    identity,
     packed,
     with_dense,
 )
@@ -16,6 +18,7 @@ from jaxsparse.sparse.product import ACTIVATIONS, attention, feed_forward, linea
 __all__ = [
     "ACTIVATIONS",
     "EXECUTIONS",
+    "REVISION",
     "Execution",
     "SparseKernel",
     "Unavailable",
@@ -23,6 +26,7 @@ __all__ = [
     "by_zeros",
     "check",
     "feed_forward",
+    "identity",
     "kept",
     "library",
     "linear",

@@ -11,10 +11,13 @@ from jaxtyping import Float32
 
 from jaxsparse.sparse.build import Unavailable, library
 from jaxsparse.sparse.crossover import crossover
-from jaxsparse.sparse.kernels import SparseKernel, Survival, pack
+from jaxsparse.sparse.kernels import SparseKernel, Survival, fits, pack
 from jaxsparse.types import InputError
 
 EXECUTIONS = ("dense", "sparse", "auto")
+
+# Raised with every change of what is computed: a journal tells old scores by it.
+REVISION = 1
 
 Matrix = Float32[np.ndarray, "in out"]
 
@@ -47,9 +50,11 @@ class Execution:
         return cls(kind)
 
     def is_sparse(self, shape: tuple[int, ...], density: float) -> bool:
-        """Whether a matrix of this shape, (in out), is multiplied by kept weights."""
+        """Whether a matrix of a leaf of this shape is multiplied by kept weights."""
         if self.kind != "auto":
             return self.kind == "sparse"
+        if not fits(shape):
+            return False
         inputs, outputs = shape[-2:]
         if (inputs, outputs) not in self.crossovers:
             found = self.crossovers[inputs, outputs] = crossover(inputs, outputs)
@@ -58,6 +63,12 @@ class Execution:
                 f"sparse execution of {inputs} → {outputs} gains {gains} here"
             )
         return bool(density < self.crossovers[inputs, outputs])
+
+
+def identity(kind: str) -> dict[str, str | int]:
+    """What decides the scores of a model that is executed so; nothing of a dense one,
+    whose keys stay."""
+    return {} if kind == "dense" else {"execution": kind, "sparse_revision": REVISION}
 
 
 def check(kind: str, dtype: str, divided: bool, levels_at_once: int = 0) -> None:

@@ -12,6 +12,7 @@ So a sweep packs once, and its variants differ in `ends`.
 """
 
 import ctypes
+import math
 import mmap
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -75,6 +76,11 @@ def kept(kernel: SparseKernel) -> int:
     return int(stored.sum()) + int(np.count_nonzero(np.asarray(kernel.dense)))
 
 
+def fits(shape: Sequence[int]) -> bool:
+    """Whether the inputs and the weights of a leaf can be numbered."""
+    return shape[-2] <= MOST_INPUTS and math.prod(shape) < MOST_WEIGHTS
+
+
 def pack(
     shape: Sequence[int],
     layer: Callable[[int], tuple[Matrix, Survival]],
@@ -101,7 +107,7 @@ def pack(
     inputs, outputs = shape[-2:]
     layers = shape[0] if len(shape) == 3 else 1
     weights = layers * inputs * outputs
-    if inputs > MOST_INPUTS or weights >= MOST_WEIGHTS:
+    if not fits(shape):
         raise InputError(
             f"`execution=sparse`: a leaf of shape {tuple(shape)} has more than "
             f"{MOST_INPUTS:,} inputs or {MOST_WEIGHTS:,} weights; choose dense"
