@@ -291,8 +291,8 @@ JOBS: dict[str, dict[str, Flag]] = {
         ),
         "sparsities": Flag(
             MEASURED, Names(), [],
-            f"of --masks (default: {','.join(SPARSITIES)}) or --sparse (default: "
-            f"{','.join(OF_SPARSE)})",
+            f"of --masks or --sparse (default: {','.join(SPARSITIES)} of the former, "
+            f"{','.join(OF_SPARSE)} of the latter)",
         ),
         "seed": Flag(MEASURED, Integer(0), 0, "of weights and questions"),
         **shared("dtype batch_tokens levels_at_once"),

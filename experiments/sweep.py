@@ -64,7 +64,7 @@ def _settings() -> flags.Settings:
     with hosts.together():
         settings = flags.settings_from_flags()
         parallel.check(settings.mesh)
-        divided = settings.mesh is not None
+        divided = settings.mesh is not None and settings.mesh.devices > 1
         levels = settings.levels_at_once
         sparse.check(settings.execution, settings.dtype, divided, levels)
         if hosts.is_first():

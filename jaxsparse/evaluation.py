@@ -108,8 +108,8 @@ class Scorer:
     """Scores batches with several variants' leaves at once. Compiles once for each
     function and each set of shapes and dtypes, of batch and leaves.
 
-    `levels_at_once` sets of leaves are stacked on axis 0 and mapped over, which vmaps
-    them; one at a time is the plain function.
+    `levels_at_once` sets of leaves, unless a call has fewer, are stacked on axis 0 and
+    mapped over, which vmaps them; one at a time is the plain function.
     """
 
     levels_at_once: int = 1
@@ -129,7 +129,12 @@ class Scorer:
         return len(self._compiled)
 
     def score(
-        self, apply: Apply, params: Leaves, changed: Leaves, batch: Any
+        self,
+        apply: Apply,
+        params: Leaves,
+        changed: Leaves,
+        batch: Any,
+        levels: int | None = None,
     ) -> WaitForScores:
         """Hands a batch to the device, and returns what waits for it: the scores of
         each variant, and the seconds they took without compilation.
@@ -139,9 +144,11 @@ class Scorer:
             changed: those that differ, in place of theirs; of several variants at once
                 stacked on axis 0.
             batch: what is measured, on its devices, see `placed`.
+            levels: sets of leaves in `changed`; by default `levels_at_once`.
         """
         shared = {path: leaf for path, leaf in params.items() if path not in changed}
-        compiled = self._compile(apply, shared, changed, batch)
+        levels = levels or self.levels_at_once
+        compiled = self._compile(apply, shared, changed, batch, levels)
         start = time.perf_counter()
         scores = compiled(shared, changed, batch)
 
@@ -153,7 +160,7 @@ class Scorer:
         return self._waiting.submit(wait).result
 
     def _compile(
-        self, apply: Apply, shared: Leaves, changed: Leaves, batch: Any
+        self, apply: Apply, shared: Leaves, changed: Leaves, batch: Any, levels: int
     ) -> Any:
         arguments = (shared, changed, batch)
         leaves, structure = jax.tree.flatten(arguments)
@@ -164,7 +171,7 @@ class Scorer:
                 apply = in_parts(apply, self.form.part_tokens)
             function = jax.jit(
                 functools.partial(
-                    score_variants, apply, self.measure, self.form, self.levels_at_once
+                    score_variants, apply, self.measure, self.form, levels
                 ),
                 out_shardings=parallel.everywhere(self.mesh),
             )
@@ -234,6 +241,7 @@ def score_batches(
     params: Leaves,
     changed: Leaves,
     wanted: Collection[int] | None = None,
+    levels: int | None = None,
 ) -> Iterator[
     tuple[tuple[int, ...], Float[np.ndarray, "variant question option"], float]
 ]:
@@ -249,7 +257,7 @@ def score_batches(
     host     | make 2        | make 3 keep 1 | make 4 keep 2 |
 
     Args:
-        changed: see `Scorer.score`.
+        changed, levels: see `Scorer.score`.
         wanted: numbers of questions; without, all.
 
     Yields:
@@ -270,7 +278,7 @@ def score_batches(
         if last:
             yield last
         last = running and _scored(*running)
-        running = members, scorer.score(apply, params, changed, batch)
+        running = members, scorer.score(apply, params, changed, batch, levels)
     if last:
         yield last
     if running:

@@ -1,11 +1,10 @@
 """Variants whose linear layers multiply only what is kept. Their scores are those of
 dense execution but for rounding."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import UInt8
 
 from jaxsparse import trees
 from jaxsparse.sparse import Execution, SparseKernel, packed, with_dense
@@ -13,7 +12,6 @@ from jaxsparse.variants import Variant, weights_of
 
 PRUNED = 0.001  # zeros of a file above which its model counts as pruned
 
-Nested = Mapping[str, UInt8[np.ndarray, "..."]]
 Densities = dict[int, float]  # by layer
 
 

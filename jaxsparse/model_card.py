@@ -45,6 +45,10 @@ _PYTHON = (
     'model = jaxsparse.load_model(".")',
     "```",
 )  # fmt: skip
+_FASTER = (
+    "", 'On a CPU `jaxsparse.load_model(".", execution="auto")` multiplies only the '
+    "weights that are", "not zero, where that is faster.",
+)  # fmt: skip
 _AS_DENSE = (
     "", "`transformers` does not read this format. This writes a directory that it "
     "reads:", "",
@@ -97,6 +101,8 @@ def text(
     versions = {name: version for name, version in versions.items() if version}
     library = "jaxsparse" if format == "bitmask" else "transformers"
     lines = [*_front_matter(variant, library, repository), f"# {title}", ""]
+    has_zeros = sparsity and not variant.recipe.structured
+    faster = _FASTER if has_zeros else ()
     if sparsity and variant.recipe.structured:
         lines += [_removed(variant), ""]
     if format == "bitmask":
@@ -104,7 +110,7 @@ def text(
             "Weights are stored as one bit each and the values that are not zero, "
             "see \"Format\".", "",
         ]  # fmt: skip
-    elif sparsity and not variant.recipe.structured:
+    elif has_zeros:
         lines += [
             "Pruned weights are stored as zeros, in files as large as the dense "
             "model's.", "",
@@ -118,10 +124,10 @@ def text(
     if points:
         lines += _section("Scores", _scores(points))
     if format == "bitmask":
-        lines += _section("Loading", [*_PYTHON, *_AS_DENSE])
+        lines += _section("Loading", [*_PYTHON, *faster, *_AS_DENSE])
         lines += _section("Format", _FORMAT)
     else:
-        lines += _section("Loading", _loading(model.config.reading))
+        lines += _section("Loading", [*_loading(model.config.reading), *faster])
     if variant.matrices:
         lines += _section("Layers", _layers(variant.matrices, variant.recipe))
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())

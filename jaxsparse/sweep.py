@@ -213,7 +213,7 @@ class _Job:
         left = sum(map(len, lacking))
         stage = self.plan.presentation.protocol
         self.progress.stage(stage, total, known=total - left, unit="answers")
-        for keys, wanted in variants.portions(
+        for keys, wanted, levels in variants.portions(
             self.variants, lacking, scorer.levels_at_once
         ):
             portion = [self.variants[key] for key in keys]
@@ -226,8 +226,9 @@ class _Job:
                 model.apply,
                 model.params,
                 # No name, so that they are gone before the next.
-                variants.stacked(portion, scorer.levels_at_once),
+                variants.stacked(portion, levels),
                 wanted,
+                levels,
             )
             for members, scores, seconds in batches:
                 self._record(keys, members, scores[: len(keys)], seconds)

@@ -116,14 +116,14 @@ class _Job:
             at_once, model.compiler_options, model.mesh, self.progress, model.form,
             measure=target_nats,
         )  # fmt: skip
-        for keys, wanted in variants.portions(self.variants, lacking, at_once):
+        for keys, wanted, levels in variants.portions(self.variants, lacking, at_once):
             portion = [self.variants[key] for key in keys]
             names = dict.fromkeys([portion[0].name, portion[-1].name])
             self.progress.point(" … ".join(names))
             of_portion = portion[0].model
             # No name, so that the leaves are gone before the next.
             batches = self._batches(
-                scorer, of_portion, variants.stacked(portion, at_once), wanted,
+                scorer, of_portion, variants.stacked(portion, levels), levels, wanted,
                 shape.rows,
             )  # fmt: skip
             for places, nats in batches:
@@ -167,6 +167,7 @@ class _Job:
         scorer: Scorer,
         model: Model,
         changed: Leaves,
+        levels: int,
         wanted: frozenset[int],
         rows: int,
     ) -> Iterator[tuple[dict[int, int], Float32[np.ndarray, "variant row scored"]]]:
@@ -183,7 +184,7 @@ class _Job:
                 continue
             batch = jax.tree.map(lambda field, at=members: field[at], self.examples)
             batch = parallel.place_rows(scorer.mesh, batch)
-            wait = scorer.score(model.apply, model.params, changed, batch)
+            wait = scorer.score(model.apply, model.params, changed, batch, levels)
             if running:
                 yield running[0], running[1]()[0]
             running = places, wait

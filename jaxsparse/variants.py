@@ -9,6 +9,8 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -272,20 +274,29 @@ def stacked(variants: Sequence[Variant], number: int) -> Leaves:
 
 def portions(
     variants: Mapping[str, Variant], lacking: Sequence[frozenset[int]], size: int
-) -> Iterator[tuple[list[str], frozenset[int]]]:
-    """Variants that go at once, by their keys, at most `size`, and what they lack:
-    neighbours that lack the same, share the function and all leaves but those that may
-    differ, and have these alike."""
-    groups: list[tuple[Any, list[str]]] = []
-    for (key, variant), wanted in zip(variants.items(), lacking, strict=True):
-        model = variant.model
-        alike = (model.apply, id(model.params), variant.shapes, wanted)
-        if not groups or groups[-1][0] != alike:
-            groups.append((alike, []))
-        groups[-1][1].append(key)
-    for (*_, wanted), keys in groups:
-        for begin in range(0, len(keys) if wanted else 0, size):
-            yield keys[begin : begin + size], wanted
+) -> Iterator[tuple[list[str], frozenset[int], int]]:
+    """Variants that go at once: neighbours that share the function and all leaves but
+    those that may differ, have these alike, and lack the same.
+
+    Yields:
+        the keys of at most `size`, what they lack, and how many sets of leaves the call
+        that computes them has: no more than there are alike, so that arrays of a shape
+        of their own are computed once; known ones count, so that a run that goes on
+        computes what it would have.
+    """
+
+    def arrays(member: tuple[str, frozenset[int]]) -> tuple[Any, ...]:
+        variant = variants[member[0]]
+        return variant.model.apply, id(variant.model.params), variant.shapes
+
+    members = zip(variants, lacking, strict=True)
+    for _, alike in groupby(members, arrays):
+        alike = list(alike)
+        number = min(size, len(alike))
+        for wanted, same in groupby(alike, itemgetter(1)):
+            keys = [key for key, _ in same]
+            for begin in range(0, len(keys) if wanted else 0, size):
+                yield keys[begin : begin + size], wanted, number
 
 
 def prunable_model(model: Model, prunable: str) -> Model:

@@ -36,10 +36,10 @@ def stub(monkeypatch):
     """Scores a batch without a model: question n of the batch, variant v: v + n."""
     sizes, worst = [], [0.0]
 
-    def score(scorer, apply, params, changed, batch):
+    def score(scorer, apply, params, changed, batch, levels):
         questions = len(batch.terms.places)
         sizes.append(questions)
-        made = np.arange(scorer.levels_at_once)[:, None] + np.arange(questions)
+        made = np.arange(levels)[:, None] + np.arange(questions)
         made = np.repeat(made[..., None], 10, axis=2).astype(np.float32)
         made[-1, 0, 0] += worst[0]
         made[:, ~np.asarray(batch.terms.valid).any(axis=-1)] = -np.inf

@@ -72,6 +72,7 @@ def test_a_model_of_the_hub_is_named_and_one_that_is_not_pruned_is_not_called_so
     assert front["tags"] == ["jaxsparse"]
     assert "method" not in dict(sections["Recipe"][2:])
     assert "pruned" not in card.split("## Loading")[0]
+    assert "execution=" not in card
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -83,6 +84,7 @@ def test_what_it_says_of_bitmasks_reads_them_bit_for_bit(tmp_path, monkeypatch, 
     front, _ = parsed(card)
     assert front["library_name"] == "jaxsparse"
     assert "from_pretrained" not in card
+    assert 'jaxsparse.load_model(".", execution="auto")' in card
     code = re.findall(r"^```python\n(.*?)^```$", card, re.M | re.S)
     loading, saving, reading = code
     assert "jaxsparse" not in reading

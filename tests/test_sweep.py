@@ -239,6 +239,44 @@ def test_negative_levels_at_once_are_refused(loaded):
         next(sweep(loaded("gpt2"), QUESTIONS, [MAGNITUDE], (0.5,), levels_at_once=-1))
 
 
+def test_smaller_models_are_not_computed_as_often_as_the_others_fit(
+    loaded, monkeypatch
+):
+    """Each has a shape of its own: filling up would multiply its seconds."""
+    made = []
+
+    def watched(portion, number):
+        made.append(([variant.name for variant in portion], number))
+        return stacked(portion, number)
+
+    monkeypatch.setattr(variants, "stacked", watched)
+    recipes, levels = (MAGNITUDE, Recipe("magnitude", pattern="neurons")), (0.5, 0.9)
+    how = {"levels_at_once": 4, "journal": Journal(), **SHORT}
+    scores = scores_of(sweep(loaded("gpt2"), QUESTIONS, recipes, levels, **how))
+    assert made == [
+        (["dense", "magnitude 0.5", "magnitude 0.9"], 3),
+        (["magnitude neurons 0.5"], 1),
+        (["magnitude neurons 0.9"], 1),
+    ]
+    one_by_one = sweep(loaded("gpt2"), QUESTIONS, recipes, levels, **SHORT)
+    np.testing.assert_allclose(scores, scores_of(one_by_one), rtol=1e-5)
+
+
+def test_a_level_that_is_added_is_computed_with_as_many_as_all_are(loaded, monkeypatch):
+    """What is known counts, or a run that goes on would compute other shapes."""
+    journal, made = Journal(), []
+    how = {"levels_at_once": 3, "journal": journal, **SHORT}
+    model = loaded("gpt2")
+    list(sweep(model, QUESTIONS, [MAGNITUDE], (0.5,), **how))
+    monkeypatch.setattr(
+        variants, "stacked", lambda *given: made.append(given) or stacked(*given)
+    )
+    list(sweep(model, QUESTIONS, [MAGNITUDE], (0.5, 0.9), **how))
+    ((portion, number),) = made
+    assert [variant.name for variant in portion] == ["magnitude 0.9"]
+    assert number == 3
+
+
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_pruned_leaves_are_gone_before_the_next(loaded, monkeypatch, at_once):
     """Else a sweep of a large model would hold two of its levels."""

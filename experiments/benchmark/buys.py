@@ -190,10 +190,10 @@ def _alone(
     variant: Variant, directory: Path, settings: flags.Benchmark
 ) -> dict[str, Any]:
     """Bytes of the file, and of memory of a process that loads it and answers."""
-    unstructured = bool(variant.matrices)
-    save(variant, directory, format="bitmask" if unstructured else "dense")
+    has_zeros = variant.sparsity and not variant.recipe.structured
+    save(variant, directory, format="bitmask" if has_zeros else "dense")
     asked = settings.data, settings.num_examples, settings.tokens, settings.seed
-    execution = "sparse" if unstructured else "dense"
+    execution = "sparse" if has_zeros else "dense"
     said = subprocess.run(
         [sys.executable, "-m", LOADED, json.dumps([str(directory), execution, *asked])],
         check=True,

@@ -29,11 +29,13 @@ def prune(
     Args:
         method: `criterion[+update]`, of `pruning.METHODS` and `pruning.UPDATES`, or
             FILE.py:NAME for a criterion of one's own.
-        sparsity: the fraction of the prunable weights to zero; at 0 the dense model.
-            By default 0.5, or that of a pattern N:M, which takes no other.
+        sparsity: the fraction of the prunable weights to zero, or of the neurons,
+            layers or heads to remove; at 0 the dense model. By default 0.5, or that of
+            a pattern N:M, which takes no other.
         scope: the weights that compete: matrix, output or global; or the method's own.
         prunable: blocks, linear or all.
-        pattern: unstructured, or N:M: at most N of M consecutive inputs are kept.
+        pattern: unstructured; N:M: at most N of M consecutive inputs are kept; or
+            neurons, layers or heads (of T5), which are removed: see `smaller`.
         seed: of methods that draw random numbers, and of the default calibration.
         allocation: the same for every matrix, uniform; or erk or owl.
         statistics: sequential or dense; or the method's own.

@@ -77,7 +77,10 @@ def check(kind: str, dtype: str, divided: bool, levels_at_once: int = 0) -> None
     if (platform := jax.default_backend()) != "cpu":
         raise InputError(f"`execution={kind}`: on CPUs only, not on {platform}{faster}")
     if divided:
-        raise InputError(f"`execution={kind}`: on one device, not on a `mesh`{faster}")
+        raise InputError(
+            f"`execution={kind}`: on one device, as `mesh=data:1` has it, not on "
+            f"several{faster}"
+        )
     if levels_at_once > 1:
         raise InputError(
             f"`execution={kind}`: one sparsity at a time, not "

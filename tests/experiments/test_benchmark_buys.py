@@ -1,11 +1,17 @@
 """What the benchmark of pruned models multiplies is the same for all, and its table
 adds up."""
 
+import json
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.benchmark import buys, feed_forward_torch
+from jaxsparse.one_shot import prune
 from tests.experiments import binary
 from tests.oracle import torch
 
@@ -34,6 +40,33 @@ def test_all_of_them_multiply_the_same(sparsity):
         np.testing.assert_allclose(
             outputs, found["dense"], rtol=1e-5, atol=1e-4, err_msg=who
         )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "execution", "file"),
+    [
+        ("unstructured", "sparse", "model.bitmask.safetensors"),
+        ("neurons", "dense", "model.safetensors"),
+    ],
+)
+def test_what_has_no_zeros_is_stored_and_loaded_dense(
+    loaded, tmp_path, monkeypatch, pattern, execution, file
+):
+    """Weights kept take six bytes each in sparse execution, and a dense model four."""
+    seen = []
+
+    def run(command, **_):
+        directory, asked, *_ = json.loads(command[-1])
+        seen.append((asked, [path.name for path in Path(directory).glob("*.safe*")]))
+        return SimpleNamespace(stdout="7\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    settings = SimpleNamespace(data=None, num_examples=1, tokens=9, seed=0)
+    variant = prune(loaded("gpt2"), "magnitude", 0.5, pattern=pattern)
+    found = buys._alone(variant, tmp_path / "model", settings)
+    assert seen == [(execution, [file])]
+    assert found["memory"] == 7
+    assert found["file"] > 0
 
 
 def test_the_table_adds_up():

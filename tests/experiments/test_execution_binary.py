@@ -53,7 +53,8 @@ def test_a_compiler_that_fails_is_said_once_and_all_is_dense(place, monkeypatch)
 
 @pytest.mark.usefixtures("library")
 def test_the_same_command_goes_on_where_it_was(place):
-    flags = ("--model=gpt2", *ASKED, "--execution=sparse", "--out=out")
+    how = ("--execution=sparse", "--mesh=data:1")  # one device is no mesh
+    flags = ("--model=gpt2", *ASKED, *how, "--out=out")
     for known in (False, True):
         ended = binary.run(sweep, *flags)
         assert ended.status == 0, ended.stderr
@@ -68,11 +69,12 @@ def test_the_same_command_goes_on_where_it_was(place):
     ("flags", "said"),
     [
         (("--dtype=bfloat16",), r"float32 only, not --dtype=bfloat16"),
-        (("--mesh=data:1",), r"on one device, not on a --mesh; .*--pattern=neurons"),
+        (("--mesh=data:2",), r"as --mesh=data:1 has it, not on several; .*--pattern="),
         (("--levels_at_once=2",), r"not --levels_at_once=2; leave it out"),
     ],
 )
-def test_what_is_not_executed_so_is_refused(place, flags, said):
+def test_what_is_not_executed_so_is_refused(place, monkeypatch, flags, said):
+    monkeypatch.setattr(sweep.parallel, "check", lambda mesh: None)  # as if there were
     asked = ("--model=gpt2", *ASKED, "--execution=sparse", "--out=out", *flags)
     ended = binary.run(sweep, *asked)
     assert ended.status == 2

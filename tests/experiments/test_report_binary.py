@@ -62,11 +62,13 @@ def test_two_runs_become_one_report(here):
     assert "./run.sh --data=data --model=gpt2" in page
     assert re.search(r"<dt>started</dt><dd>20\d\d-.* UTC; 20", page)  # both runs
     assert re.search(r"<dt>version</dt><dd>jaxsparse \d", page)
-    overview, costs, points, original, _ = text.split("\n## ")[1:]
+    overview, costs, points, *originals, _ = text.split("\n## ")[1:]
     assert re.search(r"\| gpt2 · cloze, random \| [\d.]+ \|", overview)
     assert "| gpt2 · cloze, magnitude |" in costs
     assert re.search(r"\| random \| 0.9 \|", points)
-    assert "| gpt2 | 0 % |" in original
+    assert len(originals) == 2  # a method each
+    for original in originals:
+        assert re.search(r"\n\| gpt2 \| [\d.]+ / [\d.]+ s \|", original)
 
 
 def test_a_margin_is_the_reports_own(here):

@@ -16,7 +16,7 @@ FASTER = "smaller shapes are faster there: `pattern=neurons` or `pattern=layers`
     [
         (("fast", "float32", False), "choose one of dense, sparse, auto"),
         (("sparse", "bfloat16", False), "float32 only, not `dtype=bfloat16`"),
-        (("auto", "float32", True), f"on one device, not on a `mesh`; {FASTER}"),
+        (("auto", "float32", True), f"`mesh=data:1` has it, not on several; {FASTER}"),
         (("sparse", "float32", False, 2), "not `levels_at_once=2`; leave it out"),
     ],
 )
