@@ -18,13 +18,13 @@ def run_logged(cwd: str, log: str, argv: tuple[str, ...]) -> None:
     scored: what is asked of which weights."""
     score = evaluation.Scorer.score
 
-    def logged(self, apply, params, changed, batch):
+    def logged(self, apply, params, changed, batch, *more):
         content = hashlib.sha256(batch.protocol.encode())
         for leaf in (*changed.values(), batch.terms.tokens, batch.terms.places):
             content.update(np.asarray(leaf).tobytes())
         with open(log, "a") as file:
             file.write(f"{content.hexdigest()}\n")
-        return score(self, apply, params, changed, batch)
+        return score(self, apply, params, changed, batch, *more)
 
     evaluation.Scorer.score = logged
     _run(cwd, log, argv)
