@@ -22,23 +22,16 @@ CLASSES = {  # of transformers, by how a configuration reads
     "seq2seq": "AutoModelForSeq2SeqLM",
 }
 READER = """\
-import json
-from pathlib import Path
-import numpy as np
-from safetensors import safe_open
-
-directory = "."  # that of this file
+import glob, json
+import numpy as np, safetensors
 tensors = {}
-for path in Path(directory).glob("*.bitmask.safetensors"):
-    with safe_open(path, "numpy") as file:
-        shapes = json.loads(file.metadata()["shapes"])
-        stored = {name: file.get_tensor(name) for name in file.keys()}
-    for name, shape in shapes.items():
-        bits = np.unpackbits(stored.pop(f"{name}.bitmask"), bitorder="little")
-        values = stored.pop(f"{name}.values")
-        tensor = stored[name] = np.zeros(shape, values.dtype)
-        tensor.reshape(-1)[bits[: tensor.size] == 1] = values
-    tensors |= stored"""
+for path in glob.glob("*.bitmask.safetensors"):
+    file = safetensors.safe_open(path, "numpy")
+    tensors |= {name: file.get_tensor(name) for name in file.keys()}
+    for name, shape in json.loads(file.metadata()["shapes"]).items():
+        bits = np.unpackbits(tensors.pop(f"{name}.bitmask"), bitorder="little")
+        tensors[name] = np.zeros(shape, tensors[f"{name}.values"].dtype)
+        tensors[name].flat[np.flatnonzero(bits)] = tensors.pop(f"{name}.values")"""
 _PYTHON = (
     "```python",
     "import jaxsparse", "",
@@ -63,7 +56,7 @@ _FORMAT = (
     "the lowest of",
     "a byte first: 1 where a value is kept. `NAME.values` are these values in order. "
     "Other tensors",
-    "are stored as they are. To read all of it:", "",
+    "are stored as they are. To read all of it, in this directory:", "",
     "```python",
     *READER.split("\n"),
     "```", "",

@@ -88,6 +88,7 @@ def test_what_it_says_of_bitmasks_reads_them_bit_for_bit(tmp_path, monkeypatch, 
     code = re.findall(r"^```python\n(.*?)^```$", card, re.M | re.S)
     loading, saving, reading = code
     assert "jaxsparse" not in reading
+    assert len(reading.splitlines()) == 10
     save(pruned, tmp_path / "dense")
     with monkeypatch.context() as patch:
         patch.setattr(writing, "SHARD_BYTES", 40_000)
