@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jaxsparse import trees
-from jaxsparse.sparse import Execution, SparseKernel, packed, with_dense
+from jaxsparse.sparse import Execution, SparseKernel, pack, with_dense
 from jaxsparse.sparse import identity as sparse_identity
 from jaxsparse.variants import Variant, weights_of
 
@@ -142,9 +142,7 @@ class _Packing:
             return weights_of(model, path, layer), kept.astype(np.uint8)
 
         # Layers that are dense at the smallest of these sparsities may be sparse later.
-        every = dict.fromkeys(densities, True)
-        shape = at_first.shapes[path].shape
-        return packed(shape, layer, number, densities, every)
+        return pack(at_first.shapes[path].shape, layer, number, densities)
 
 
 def _by_values(variant: Variant, path: str, densities: Densities) -> SparseKernel:
@@ -152,7 +150,5 @@ def _by_values(variant: Variant, path: str, densities: Densities) -> SparseKerne
         weights = variant.layer(path, layer)
         return weights, (weights != 0).astype(np.uint8)
 
-    shape = variant.shapes[path].shape
-    every = dict.fromkeys(densities, True)
-    (kernel,) = packed(shape, layer, 1, densities, every)
+    (kernel,) = pack(variant.shapes[path].shape, layer, 1, densities)
     return kernel

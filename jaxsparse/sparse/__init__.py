@@ -9,7 +9,6 @@ from jaxsparse.sparse.execution import (
     by_zeros,
     check,
     identity,
-    packed,
     with_dense,
 )
 from jaxsparse.sparse.kernels import SparseKernel, kept, pack
@@ -31,6 +30,5 @@ __all__ = [
     "library",
     "linear",
     "pack",
-    "packed",
     "with_dense",
 ]

@@ -74,7 +74,7 @@ def measure(inputs: int, outputs: int) -> float:
 
 def _kernel(weights: np.ndarray, kept: np.ndarray, density: float) -> SparseKernel:
     layer = np.where(kept, weights, np.float32(0)), kept.view(np.uint8)
-    (kernel,) = pack(weights.shape, lambda _: layer, 1, density, [0])
+    (kernel,) = pack(weights.shape, lambda _: layer, 1, {0: density})
     return kernel
 
 

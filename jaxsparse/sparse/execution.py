@@ -11,7 +11,7 @@ from jaxtyping import Float32
 
 from jaxsparse.sparse.build import Unavailable, library
 from jaxsparse.sparse.crossover import crossover
-from jaxsparse.sparse.kernels import SparseKernel, Survival, fits, pack
+from jaxsparse.sparse.kernels import SparseKernel, fits, pack
 from jaxsparse.types import InputError
 
 EXECUTIONS = ("dense", "sparse", "auto")
@@ -112,27 +112,13 @@ def by_zeros(leaf: Float32[np.ndarray, "... in out"], execution: Execution) -> o
     }
     if not any(is_sparse.values()):
         return leaf
-    (kernel,) = packed(
+    (kernel,) = pack(
         leaf.shape,
         lambda layer: (stacked[layer], (stacked[layer] != 0).view(np.uint8)),
         1,
-        densities,
-        is_sparse,
+        {layer: densities[layer] for layer, sparse in is_sparse.items() if sparse},
     )
     return with_dense(kernel, is_sparse, stacked.__getitem__)
-
-
-def packed(
-    shape: tuple[int, ...],
-    layer: Callable[[int], tuple[Matrix, Survival]],
-    levels: int,
-    densities: Mapping[int, float],
-    is_sparse: Mapping[int, bool],
-) -> list[SparseKernel]:
-    """Packs the layers of a leaf that are sparse; see `kernels.pack`."""
-    chosen = [layer for layer, sparse in is_sparse.items() if sparse]
-    density = sum(densities[layer] for layer in chosen) / len(chosen)
-    return pack(shape, layer, levels, density, chosen)
 
 
 def with_dense(

@@ -14,7 +14,7 @@ So a sweep packs once, and its variants differ in `ends`.
 import ctypes
 import math
 import mmap
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -85,8 +85,7 @@ def pack(
     shape: Sequence[int],
     layer: Callable[[int], tuple[Matrix, Survival]],
     levels: int,
-    density: float,
-    chosen: Collection[int],
+    densities: Mapping[int, float],
 ) -> list[SparseKernel]:
     """Packs layers of a leaf.
 
@@ -94,8 +93,8 @@ def pack(
         shape: of the leaf, (layer in out) or (in out).
         layer: makes the weights of one, and at how many of the levels each is kept.
         levels: sparsities, ascending; weights kept at all of them are in all kernels.
-        density: about how much is kept, which decides on blocks.
-        chosen: the layers.
+        densities: of the layers to pack, about how much is kept; their mean decides on
+            blocks.
 
     Returns:
         a kernel for each level; all but `ends` is one memory.
@@ -104,37 +103,34 @@ def pack(
         InputError: more inputs or weights than can be numbered.
         build.Unavailable: see there.
     """
-    inputs, outputs = shape[-2:]
-    layers = shape[0] if len(shape) == 3 else 1
-    weights = layers * inputs * outputs
     if not fits(shape):
         raise InputError(
             f"`execution=sparse`: a leaf of shape {tuple(shape)} has more than "
             f"{MOST_INPUTS:,} inputs or {MOST_WEIGHTS:,} weights; choose dense"
         )
-    block = inputs if density < FEW else min(BLOCK, inputs)
-    blocks = -(-inputs // block)
-    most_blocks = -(-inputs // min(BLOCK, inputs))
-    places = layers * most_blocks * outputs
+    inputs, outputs = shape[-2:]
+    layers = shape[0] if len(shape) == 3 else 1
     # All levels and methods have arrays of one shape, and so one compilation. What is
     # not written to takes no memory.
+    places = layers * -(-inputs // min(BLOCK, inputs)) * outputs
     starts, ends = _room(places, np.uint32), _room((levels, places), np.uint32)
+    weights = layers * inputs * outputs
     inputs_of, values = _room(weights, np.uint16), _room(weights, np.float32)
-    built, end = library(), 0
-    for number in range(layers):
-        skipped = number * blocks * outputs
-        own, own_ends = _address(starts, skipped), _address(ends, skipped)
-        if number not in chosen:
-            continue
-        matrix, survival = layer(number)
-        matrix, survival = map(np.ascontiguousarray, (matrix, survival))
-        sizes = [ctypes.c_int64(size) for size in (inputs, outputs, block, levels)]
-        stride = ctypes.c_int64(places)
+
+    density = sum(densities.values()) / len(densities)
+    block = inputs if density < FEW else min(BLOCK, inputs)
+    blocks = -(-inputs // block)
+    sizes = [ctypes.c_int64(size) for size in (inputs, outputs, block, levels)]
+    stride, built, end = ctypes.c_int64(places), library(), 0
+    for number in sorted(densities):
+        matrix, survival = map(np.ascontiguousarray, layer(number))
+        first = number * blocks * outputs
+        own = _address(starts, first), _address(ends, first), stride
         end += built.jaxsparse_count(
-            _address(survival), *sizes, ctypes.c_int64(end), own, own_ends, stride
+            _address(survival), *sizes, ctypes.c_int64(end), *own
         )
         built.jaxsparse_fill(
-            _address(matrix), _address(survival), *sizes, own, own_ends, stride,
+            _address(matrix), _address(survival), *sizes, *own,
             _address(inputs_of), _address(values),
         )  # fmt: skip
     shared = {

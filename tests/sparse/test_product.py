@@ -28,7 +28,10 @@ def packed(weights, survival=None, levels=1, density=0.5, chosen=None):
     )
     chosen = range(len(stacked)) if chosen is None else chosen
     return sparse.pack(
-        weights.shape, lambda n: (stacked[n], of_layer[n]), levels, density, chosen
+        weights.shape,
+        lambda n: (stacked[n], of_layer[n]),
+        levels,
+        dict.fromkeys(chosen, density),
     )
 
 
@@ -180,7 +183,7 @@ def test_values_are_kept_bit_for_bit_and_zeros_of_either_sign_are_none():
 @pytest.mark.parametrize("shape", [(65537, 1), (1 << 12, 1 << 10, 1 << 10)])
 def test_leaves_whose_weights_have_no_number_are_refused(shape):
     with pytest.raises(InputError, match=r"`execution=sparse`: a leaf .*choose dense"):
-        sparse.pack(shape, lambda _: pytest.fail("is not asked"), 1, 0.5, [0])
+        sparse.pack(shape, lambda _: pytest.fail("is not asked"), 1, {0: 0.5})
 
 
 @pytest.mark.parametrize("activation", [None, "gelu_new", "tanh"])
@@ -213,7 +216,7 @@ import jax, numpy as np
 from jaxsparse import sparse
 weights = np.ones((65536, 1), np.float32)
 kept = np.ones((65536, 1), np.uint8)
-(kernel,) = sparse.pack(weights.shape, lambda _: (weights, kept), 1, 1.0, [0])
+(kernel,) = sparse.pack(weights.shape, lambda _: (weights, kept), 1, {0: 1.0})
 x = jax.numpy.ones((64, 65536), np.float32)
 y = jax.jit(lambda x: sparse.linear(x, kernel, None)).lower(x).compile()
 pages = int(open("/proc/self/statm").read().split()[0])
