@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import traceback
-from pathlib import Path
 
 from absl import flags, logging
 
@@ -95,5 +94,7 @@ def quiet_libraries() -> None:
     transformers.logging.disable_progress_bar()
     logging_of_python.getLogger("matplotlib").setLevel(logging_of_python.ERROR)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME", "~/.cache")))
-        jax.config.update("jax_compilation_cache_dir", str(cache / "jaxsparse/xla"))
+        from jaxsparse.sparse.build import cache_directory
+
+        cache = cache_directory().with_name("xla")
+        jax.config.update("jax_compilation_cache_dir", str(cache))

@@ -282,11 +282,13 @@ def test_without_a_kernel_a_model_is_loaded_dense_with_one_warning(
     assert {point.curve.execution for point in points} == {"dense"}
 
 
-def test_a_run_says_what_it_measured_of_a_shape_once(saved, crossovers):
+def test_a_run_says_what_it_measured_of_a_shape_once(pruned_directory, crossovers):
     crossovers(0.25)
     auto, told = sparse.Execution("auto"), Told()
     for _ in range(2):
-        model = jaxsparse.model.load(open_model(str(saved("gpt2"))), execution=auto)
+        model = jaxsparse.model.load(
+            open_model(pruned_directory("dense")), execution=auto
+        )
         list(
             sweep(model, QUESTIONS, [MAGNITUDE], (), execution=auto, progress=told,
                   **SHORT)
@@ -295,3 +297,9 @@ def test_a_run_says_what_it_measured_of_a_shape_once(saved, crossovers):
     assert said
     assert len(said) == len(set(said))
     assert "sparse execution of 32 → 96 gains above 75% sparsity here" in said
+
+
+def test_of_a_dense_model_nothing_is_measured(saved, monkeypatch):
+    monkeypatch.setattr(execution, "crossover", lambda *_: pytest.fail("measures"))
+    model = load_model(str(saved("gpt2")), execution="auto")
+    assert not any(isinstance(v, sparse.SparseKernel) for v in model.params.values())

@@ -53,7 +53,7 @@ class Execution:
         """Whether a matrix of a leaf of this shape is multiplied by kept weights."""
         if self.kind != "auto":
             return self.kind == "sparse"
-        if not fits(shape):
+        if density >= 1 or not fits(shape):
             return False
         inputs, outputs = shape[-2:]
         if (inputs, outputs) not in self.crossovers:
