@@ -2,7 +2,7 @@
 dense execution but for rounding."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from jaxsparse.sparse import identity as sparse_identity
 from jaxsparse.variants import Variant, weights_of
 
 PRUNED = 0.001  # zeros of a file above which its model counts as pruned
+NEAR = 4  # times as much is kept at one sparsity as at another of the same packing
 
 Densities = dict[int, float]  # by layer
 
@@ -20,7 +21,7 @@ def executed(variants: Sequence[Variant], execution: Execution) -> list[Variant]
     """The same variants, executed so; those that are dense all the same keep their
     identity. So are smaller models: what is left of them is not pruned.
 
-    Masks that nest are packed once for all sparsities; one packing is held at a time.
+    Where masks nest, sparsities that are near share a packing; one is held at a time.
     """
     if execution.kind == "dense":
         return list(variants)
@@ -95,7 +96,8 @@ class _Packing:
 
     execution: Execution
     _of: object = None
-    _kernels: dict[str, list[SparseKernel]] | None = None
+    # By path: the first level of those packed together, and the kernel of each.
+    _kernels: dict[str, tuple[int, list[SparseKernel]]] = field(default_factory=dict)
 
     def kernel(
         self,
@@ -104,45 +106,53 @@ class _Packing:
         path: str,
         densities: Densities,
     ) -> SparseKernel:
-        nested = variant.nested
-        if nested is None:
-            self._of, self._kernels = None, None
+        if self._of is not variant.nested:
+            self._of, self._kernels = variant.nested, {}
+        if variant.nested is None:
             return _by_values(variant, path, densities)
-        if self._of is not nested:
-            self._of, self._kernels = nested, {}
-        assert self._kernels is not None
-        if path not in self._kernels:
-            self._kernels[path] = self._pack(levels, path)
-        return self._kernels[path][variant.level - self._first(levels, path)]
+        together = self._together(variant, levels, path)
+        first = together[0].level
+        if path not in self._kernels or self._kernels[path][0] != first:
+            self._kernels.pop(path, None)  # gone before the next is there
+            self._kernels[path] = first, _packed(together, path)
+        return self._kernels[path][1][variant.level - first]
 
-    def _first(self, levels: Sequence[Variant], path: str) -> int:
-        """The number of the smallest sparsity at which a layer is sparse: what only
-        smaller ones keep is not packed."""
-        return next(
-            of_level.level
-            for of_level in levels
-            if any(
-                self.execution.is_sparse(of_level.shapes[path].shape, density)
-                for density in _densities(of_level)[path].values()
-            )
-        )
+    def _together(
+        self, variant: Variant, levels: Sequence[Variant], path: str
+    ) -> list[Variant]:
+        """The levels of one packing, this one among them. What is kept at none of them
+        is not packed; nor, where most of it lay between the weights that are kept at
+        the larger of them, what is kept at the smaller."""
+        together: list[Variant] = []
+        largest = 0.0
+        for of_level in levels:
+            densities = _densities(of_level)[path].values()
+            shape = of_level.shapes[path].shape
+            if not any(self.execution.is_sparse(shape, one) for one in densities):
+                continue
+            if (mean := sum(densities) / len(densities)) < largest / NEAR:
+                if variant in together:
+                    break
+                together = []
+            if not together:
+                largest = mean
+            together.append(of_level)
+        return together
 
-    def _pack(self, levels: Sequence[Variant], path: str) -> list[SparseKernel]:
-        first = self._first(levels, path)
-        at_first = next(v for v in levels if v.level == first)
-        model, nested = at_first.model, at_first.nested
-        assert nested is not None
-        densities = _densities(at_first)[path]
-        number = max(v.level for v in levels) + 1 - first
 
-        def layer(layer: int) -> tuple[np.ndarray, np.ndarray]:
-            survival = trees.layer_of(path, nested[path], layer)
-            # Of the sparsities from the first that is packed on.
-            kept = np.minimum(np.maximum(survival, first) - first, number)
-            return weights_of(model, path, layer), kept.astype(np.uint8)
+def _packed(together: Sequence[Variant], path: str) -> list[SparseKernel]:
+    first, last = together[0], together[-1]
+    nested, number = first.nested, last.level + 1 - first.level
+    assert nested is not None
 
-        # Layers that are dense at the smallest of these sparsities may be sparse later.
-        return pack(at_first.shapes[path].shape, layer, number, densities)
+    def layer(layer: int) -> tuple[np.ndarray, np.ndarray]:
+        survival = trees.layer_of(path, nested[path], layer)
+        # Of these levels.
+        kept = np.minimum(np.maximum(survival, first.level) - first.level, number)
+        return weights_of(first.model, path, layer), kept.astype(np.uint8)
+
+    # Layers that are dense at the smallest of these sparsities may be sparse later.
+    return pack(first.shapes[path].shape, layer, number, _densities(first)[path])
 
 
 def _by_values(variant: Variant, path: str, densities: Densities) -> SparseKernel:

@@ -1,6 +1,7 @@
 """Sparse execution of whole models: the scores of dense execution, but for rounding."""
 
 import functools
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -121,6 +122,17 @@ def test_leaves_of_kept_weights_are_those_of_masks(loaded):
         for path in pruned[number].shapes:
             kernel = made[number].leaf(path)
             assert sparse.kept(kernel) == np.count_nonzero(pruned[number].leaf(path))
+
+
+def test_sparsities_that_are_near_share_a_packing(loaded):
+    """So that what is kept at a large one does not lie far apart in memory."""
+    pruned = OneShot(loaded("gpt2")).variants(MAGNITUDE, [0.5, 0.6, 0.8, 0.9, 0.99])
+    made = executed(pruned, sparse.Execution("sparse"))
+    path = "h/mlp/c_fc/kernel"
+    kernels = [variant.leaf(path) for variant in made]
+    together = [other.values is one.values for one, other in pairwise(kernels)]
+    assert together == [True, True, False, False]
+    assert int(kernels[-1].ends.max()) < 0.02 * kernels[-1].size
 
 
 def test_a_variant_that_is_dense_all_the_same_keeps_its_identity(loaded, crossovers):
