@@ -120,24 +120,21 @@ class _Packing:
     def _together(
         self, variant: Variant, levels: Sequence[Variant], path: str
     ) -> list[Variant]:
-        """The levels of one packing, this one among them. What is kept at none of them
-        is not packed; nor, where most of it lay between the weights that are kept at
-        the larger of them, what is kept at the smaller."""
-        together: list[Variant] = []
+        """The levels of one packing, this one among them. Weights that only others
+        keep would lie between theirs, and are not packed."""
+        portions: list[list[Variant]] = []
         largest = 0.0
         for of_level in levels:
             densities = _densities(of_level)[path].values()
             shape = of_level.shapes[path].shape
             if not any(self.execution.is_sparse(shape, one) for one in densities):
                 continue
-            if (mean := sum(densities) / len(densities)) < largest / NEAR:
-                if variant in together:
-                    break
-                together = []
-            if not together:
-                largest = mean
-            together.append(of_level)
-        return together
+            density = sum(densities) / len(densities)
+            if not portions or density < largest / NEAR:
+                portions.append([])
+                largest = density
+            portions[-1].append(of_level)
+        return next(portion for portion in portions if variant in portion)
 
 
 def _packed(together: Sequence[Variant], path: str) -> list[SparseKernel]:

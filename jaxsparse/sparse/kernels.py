@@ -8,7 +8,7 @@ they are kept:
     starts   ^        .     ^        where an output's weights of a block begin
     ends              ^     .  ^     and end, at the sparsity that is computed
 
-So a sweep packs once, and its variants differ in `ends`.
+So variants at several sparsities share a packing, and differ in `ends`.
 """
 
 import ctypes

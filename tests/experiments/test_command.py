@@ -125,3 +125,26 @@ def test_a_notebooks_way_of_drawing_is_not_ours(monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     command.quiet_libraries()
     assert os.environ["MPLBACKEND"] == "agg"
+
+
+@pytest.mark.parametrize("cache", ["", "cache", "{}"])
+def test_what_is_compiled_is_kept_in_the_users_cache(tmp_path, cache):
+    """A relative one counts as none: nothing is written where a command is started."""
+    wanted = tmp_path if cache == "{}" else tmp_path / ".cache"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(binary.ROOT),
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": cache.format(tmp_path),
+    }
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    say = "import jax; print(jax.config.jax_compilation_cache_dir)"
+    ended = subprocess.run(
+        [sys.executable, "-c", f"{WITHOUT_TORCH}{say}"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.strip() == str(wanted / "jaxsparse" / "xla")
