@@ -106,12 +106,13 @@ def find_or_build() -> ctypes.CDLL:
         with scratch_directory(f".{name}-", directory) as scratch:
             made = scratch / "kernel.so"
             _run([*command, str(SOURCE), "-o", str(made)])
-            loaded = _load(made)  # what does not load is not kept
+            _load(made)  # what does not load is not kept
             made.chmod(0o700)
-            os.replace(made, directory / f"{name}-{_digest(made.read_bytes())}.so")
+            kept = directory / f"{name}-{_digest(made.read_bytes())}.so"
+            os.replace(made, kept)
+        return _load(kept)  # by the name of a file that there is
     except OSError as error:
         raise Unavailable(f"{directory} cannot be used ({brief(error)})") from error
-    return loaded
 
 
 def _digest(content: bytes) -> str:
