@@ -27,11 +27,11 @@ GROUPS = (
     {"journal", "capacity", "accuracy"},
     {"points"},
     {"evaluation", "execution"},
-    {"text_loss"},
+    {"text_loss", "exam"},
     {"draws"},
     {"sweep"},
     {"affordable"},
-    {"report", "finetune", "pretraining", "model_card"},
+    {"report", "finetuning", "pretraining", "model_card"},
     {"experiments"},
 )
 SIDEWAYS = {("models", "jaxsparse.weights.rules")}
