@@ -24,8 +24,9 @@ from experiments.jobs import flags_of
 from experiments.paths import check_writable, new_directory, text_files
 from experiments.progress import Shown
 from jaxsparse import cbt, pretraining
+from jaxsparse.exam import Exam
 from jaxsparse.pretraining import RECIPES
-from jaxsparse.pretraining.log import Exam, Log
+from jaxsparse.pretraining.log import Log
 from jaxsparse.types import InputError
 from jaxsparse.weights.tokenizer import load_tokenizer
 

@@ -2,62 +2,15 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-from jaxsparse import device
-from jaxsparse.answers import Answers
-from jaxsparse.cbt import Question
-from jaxsparse.evaluation import Scorer, ScoringPlan, all_scores
-from jaxsparse.models import Family
-from jaxsparse.models.apply import Apply
+from jaxsparse.exam import Exam
 from jaxsparse.pretraining.run import PretrainingRun
 from jaxsparse.progress import Progress
-from jaxsparse.types import Leaves, Presentation
 from jaxsparse.whole import atomic_file
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
-BATCH_TOKENS = 4096
 SECONDS_BETWEEN_LOSSES = 1  # shown: each has to be waited for
-
-
-@dataclass(frozen=True)
-class Exam:
-    """Questions as one model reads them, asked again and again."""
-
-    plan: ScoringPlan
-    apply: Apply
-    scorer: Scorer
-
-    @classmethod
-    def of(
-        cls,
-        questions: Sequence[Question],
-        tokenizer: "PreTrainedTokenizerFast",
-        family: Family,
-        config: Any,
-        apply: Apply,
-    ) -> "Exam":
-        """Raises InputError for a question that the model cannot answer."""
-        form = device.current()
-        plan = ScoringPlan.of(
-            questions,
-            Presentation(),
-            family,
-            config,
-            tokenizer,
-            batch_tokens=BATCH_TOKENS,
-            form=form,
-        )
-        return cls(plan, apply, Scorer(form=form))
-
-    def accuracy(self, params: Leaves) -> float:
-        """The fraction answered correctly, cloze protocol, full story."""
-        (scores,) = all_scores(self.scorer, self.plan, self.apply, params, {})
-        return float(Answers(self.plan.questions, scores).correct.mean())
 
 
 class Log:

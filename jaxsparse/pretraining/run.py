@@ -20,13 +20,14 @@ from jaxsparse import device
 from jaxsparse.models.apply import Apply, make_apply
 from jaxsparse.models.family import Family
 from jaxsparse.pretraining import vocabulary
-from jaxsparse.pretraining.corpus import Corpus, rename
 from jaxsparse.pretraining.initial import initial_params
 from jaxsparse.pretraining.recipes import TrainingRecipe
+from jaxsparse.pretraining.renaming import rename
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.running_text import Examples, loss_sums
 from jaxsparse.training import record
 from jaxsparse.training.checkpoints import Checkpoints
+from jaxsparse.training.corpus import Corpus
 from jaxsparse.training.objectives import OBJECTIVES, Objective, Vocabulary
 from jaxsparse.training.step import train
 from jaxsparse.types import InputError, Leaves

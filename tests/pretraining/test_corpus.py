@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxsparse.pretraining.corpus import RENAMED, SCENE, Corpus, rename
+from jaxsparse.pretraining.renaming import RENAMED, SCENE, rename
+from jaxsparse.training.corpus import Corpus
 from jaxsparse.types import InputError
 from tests.pretraining import little
 from tests.told import Told

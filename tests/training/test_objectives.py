@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from jaxsparse.pretraining import vocabulary
-from jaxsparse.pretraining.corpus import Corpus
+from jaxsparse.training.corpus import Corpus
 from jaxsparse.training.objectives import (
     CORRUPTED,
     MASKED,

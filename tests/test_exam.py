@@ -5,8 +5,8 @@ import dataclasses
 import jax
 import pytest
 
-from jaxsparse.pretraining import log
-from jaxsparse.pretraining.log import Exam
+from jaxsparse import exam
+from jaxsparse.exam import Exam
 from jaxsparse.types import InputError
 from tests import asking
 
@@ -20,7 +20,7 @@ def exam_of(model, questions):
 
 
 def test_accuracy_is_the_fraction_whose_answer_scores_best(loaded, monkeypatch):
-    monkeypatch.setattr(log, "BATCH_TOKENS", 1500)  # several batches, one not full
+    monkeypatch.setattr(exam, "BATCH_TOKENS", 1500)  # several batches, one not full
     model = loaded("gpt2")
     questions = [asking.generated(seed) for seed in range(7)]
     encoded = [asking.Asked(q, **PUT).encode(model, "cloze") for q in questions]
@@ -41,7 +41,7 @@ def test_accuracy_is_the_fraction_whose_answer_scores_best(loaded, monkeypatch):
 
 def test_questions_may_differ_in_how_many_options_they_have(loaded, monkeypatch):
     """Every answer is the last option, which another question's padding stands for."""
-    monkeypatch.setattr(log, "BATCH_TOKENS", 64)  # a batch for each number
+    monkeypatch.setattr(exam, "BATCH_TOKENS", 64)  # a batch for each number
     model = loaded("gpt2")
     options = ["ab", "cd", "ef", "gh"]
     questions = [
