@@ -140,13 +140,14 @@ def test_the_gradient_by_blocks_is_that_of_all_at_once(mask, keys, causal, bias)
 
 
 def test_weights_are_not_kept_for_the_gradient():
-    """What a gradient keeps of a forward pass is no larger than its inputs."""
+    """Of twelve heads a gradient keeps less than the weights of four."""
     mask = branch_mask(np.zeros((1, 1024), np.int32))
+    given = [jax.ShapeDtypeStruct((1, 1024, 12, 8), jnp.float32)] * 3
 
     def loss(*given):
         return jnp.sum(attention.attention(*given, mask, causal=True, form=CPU))
 
-    given = heads(8, 1024, 1024, rows=1)
     compiled = jax.jit(jax.grad(loss, (0, 1, 2))).lower(*given).compile()
-    all_weights = 4 * 3 * 1024 * 1024
-    assert compiled.memory_analysis().temp_size_in_bytes < all_weights / 3
+    sizes = compiled.memory_analysis()
+    assert sizes is not None
+    assert sizes.temp_size_in_bytes < 4 * 4 * 1024 * 1024
