@@ -13,6 +13,7 @@ from jaxsparse.accuracy import Accuracy
 from jaxsparse.answers import Answers
 from jaxsparse.cbt.questions import Question
 from jaxsparse.pruning import MatrixSparsity, Recipe
+from jaxsparse.training.training import LEGAL, Training
 from jaxsparse.types import Presentation
 
 WORTH_SAYING = 0.001  # of the weights that are zero in a file: single ones always are
@@ -34,8 +35,17 @@ class Curve:
 
     setup: Setup
     recipe: Recipe
-    finetuned: bool = False
+    training: Training | None = None  # None of one-shot
     execution: str = "dense"  # of the linears of what is pruned
+
+    @property
+    def finetuned(self) -> bool:
+        return self.training is not None
+
+    @property
+    def seed(self) -> int | None:
+        """The training's, else the recipe's."""
+        return self.training.seed if self.training else self.recipe.seed
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,7 @@ class Point:
     texts: tuple[TextLoss, ...] = ()
     parameters: int | None = None  # zeros included; None in runs of older versions
     bytes: int | None = None  # that they take as they are loaded
+    training_seconds: float | None = None  # None of one-shot
 
     @property
     def setup(self) -> Setup:
@@ -146,6 +157,7 @@ class Point:
 
     def columns(self) -> dict[str, str | int | float | bool | None]:
         """What the point is, by the names that tables have for it."""
+        training = self.curve.training
         return {
             "model": self.setup.model,
             "family": self.setup.family,
@@ -157,6 +169,8 @@ class Point:
             "achieved_sparsity": self.achieved_sparsity,
             "total_sparsity": self.total_sparsity,
             "finetuned": self.curve.finetuned,
+            **(asdict(training) if training else dict.fromkeys(LEGAL, "")),
+            "seed": self.curve.seed,
         }
 
 

@@ -297,9 +297,7 @@ class _Job:
         for variant in curves:
             said = answers[_key(variant, presentation)]
             yield Point(
-                curve=Curve(
-                    setup, variant.recipe, variant.finetuned, variant.execution
-                ),
+                curve=Curve(setup, variant.recipe, variant.training, variant.execution),
                 digest=model.digest,
                 sparsity=variant.sparsity,
                 achieved_sparsity=variant.achieved_sparsity,
@@ -313,6 +311,7 @@ class _Job:
                 texts=losses.get(key_of(variant.identity), ()),
                 parameters=variant.parameters,
                 bytes=variant.bytes,
+                training_seconds=variant.training_seconds,
             )
 
     def _recall(self, key: str) -> Answers:

@@ -23,6 +23,7 @@ from jaxsparse import hosts, parallel, pruning, sparse, trees
 from jaxsparse.model import Model, save_leaves, untie
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import MatrixSparsity, Recipe
+from jaxsparse.training.training import Training
 from jaxsparse.types import Array, InputError, Leaves
 from jaxsparse.weights.writing import Sizes
 
@@ -51,7 +52,8 @@ class Variant:
     leaf: Callable[[str], Any]
     layer: Callable[[str, int], Layer]  # or one layer of it, on the host
     matrices: tuple[MatrixSparsity, ...] = ()  # the pruned ones
-    finetuned: bool = False
+    training: Training | None = None  # None of one-shot
+    training_seconds: float | None = None
     execution: str = "dense"  # how its linears are computed
     # Where masks nest: at how many of the sparsities each weight is kept, and the
     # number of this one.
@@ -59,12 +61,18 @@ class Variant:
     level: int = 0
 
     @property
+    def finetuned(self) -> bool:
+        return self.training is not None
+
+    @property
     def name(self) -> str:
+        trained = f"fine-tuned, seed {self.training.seed}" if self.training else ""
         if not self.sparsity:
-            return "dense"
+            return trained or "dense"
         of_pattern = self.recipe.own_sparsity is not None
         amount = self.recipe.pattern if of_pattern else f"{self.sparsity:g}"
-        return f"{self.recipe.title} {amount}"
+        pruned = f"{self.recipe.title} {amount}"
+        return f"{pruned}, {trained}" if trained else pruned
 
     @property
     def parameters(self) -> int:

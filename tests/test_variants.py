@@ -16,6 +16,7 @@ from jaxsparse.models.apply import make_apply
 from jaxsparse.one_shot import OneShot, prune
 from jaxsparse.pruning import Recipe
 from jaxsparse.sweep import evaluate, sweep
+from jaxsparse.training.training import Training
 from jaxsparse.types import InputError, Presentation
 from jaxsparse.variants import (
     Variant,
@@ -208,6 +209,11 @@ def test_prune_refuses_what_a_method_does_not_define(loaded):
         with pytest.raises(InputError, match=message):
             prune(model, **wrong)
     assert prune(model, sparsity=0.0).name == "dense"
+    for sparsity, name in ((0.0, ""), (0.5, "magnitude 0.5, ")):
+        tuned = dataclasses.replace(
+            prune(model, sparsity=sparsity), training=Training(seed=3)
+        )
+        assert tuned.name == f"{name}fine-tuned, seed 3"
 
 
 # Variants that no method makes yet
@@ -237,7 +243,7 @@ def with_new_weights(start: Variant) -> Variant:
         shapes=shapes_of(changed),
         leaf=changed.__getitem__,
         layer=layers_of(changed),
-        finetuned=True,
+        training=Training(),
         execution="sparse",
     )
 
@@ -301,7 +307,7 @@ def test_a_sweep_takes_every_kind_and_its_journal_knows_them(
             point.answers.scores, alone.answers.scores, rtol=1e-5
         )
         np.testing.assert_array_equal(point.answers.scores, known.answers.scores)
-        assert point.curve.finetuned == variant.finetuned
+        assert point.curve.training == variant.training
         assert point.curve.execution == variant.execution
         assert point.digest == every_kind[0].model.digest
 

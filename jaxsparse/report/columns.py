@@ -2,6 +2,8 @@
 
 import pyarrow as pa
 
+from jaxsparse.training.training import LEGAL
+
 TEXT, WHOLE, REAL, BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
 RECIPE = {  # what a point is, and the questions of a row of it
@@ -18,7 +20,7 @@ RECIPE = {  # what a point is, and the questions of a row of it
     "prunable": TEXT,
     "dtype": TEXT,
     "execution": TEXT,  # of the linears
-    "seed": WHOLE,  # empty of a method that neither draws nor is calibrated
+    "seed": WHOLE,  # of training; else of a method that draws or is calibrated
     "sparsity": REAL,
     "achieved_sparsity": REAL,
     "total_sparsity": REAL,
@@ -26,9 +28,17 @@ RECIPE = {  # what a point is, and the questions of a row of it
     "word_class": TEXT,
     "split": TEXT,
 }
+TRAINING = dict.fromkeys(LEGAL, TEXT)  # empty of one-shot; behind all other columns
 # What runs of older versions have no columns for.
-OLDER = {"allocation": "uniform", "statistics": "", "execution": "dense"}
-OF_POINT = tuple(name for name in RECIPE if name not in ("word_class", "split"))
+OLDER = {
+    "allocation": "uniform",
+    "statistics": "",
+    "execution": "dense",
+    **dict.fromkeys(TRAINING, ""),
+}
+OF_POINT = tuple(
+    name for name in (*RECIPE, *TRAINING) if name not in ("word_class", "split")
+)
 
 RESULTS = {
     **RECIPE,
@@ -47,26 +57,29 @@ RESULTS = {
     "questions_per_second": REAL,
     "parameters": WHOLE,  # of the model at the point, zeros included
     "bytes": WHOLE,  # that they take as they are loaded
+    **TRAINING,
+    "training_seconds": REAL,  # empty of one-shot
 }
 
 OF_LAYERS = (  # neither protocol nor execution: they prune nothing
     "model", "method", "pattern", "scope", "allocation", "statistics", "prunable",
-    "dtype", "seed", "sparsity", "finetuned",
+    "dtype", "seed", "sparsity", "finetuned", *TRAINING,
 )  # fmt: skip
 LAYERS = {
-    **{name: RECIPE[name] for name in OF_LAYERS},
+    **{name: RECIPE[name] for name in OF_LAYERS if name in RECIPE},
     "matrix": TEXT,
     "layer": WHOLE,
     "weights": WHOLE,
     "pruned": WHOLE,
     "error": REAL,  # of reconstruction; empty where none was measured
     "damping_raised": WHOLE,  # how often, tenfold
+    **TRAINING,
 }
 
 OF_QUESTIONS = ("protocol", "context", "detokenize", "word_class", "split")
-OF_TEXTS = tuple(name for name in RECIPE if name not in OF_QUESTIONS)
+OF_TEXTS = tuple(name for name in (*RECIPE, *TRAINING) if name not in OF_QUESTIONS)
 TEXTS = {
-    **{name: RECIPE[name] for name in OF_TEXTS},
+    **{name: RECIPE[name] for name in OF_TEXTS if name in RECIPE},
     "text": TEXT,
     "windows": WHOLE,
     "targets": WHOLE,
@@ -74,6 +87,7 @@ TEXTS = {
     "perplexity": REAL,  # empty unless every token is predicted from those before it
     "tokens_left_out": WHOLE,
     "draw": WHOLE,  # 0; from 1 on further draws, behind the rows of all points
+    **TRAINING,
 }
 TEXT_TOKENS = {  # see `losses.token_tables`
     "point": pa.int32(),
@@ -93,6 +107,7 @@ PREDICTIONS = {
     "option_tokens": pa.list_(pa.int32()),
     "predicted": pa.int32(),
     "correct": BOOL,
+    **TRAINING,
 }
 
 # With the hub's names, so that it can be asked again: `data=questions.parquet`.

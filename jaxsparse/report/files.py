@@ -169,6 +169,7 @@ def result_rows(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
         columns = {
             **point.columns(), "split": point.split,
             "parameters": point.parameters, "bytes": point.bytes,
+            "training_seconds": point.training_seconds,
         }  # fmt: skip
         for row in point.accuracies:
             yield {**columns, **asdict(row)}

@@ -1,6 +1,6 @@
 """Short names of models, of how they were set up, and of curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -75,7 +75,7 @@ class Labels:
         recipe = curve.recipe
         texts = [recipe.title]
         for name in (
-            "scope", "prunable", "pattern", "allocation", "statistics", "seed",
+            "scope", "prunable", "pattern", "allocation", "statistics",
         ):  # fmt: skip
             # Scope and order are a method's own: between methods, the name says it.
             among = recipe.title if name in ("scope", "statistics") else ""
@@ -84,12 +84,20 @@ class Labels:
             if name == "pattern" and (recipe.structured or not pattern):
                 continue  # the title, or something else, says it
             if differs and value not in (None, "", *PLAIN):
-                texts.append(f"seed {value}" if name == "seed" else value)
-        if curve.finetuned:
-            texts.append("fine-tuned")
+                texts.append(value)
+        texts += self._training(curve)
         if self._differs(attrgetter("execution")) and curve.execution != "dense":
             texts.append(curve.execution)
         return ", ".join(texts)
+
+    def _training(self, curve: Curve) -> Iterator[str]:
+        """How it was trained back, and the seed, of what draws at all."""
+        if curve.training:
+            title = curve.training.title
+            differs = self._differs(lambda c: c.training and c.training.title)
+            yield f"fine-tuned ({title})" if differs else "fine-tuned"
+        if curve.seed is not None and self._differs(attrgetter("seed")):
+            yield f"seed {curve.seed}"
 
     def pruning(self, curve: Curve, pattern: bool = True) -> str:
         """The curve among those of its model where nothing is said of questions."""

@@ -67,10 +67,10 @@ def finetuned(points: Sequence[Point]) -> list[Line]:
     labels = Labels(points)
     curves = dict(by_curve(points))
     lines = []
+    compared = {replace(curve, training=None) for curve in curves if curve.finetuned}
     for curve, members in curves.items():
-        other = replace(curve, finetuned=not curve.finetuned)
-        if other in curves:
-            one_shot = replace(curve, finetuned=False)
+        one_shot = replace(curve, training=None)
+        if one_shot in compared and one_shot in curves:
             panel = f"{curve.setup.model} · {labels.line(one_shot)}"
             label = "fine-tuned" if curve.finetuned else "one-shot"
             lines.append(_line(panel, label, labels, members, -1))

@@ -20,6 +20,7 @@ from jaxsparse.pruning import MatrixSparsity, Recipe
 from jaxsparse.report import losses
 from jaxsparse.report.about import fact
 from jaxsparse.report.columns import FROM_TEXT, OF_LAYERS, OF_POINT, OLDER, RESULTS
+from jaxsparse.training.training import Training
 from jaxsparse.types import InputError, Presentation, brief
 
 _FAULTS = (
@@ -163,6 +164,7 @@ def _results(
             # Runs of older versions have neither.
             parameters=int(recipe.get("parameters") or 0) or None,
             bytes=int(recipe.get("bytes") or 0) or None,
+            training_seconds=_seconds(recipe),
         )
 
 
@@ -210,7 +212,15 @@ def _curve(row: Mapping[str, Any]) -> Curve:
     put = Presentation(row["protocol"], row["context"], row["detokenize"])
     recipe = Recipe.written(**{field.name: row[field.name] for field in fields(Recipe)})
     setup = Setup(row["model"], row["family"], row["dtype"], put)
-    return Curve(setup, recipe, row["finetuned"], row["execution"])
+    training = None
+    if row["finetuned"]:
+        training = Training(**{f.name: row[f.name] for f in fields(Training)})
+    return Curve(setup, recipe, training, row["execution"])
+
+
+def _seconds(row: Mapping[str, str]) -> float | None:
+    """Of training; earlier runs have no such column, and one-shot nothing in it."""
+    return float(row["training_seconds"]) if row.get("training_seconds") else None
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

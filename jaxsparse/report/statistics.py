@@ -125,8 +125,8 @@ def _place(point: Point) -> tuple:
     """Where a point stands on its curve, and which curve that is; dense is on all."""
     curve = point.curve
     if not point.sparsity and not curve.finetuned:
-        return None, False, "", 0.0
-    return curve.recipe, curve.finetuned, curve.execution, point.sparsity
+        return None, None, "", 0.0
+    return curve.recipe, curve.training, curve.execution, point.sparsity
 
 
 def baselines(questions: Sequence[Question]) -> tuple[Baseline, ...]:

@@ -45,22 +45,24 @@ def answers(correct, questions=QUESTIONS):
 
 def curve(
     correct, model="one", method="magnitude", protocol="cloze", *,
-    questions=QUESTIONS, digest="0123", finetuned=False, scope="matrix", context="full",
+    questions=QUESTIONS, digest="0123", training=None, scope="matrix", context="full",
     seed=7, pattern="unstructured", dtype="bfloat16",
-    execution="dense",
+    execution="dense", dense=None, seconds=None,
 ):  # fmt: skip
     """The points of one curve: sparsity -> how many of the first answers are right.
 
-    What is not fine-tuned begins at 0, dense.
+    What is not fine-tuned begins at 0, dense; of what is, `dense` says how many the
+    dense model has right, and `seconds` what training took.
     """
     setup = Setup(model, "gpt2", dtype, Presentation(protocol, context))
     truncated = np.arange(len(questions)) % 2 == 1
-    dense = answers(correct[min(correct)], questions)
+    dense = answers(correct[min(correct)] if dense is None else dense, questions)
     recipe = Recipe(method, scope, pattern=pattern, seed=seed)
     for sparsity, right in correct.items():
-        answered = dense if sparsity == 0 else answers(right, questions)
+        is_dense = sparsity == 0 and training is None
+        answered = dense if is_dense else answers(right, questions)
         yield Point(
-            curve=Curve(setup, recipe, finetuned, execution),
+            curve=Curve(setup, recipe, training, execution),
             digest=digest,
             sparsity=sparsity,
             achieved_sparsity=max(0.0, sparsity - 0.01) if sparsity else 0.0,
@@ -70,6 +72,7 @@ def curve(
             truncated=truncated,
             accuracies=tuple(accuracies(answered, dense, truncated)),
             matrices=MATRICES if sparsity else (),
+            training_seconds=seconds,
         )
 
 

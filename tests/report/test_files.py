@@ -33,7 +33,8 @@ model, family, protocol, context, detokenize, method, pattern, scope, allocation
 statistics, prunable, dtype, execution, seed, sparsity, achieved_sparsity,
 total_sparsity, finetuned, word_class, split, questions, correct, accuracy, ci_low,
 ci_high, dense_accuracy, p_vs_dense, cluster_low, cluster_high, truncated, ties,
-seconds, questions_per_second, parameters, bytes
+seconds, questions_per_second, parameters, bytes, objective, train, distill, schedule,
+training_seconds
 """.replace(",", " ").split()
 FILES = [
     "accuracy.png", "layers.csv", "predictions.parquet", "questions.parquet",
@@ -182,7 +183,7 @@ def test_predictions_have_designs_columns_and_types(written):
         "question_id", "answer", "options", "scores", "option_tokens", "predicted",
         "correct",
     ]  # fmt: skip
-    assert list(types) == recipe + own
+    assert list(types) == recipe + own + RESULT_COLUMNS[35:39]
     assert {types[name] for name in ("sparsity", "achieved_sparsity")} == {"double"}
     assert types["seed"] == "int64"
     assert (types["finetuned"], types["correct"]) == ("bool", "bool")

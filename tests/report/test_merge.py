@@ -12,6 +12,7 @@ from jaxsparse import plots, report
 from jaxsparse.answers import Answers
 from jaxsparse.pruning import Recipe
 from jaxsparse.report.reading import RunFiles
+from jaxsparse.training.training import Training
 from jaxsparse.types import InputError
 from jaxsparse.whole import locked
 from tests.report.made import QUESTIONS, curve, questions_of
@@ -51,7 +52,7 @@ def test_points_of_one_curve_come_together_in_order():
             run("a", curve({0.0: 5, 0.9: 2}), notes=["one left out"]),
             run("b", curve({0.0: 5, 0.5: 4, 0.99: 1})),
             run("c", curve({0.0: 5, 0.5: 3}, method="random")),
-            run("d", curve({0.0: 5, 0.5: 5}, finetuned=True)),
+            run("d", curve({0.0: 5, 0.5: 5}, training=Training())),
         ]
     )
     assert keys(merged) == [
@@ -250,7 +251,7 @@ def test_runs_over_different_questions_are_not_compared():
 def written(tmp_path):
     runs = [
         run("a", curve({0.0: 6, 0.5: 4, 0.9: 1}), curve({0.0: 5}, protocol="append")),
-        run("b", curve({0.5: 5, 0.9: 3}, finetuned=True)),
+        run("b", curve({0.5: 5, 0.9: 3}, training=Training())),
     ]
     out = tmp_path / "out"
     merged = report.merge(runs)

@@ -8,6 +8,7 @@ import pytest
 from jaxsparse import plots
 from jaxsparse.report import pictures
 from jaxsparse.report.statistics import baselines, statistics
+from jaxsparse.training.training import Training
 from tests.report.made import MATRICES, QUESTIONS, curve, many
 
 
@@ -54,7 +55,7 @@ def test_fine_tuned_curves_are_drawn_against_their_one_shot_curves_only():
     results = [
         *curve({0.0: 8, 0.5: 1}),
         *curve({0.0: 8, 0.5: 2}, method="random"),
-        *curve({0.5: 5}, finetuned=True),
+        *curve({0.5: 5}, training=Training()),
     ]
     lines = pictures.finetuned(results)
     assert [(one.panel, one.label, one.accuracy) for one in lines] == [
@@ -175,7 +176,7 @@ def test_the_page_has_curves_and_a_small_panel_for_each_class():
 
 
 def test_the_page_compares_fine_tuned_with_one_shot_where_both_are_there():
-    results = [*curve({0.0: 6, 0.5: 4}), *curve({0.5: 5}, finetuned=True)]
+    results = [*curve({0.0: 6, 0.5: 4}), *curve({0.5: 5}, training=Training())]
     _, compared, _ = pictures.charts(statistics(results))
     assert [panel.title for panel in compared.panels] == ["one · cloze, magnitude"]
     lines = compared.panels[0].lines

@@ -10,6 +10,7 @@ from jaxsparse.cbt import Question
 from jaxsparse.points import by_setup, dense_of
 from jaxsparse.report.statistics import baselines, contests
 from jaxsparse.report.summary import summarise
+from jaxsparse.training.training import Training
 from tests.report.made import curve, questions_of
 
 QUESTIONS = questions_of(10)  # 40, the first of them right
@@ -159,7 +160,7 @@ def test_two_models_are_compared_at_every_point_that_both_have():
 
 
 def test_fine_tuned_points_are_compared_with_the_one_shot_dense_model():
-    tuned = points({0.0: 38, 0.5: 35}, finetuned=True)
+    tuned = points({0.0: 38, 0.5: 35}, training=Training())
     summary = summary_of(points({0.0: 30, 0.5: 10}), tuned)
     shown = [(one.point.curve.finetuned, one.point.sparsity) for one in summary.rows]
     assert shown == [(False, 0), (False, 0.5), (True, 0), (True, 0.5)]

@@ -11,6 +11,7 @@ from jaxsparse.report import cells, original, tables, text
 from jaxsparse.report.labels import Labels
 from jaxsparse.report.statistics import statistics
 from jaxsparse.report.tables import all_tables
+from jaxsparse.training.training import Training
 from tests.report.made import RUN, at_speed, curve, many, questions_of, results_of
 
 
@@ -162,7 +163,7 @@ def test_curves_are_told_apart_by_whatever_differs():
         *results_of(),
         *curve({0.0: 3, 0.9: 3}, scope="global"),
         *curve({0.0: 3, 0.5: 3}, context="query"),
-        *curve({0.5: 3}, finetuned=True),
+        *curve({0.5: 3}, training=Training()),
     ]
     assert [row[0] for row in tables.overview(statistics(results)).rows[:4]] == [
         "one · cloze, full context, magnitude, matrix",
@@ -380,7 +381,7 @@ def test_a_terminal_is_never_too_narrow_and_nothing_is_left_out(sparsities):
     results = [
         *curve(at, model=model, scope="global"),
         *curve({**at, 0.999: 7}, model=model, protocol="append"),
-        *curve({0.25: 1}, model=model, finetuned=True),
+        *curve({0.25: 1}, model=model, training=Training()),
     ]
     made = text.terminal(statistics(results), verbose=True)
     assert widths(made) <= 100
