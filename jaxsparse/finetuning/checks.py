@@ -20,7 +20,7 @@ def check(
     settings: Settings,
     steps: int,
 ) -> None:
-    """Raises InputError for what a model, a recipe and a training do not allow together.
+    """Raises InputError for what model, recipe and training do not allow together.
 
     Args:
         shapes: of the leaves.
@@ -52,8 +52,8 @@ def _check_gradual(
 ) -> None:
     if training.train == "masklora":
         raise InputError(
-            "`train=masklora` with `schedule=gradual`: adapters are of one mask; choose "
-            "oneshot"
+            "`train=masklora` with `schedule=gradual`: an adapter is of one mask; "
+            "choose oneshot"
         )
     if recipe.structured or recipe.own_sparsity is not None:
         raise InputError(
@@ -87,9 +87,7 @@ def refuse_overlap(
     """
     asked = {_story(question): question for question in test}
     shared = {
-        story: question
-        for question in train
-        if (story := _story(question)) in asked
+        story: question for question in train if (story := _story(question)) in asked
     }
     if shared and not allow:
         story, question = next(iter(shared.items()))

@@ -28,18 +28,27 @@ def held() -> optax.GradientTransformationExtraArgs:
         }
         return {**updates, **on_mask}, state
 
-    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)  # pyright: ignore[reportArgumentType]
+    return optax.GradientTransformationExtraArgs(
+        lambda params: optax.EmptyState(), update
+    )  # pyright: ignore[reportArgumentType]
 
 
 def at_rate() -> optax.GradientTransformationExtraArgs:
     """Scales by minus the learning rate, which `update` is told as `rate`."""
 
     def update(
-        updates: Leaves, state: Any, params: Leaves | None = None, *, rate: Any, **_: Any
+        updates: Leaves,
+        state: Any,
+        params: Leaves | None = None,
+        *,
+        rate: Any,
+        **_: Any,
     ) -> tuple[Mapping[str, Any], Any]:
         return {path: -rate * leaf for path, leaf in updates.items()}, state
 
-    return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)  # pyright: ignore[reportArgumentType]
+    return optax.GradientTransformationExtraArgs(
+        lambda params: optax.EmptyState(), update
+    )  # pyright: ignore[reportArgumentType]
 
 
 def decisions(steps: int, mask_every: int) -> int:

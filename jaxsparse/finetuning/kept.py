@@ -15,6 +15,7 @@ from jaxsparse.types import InputError, Leaves, brief
 from jaxsparse.whole import atomic_file
 
 NAME = "best.safetensors"
+FINISHED = "finished.json"
 
 
 class Kept:
@@ -23,6 +24,7 @@ class Kept:
     def __init__(self, directory: Path | None):
         self._file = directory and directory / NAME
         self._leaves: dict[str, np.ndarray] = {}
+        self._finished = directory and directory / FINISHED
         self.measured: dict[str, Any] = {}
         if self._file and self._file.is_file():
             self._read()
@@ -32,16 +34,21 @@ class Kept:
         try:
             with safetensors.safe_open(self._file, "numpy") as file:
                 self.measured = json.loads((file.metadata() or {})["measured"])
+            if self._finished and self._finished.is_file():
+                self.measured = json.loads(self._finished.read_text("utf-8"))
         except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
             raise InputError(
-                f"{self._file} cannot be read ({brief(error)}); remove its directory to "
-                "train again"
+                f"{self._file} cannot be read ({brief(error)}); remove its directory "
+                "to train again"
             ) from None
 
     def write(self, leaves: Leaves, measured: Mapping[str, Any]) -> None:
         """Raises InputError where the file cannot be written; the one before it is
         whole."""
-        host = {path: np.asarray(hosts.gathered(leaf), np.float32) for path, leaf in leaves.items()}
+        host = {
+            path: np.asarray(hosts.gathered(leaf), np.float32)
+            for path, leaf in leaves.items()
+        }
         self.measured = {**measured, "digest": _digest(host)}
         if self._file is None:
             self._leaves = host
@@ -55,6 +62,22 @@ class Kept:
                 f"{self._file} could not be written ({brief(error)}); make room, and "
                 "repeat the command"
             ) from None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return (
+            bool(self.measured)
+            and self._finished is not None
+            and self._finished.is_file()
+        )
+
+    def finish(self, seconds: float) -> None:
+        """Says that the run has come to its end, and what it took."""
+        self.measured["seconds"] = seconds
+        if self._finished:
+            with atomic_file(self._finished) as partial:
+                partial.write_text(json.dumps(self.measured), encoding="utf-8")
 
     def leaf(self, path: str) -> np.ndarray:
         if self._file is None:

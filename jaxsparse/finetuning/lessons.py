@@ -3,14 +3,14 @@
     step 7, seed 0   16 questions ─▶ part | part | part     each a batch that the device
                      16 windows   ─▶ part | part            takes at once; gradients add
 
-All of it is a function of the seed and the number of the step, so that a run that was
-killed sees what it would have seen. Which lengths a step's questions have depends on the
+All of it is a function of the seed and the number of the step: a run that was killed
+sees what it would have seen. Which lengths a step's questions have depends on the
 number alone: runs of several seeds share their shapes.
 """
 
 import functools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import jax
@@ -51,6 +51,7 @@ class StoryPart:
 
 
 Part = QuestionPart | StoryPart
+RowShape = tuple[int, tuple[tuple[str, int], ...]]  # rows, the length of each field
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,14 @@ class QuestionLessons:
         self._encoded = encoded
         self._config, self._protocol = config, protocol
         self._batch = batch_questions
-        self._answers = [question.options.index(question.answer) for question in questions]
+        self._answers = [
+            question.options.index(question.answer) for question in questions
+        ]
         self._groups = [
-            _Group(members, _shape(encoded, members, part_tokens, batch_questions, rows_multiple))
+            _Group(
+                members,
+                _shape(encoded, members, part_tokens, batch_questions, rows_multiple),
+            )
             for members in _alike(encoded)
         ]
         shares = np.array([len(group.members) for group in self._groups])
@@ -94,8 +100,10 @@ class QuestionLessons:
         self._drawn: list[int] = []  # the group of each step so far
 
     @property
-    def shapes(self) -> tuple[BatchShape, ...]:
-        return tuple(group.shape for group in self._groups)
+    def row_shapes(self) -> list[RowShape]:
+        """Of the parts."""
+        shapes = [group.shape for group in self._groups]
+        return [(shape.rows, shape.lengths) for shape in shapes]
 
     def members(self, seed: int, step: int) -> tuple[BatchShape, list[int]]:
         """The numbers of a step's questions, and the shape of their parts."""
@@ -180,9 +188,9 @@ class StoryLessons:
             self._corpus.count(self._window)
         except InputError:
             raise InputError(
-                f"the stories of the training questions have {len(self._corpus.tokens):,}"
-                f" tokens, less than two windows of {self._window}; give more questions, "
-                "or `objective=choice`"
+                f"the training questions' stories have {len(self._corpus.tokens):,} "
+                f"tokens, less than two windows of {self._window}; give more "
+                "questions, or `objective=choice`"
             ) from None
 
     def parts(self, seed: int, step: int) -> list[StoryPart]:
@@ -190,10 +198,21 @@ class StoryLessons:
         generator = np.random.default_rng([seed, step])
         examples = self._objective.examples(windows, self._vocabulary, generator)
         weight = np.float32(1 / max(np.count_nonzero(examples.valid), 1))
-        return [
-            StoryPart(jax.tree.map(lambda field: _rows(field, begin, self._part), examples), weight)
-            for begin in range(0, self._rows, self._part)
-        ]
+        found = []
+        for begin in range(0, self._rows, self._part):
+            # Behind the last row the first again, from which nothing is learned twice.
+            rows = np.arange(begin, begin + self._part)
+            some = jax.tree.map(lambda field: field[rows % self._rows], examples)  # noqa: B023
+            valid = some.valid & (rows < self._rows)[:, None]
+            found.append(StoryPart(replace(some, valid=valid), weight))
+        return found
+
+    @property
+    def row_shapes(self) -> list[RowShape]:
+        """Of the parts."""
+        inputs = self.parts(0, 0)[0].examples.inputs
+        lengths = [(f.name, getattr(inputs, f.name).shape[1]) for f in fields(inputs)]
+        return [(self._part, tuple(lengths))]
 
     def filler(self, like: StoryPart) -> StoryPart:
         """A part of the same shape from which nothing is learned."""
@@ -219,11 +238,6 @@ def parts_of(
 
 def _stacked(*fields: Any) -> np.ndarray:
     return np.stack(fields)
-
-
-def _rows(field: np.ndarray, begin: int, number: int) -> np.ndarray:
-    """Rows of a field; behind the last one the first again."""
-    return np.take(field, range(begin, begin + number), axis=0, mode="wrap")
 
 
 def _alike(encoded: Sequence[Encoded]) -> list[np.ndarray]:
@@ -296,6 +310,8 @@ def _filled(
 
 
 @functools.lru_cache(maxsize=64)
-def _order(size: int, epoch: int, group: int, seed: int) -> Int[np.ndarray, " question"]:
+def _order(
+    size: int, epoch: int, group: int, seed: int
+) -> Int[np.ndarray, " question"]:
     """The order of a group's questions in one of its epochs."""
     return np.random.default_rng([seed, group, epoch]).permutation(size)

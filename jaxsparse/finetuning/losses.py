@@ -118,6 +118,8 @@ def square_head(student: Any, teacher: Any) -> Float[Array, ""]:
     large language models", SquareHead.
     """
     total = jnp.float32(0)
-    for of_stack, dense in zip(jax.tree.leaves(student.states), jax.tree.leaves(teacher.states), strict=True):
+    for of_stack, dense in zip(
+        jax.tree.leaves(student.states), jax.tree.leaves(teacher.states), strict=True
+    ):
         del of_stack, dense
     return total

@@ -1,12 +1,17 @@
 """What training takes of a device's memory, said before it starts."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxsparse import device
+import jax.numpy as jnp
+
+from jaxsparse import device, parallel
+from jaxsparse.finetuning.lessons import QuestionLessons, StoryLessons
+from jaxsparse.finetuning.trained import trained_shapes
+from jaxsparse.model import Model
 from jaxsparse.types import InputError
 
 USABLE = 0.9  # of what is there
@@ -33,6 +38,43 @@ class Need:
         return self.model + self.state + self.activations
 
 
+def needed(
+    model: Model,
+    shapes: Mapping[str, tuple[int, ...]],
+    prunable: str,
+    adapted: tuple[str, int],
+    lessons: Sequence[QuestionLessons | StoryLessons],
+    remat: bool,
+) -> Need:
+    """What training one variant takes, on one device of its mesh.
+
+    Args:
+        shapes: of the variant's leaves.
+        adapted: which part is trained, and the rank of its adapters.
+        lessons: what is learned from; their largest parts count.
+    """
+    paths = model.prunable(prunable)
+    trained = trained_shapes(shapes, paths, *adapted)
+    sharing, devices = (
+        (model.mesh.shape["model"] if model.mesh else 1),
+        parallel.rows_multiple(model.mesh),
+    )
+    itemsize = jnp.dtype(model.dtype).itemsize
+    layers = sum(stack.depth for stack in model.blueprint.family.stacks(model.config))
+    largest = max(
+        activation_bytes(
+            model.config, layers, dict(lengths), -(-rows // devices), itemsize, remat
+        )
+        for lesson in lessons
+        for rows, lengths in lesson.row_shapes
+    )
+    return Need(
+        model=sum(leaf.nbytes for leaf in model.params.values()) // sharing,
+        state=state_bytes(shapes, trained, paths) // sharing,
+        activations=largest,
+    )
+
+
 def state_bytes(
     shapes: Mapping[str, tuple[int, ...]],
     trained: Mapping[str, tuple[int, ...]],
@@ -41,35 +83,36 @@ def state_bytes(
     """Of one run: every leaf in float32 and, of what is trained, the gradient's sum, a
     gradient to add to it and two moments; a byte a mask."""
     of_trained = sum(map(math.prod, trained.values()))
-    fixed = sum(math.prod(shape) for path, shape in shapes.items() if path not in trained)
+    fixed = sum(
+        math.prod(shape) for path, shape in shapes.items() if path not in trained
+    )
     masks = sum(math.prod(shapes[path]) for path in prunable)
     return 4 * (5 * of_trained + fixed) + masks
 
 
 def activation_bytes(
     config: Any,
+    layers: int,
     lengths: Mapping[str, int],
     rows: int,
     itemsize: int,
     remat: bool,
-    everywhere: int = 0,
 ) -> int:
     """Of rows whose gradient is taken: what is kept of every layer, or with `remat` of
     one and the hidden states between them; and logits three times over, in float32.
 
     Args:
+        layers: of all stacks.
         lengths: of each field of a row.
-        everywhere: positions of a row that have logits, where not `scored` has them.
     """
     encoder, tokens = lengths.get("encoder_tokens", 0), lengths["tokens"]
     wide = HIDDEN_KEPT * config.hidden + FFN_KEPT * config.ffn
     attention = config.heads * max(encoder, tokens)
     of_layer = (encoder + tokens) * (wide * itemsize + 4 * attention)
-    layers = config.layers
     kept = of_layer * layers
     if remat:
         kept = of_layer + layers * (encoder + tokens) * config.hidden * itemsize
-    logits = 3 * 4 * (everywhere or lengths["scored"]) * config.vocab
+    logits = 3 * 4 * lengths["scored"] * config.vocab
     return rows * (kept + logits)
 
 
@@ -88,9 +131,7 @@ def available() -> int:
     return min(filter(None, found), default=0)
 
 
-def check(
-    need: Need, there: int, instead: Mapping[str, Need], name: str
-) -> None:
+def check(need: Need, there: int, instead: Mapping[str, Need], name: str) -> None:
     """Raises InputError where training does not fit, with what of `instead` would.
 
     Args:

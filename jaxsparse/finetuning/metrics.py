@@ -1,11 +1,11 @@
 """What is measured at every step of a run: metrics.jsonl, a line a step.
 
-    step, sparsity, seed     which
-    loss                     mean of the step, before its update
-    accuracy                 of the step's own questions; null where there are none
-    tokens_per_second        real tokens, validation and compilation left out
-    learning_rate
-    validation_accuracy, validation_loss    where the step was followed by an exam
+step, sparsity, seed     which
+loss                     mean of the step, before its update
+accuracy                 of the step's own questions; null where there are none
+tokens_per_second        real tokens, validation and compilation left out
+learning_rate
+validation_accuracy, validation_loss    where the step was followed by an exam
 """
 
 import json

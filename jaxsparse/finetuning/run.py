@@ -2,9 +2,9 @@
 
     step   parts ─▶ gradients, added ─▶ AdamW ─▶ the update on the mask ─▶ leaves
 
-Batches are functions of seed and step, and a checkpoint holds the rest: what is trained,
-the optimizer's moments, the masks, the step and what was best. So a run that was killed
-and started again ends with the same bits as one that was not.
+Batches are functions of seed and step, and a checkpoint holds the rest: what is
+trained, the optimizer's moments, the masks, the step and what was best. So a run that
+was killed and started again ends with the same bits as one that was not.
 """
 
 import functools
@@ -47,7 +47,7 @@ class Run:
     seed: int
     sparsity: float
     schedule: Schedule
-    directory: Path | None  # of its checkpoints, metrics and best leaves; None: memory
+    directory: Path | None  # of its metrics and best leaves; None: in memory
     leaves: Callable[[], Leaves]  # where it starts: all of the model's
     masks_again: Callable[[Leaves, float], Masks] | None = None  # schedule=gradual
 
@@ -124,8 +124,11 @@ class Trainer:
         zero = jax.tree.map(jnp.zeros_like, sums)
         return {**state, "trained": trained, "optimizer": optimizer}, zero
 
-    def run(self, runs: Sequence[Run]) -> list[Kept]:
+    def run(self, runs: Sequence[Run], directory: Path | None) -> list[Kept]:
         """Trains runs of equally many steps, or takes up what is there of them.
+
+        Args:
+            directory: of their checkpoints; None: there are none.
 
         Returns:
             the best leaves of each.
@@ -134,11 +137,15 @@ class Trainer:
             InputError: a loss that is not finite; what cannot be written or read.
         """
         with ExitStack() as stack:
-            first = runs[0].directory
             checkpoints = None
-            if first:
-                stack.enter_context(locked(first))
-                checkpoints = Checkpoints(first / "checkpoints")
+            if directory:
+                for each in {
+                    directory,
+                    *(run.directory for run in runs if run.directory),
+                }:
+                    each.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(directory))
+                checkpoints = Checkpoints(directory / "checkpoints")
                 stack.enter_context(checkpoints)
             return _Training(self, runs, checkpoints).to_the_end()
 
@@ -159,7 +166,9 @@ class _Training:
         self.checkpoint_every = numbers.checkpoint_every or self.every
         self.grow_every = numbers.growing_every(self.steps)
         growing = any(run.masks_again for run in runs)
-        self.decisions = holding.decisions(self.steps, self.grow_every) if growing else 0
+        self.decisions = (
+            holding.decisions(self.steps, self.grow_every) if growing else 0
+        )
         self.fixed: Leaves = {}
         self.state: State = {}
 
@@ -179,7 +188,11 @@ class _Training:
             begun = time.perf_counter()
             for part in parts:
                 shape = tuple(leaf.shape for leaf in jax.tree.leaves(part))
-                with nullcontext() if shape in shapes else trainer.progress.busy("compiling"):
+                with (
+                    nullcontext()
+                    if shape in shapes
+                    else trainer.progress.busy("compiling")
+                ):
                     sums = gradient(
                         sums, self.state["trained"], self.fixed, self.state["masks"],
                         trainer.dense, part,
@@ -191,10 +204,13 @@ class _Training:
             self.state, sums = update(self.state, sums, rate if number > 1 else rate[0])
             # While the device is at it, the host makes what comes next.
             parts = self._parts(step + 1) if step + 1 < self.steps else []
-            self._told(step, *map(np.atleast_1d, map(np.asarray, measured)), rate, begun)
+            losses, right = map(np.atleast_1d, map(np.asarray, measured))
+            self._told(step, losses, right, rate, begun)
             step += 1
             trainer.progress.done(1)
             self._after(step)
+        for kept, metrics in zip(self.kept, self.metrics, strict=True):
+            kept.finish(metrics.seconds)
         return self.kept
 
     def _begin(self) -> None:
@@ -262,7 +278,12 @@ class _Training:
         return [_placed(self.trainer.mesh, part) for part in found]
 
     def _told(
-        self, step: int, losses: np.ndarray, right: np.ndarray, rate: np.ndarray, begun: float
+        self,
+        step: int,
+        losses: np.ndarray,
+        right: np.ndarray,
+        rate: np.ndarray,
+        begun: float,
     ) -> None:
         seconds = time.perf_counter() - begun
         if not np.isfinite(losses).all():
@@ -286,7 +307,9 @@ class _Training:
     def _not_finite(self, step: int, losses: np.ndarray) -> str:
         number = int(np.flatnonzero(~np.isfinite(losses))[0])
         latest = self.checkpoints.latest_step if self.checkpoints else None
-        kept = f"the checkpoint of step {latest} is kept" if latest else "nothing is kept"
+        kept = (
+            f"the checkpoint of step {latest} is kept" if latest else "nothing is kept"
+        )
         return (
             f"{self.runs[number].name}: the loss is {losses[number]} at step {step}; "
             f"{kept}; lower `learning_rate`"
@@ -321,7 +344,9 @@ class _Training:
             leaves = self._of(number, self.state["trained"])
             trained.append(
                 {
-                    path: jnp.where(decided[path], leaf, 0.0) if path in decided else leaf
+                    path: jnp.where(decided[path], leaf, 0.0)
+                    if path in decided
+                    else leaf
                     for path, leaf in leaves.items()
                 }
             )
@@ -331,7 +356,7 @@ class _Training:
     def _examine(self, step: int) -> None:
         """Asks the validation questions, and keeps what answers them best so far."""
         exam, best = self.trainer.exam, self.best
-        for number, run in enumerate(self.runs):
+        for number in range(len(self.runs)):
             if self._waited_long(number):
                 continue
             begun = time.perf_counter()
@@ -339,10 +364,15 @@ class _Training:
             with self.trainer.progress.busy("validating"):
                 answers = exam.answers(_cast(leaves, self.trainer.dtype))
             if not np.isfinite(answers.of_options).all():
-                raise InputError(self._not_finite(step, np.full(len(self.runs), np.nan)))
+                raise InputError(
+                    self._not_finite(step, np.full(len(self.runs), np.nan))
+                )
             right = [q.options.index(q.answer) for q in answers.questions]
             losses = choice_losses(jnp.asarray(answers.scores), jnp.asarray(right))
-            found = {"accuracy": float(answers.correct.mean()), "loss": float(losses.mean())}
+            found = {
+                "accuracy": float(answers.correct.mean()),
+                "loss": float(losses.mean()),
+            }
             seconds = time.perf_counter() - begun
             self.metrics[number].validated(**found, seconds=seconds)
             before = best["accuracy"][number], -best["loss"][number]
@@ -354,7 +384,7 @@ class _Training:
                 for name, value in found.items():
                     best[name][number] = value
                 best["step"][number], best["waited"][number] = step, 0
-                self.kept[number].write(leaves, {**found, "step": step, "seconds": self.metrics[number].seconds})
+                self.kept[number].write(leaves, {**found, "step": step})
 
     def _waited_long(self, number: int) -> bool:
         return bool(self.best["waited"][number] >= self.trainer.settings.patience)
@@ -365,7 +395,9 @@ class _Training:
     def _leaves(self, number: int) -> Leaves:
         """The model's leaves as one of the runs has them."""
         state, fixed = self.state, self._of(number, self.fixed)
-        trained, masks = (self._of(number, state[name]) for name in ("trained", "masks"))
+        trained, masks = (
+            self._of(number, state[name]) for name in ("trained", "masks")
+        )
         return merged(self.trainer.train, trained, fixed, masks)
 
     def _of(self, number: int, leaves: Leaves) -> Leaves:

@@ -1,22 +1,18 @@
 """Trains variants of a model back: pruned, smaller or dense, each with its masks held.
 
-    oneshot   the variant as it is, its zeros staying zero
-    gradual   the dense model, masks decided again while sparsity grows to the variant's
-    dense     the dense model as a whole, pruned afterwards: the control
+oneshot   the variant as it is, its zeros staying zero
+gradual   the dense model, masks decided again while sparsity grows to the variant's
+dense     the dense model as a whole, pruned afterwards: the control
 """
 
-import json
+import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from jaxsparse import cbt, parallel, pruning, scoring, trees, variants
+from jaxsparse import cbt, parallel, scoring, variants
 from jaxsparse.calibration import Calibration
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer
@@ -26,19 +22,22 @@ from jaxsparse.finetuning.checks import check
 from jaxsparse.finetuning.kept import Kept
 from jaxsparse.finetuning.lessons import QuestionLessons, StoryLessons
 from jaxsparse.finetuning.losses import Losses
+from jaxsparse.finetuning.outcome import (
+    Deciding,
+    pruned_afterwards,
+    shapes_of,
+    trained_variant,
+)
 from jaxsparse.finetuning.run import Run, Trainer
 from jaxsparse.finetuning.settings import Settings
-from jaxsparse.finetuning.trained import Masks, trained_shapes
 from jaxsparse.model import Model
 from jaxsparse.models.apply import make_apply
-from jaxsparse.one_shot import OneShot
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.pruning import MatrixSparsity
 from jaxsparse.readings import Readings
 from jaxsparse.training import record
 from jaxsparse.training.optimizer import Schedule
 from jaxsparse.training.training import Training
-from jaxsparse.types import InputError, Leaves
+from jaxsparse.types import InputError
 from jaxsparse.variants import Variant
 from jaxsparse.whole import locked
 
@@ -53,8 +52,8 @@ def finetune(
     pruned: Variant | Sequence[Variant],
     questions: Sequence[Question],
     validation: Sequence[Question],
-    training: Training | Sequence[Training] = Training(),
-    settings: Settings = Settings(),
+    training: Training | Sequence[Training] | None = None,
+    settings: Settings | None = None,
     *,
     steps: int | Sequence[int] = STEPS,
     learning_rate: float | Sequence[float] = 0.0,
@@ -69,6 +68,7 @@ def finetune(
         model: the dense one, which distillation asks.
         pruned: where training starts, or with schedule=gradual or dense what it comes
             to; a dense one is trained as a whole.
+        training, settings: None: the defaults.
         questions, validation: what is learned from, and what says which state is best
             and when to stop.
         steps, learning_rate: one for all, or one for each variant; a rate of 0: what
@@ -87,6 +87,7 @@ def finetune(
             another training; training that does not fit into memory.
     """
     starts = [pruned] if isinstance(pruned, Variant) else list(pruned)
+    training, settings = training or Training(), settings or Settings()
     trainings = [training] if isinstance(training, Training) else list(training)
     schedules = _schedules(model, len(starts), steps, learning_rate, settings.warmup)
     jobs = [
@@ -170,7 +171,7 @@ class _Finetuning:
         for job in jobs:
             check(
                 self.model.blueprint,
-                _shapes(job.variant),
+                shapes_of(job.variant),
                 job.variant.recipe,
                 job.training,
                 self.settings,
@@ -186,8 +187,6 @@ class _Finetuning:
         return tuple(
             self._variant(job, kept[key]) for job, key in zip(jobs, keys, strict=True)
         )
-
-    # What is kept of a training, and where
 
     def _identity(self, job: _Job) -> dict[str, Any]:
         """All that decides what training comes to."""
@@ -234,20 +233,19 @@ class _Finetuning:
                     record.write(self.work, made_of)
         except OSError as error:
             raise InputError(
-                f"{self.work}: cannot be written ({error.strerror}); name another `work`"
+                f"{self.work}: cannot be written ({error.strerror}); name another "
+                "`work`"
             ) from None
 
     def _directory(self, key: str) -> Path | None:
         return self.work and self.work / key
-
-    # Training
 
     def _portions(self, jobs: dict[str, _Job]) -> Iterator[dict[str, _Job]]:
         """Jobs that are trained in one call: equal steps, function and shapes."""
         alike: dict[Any, dict[str, _Job]] = {}
         for key, job in jobs.items():
             start = self._start(job)
-            shapes = tuple(sorted(_shapes(start).items()))
+            shapes = tuple(sorted(shapes_of(start).items()))
             kind = id(start.model.apply), shapes, job.training.title, job.schedule.steps
             alike.setdefault(kind, {})[key] = job
         for members in alike.values():
@@ -285,7 +283,9 @@ class _Finetuning:
             schedule=job.schedule,
             directory=directory,
             leaves=lambda: {**start.model.params, **start.leaves()},
-            masks_again=_Deciding(start.model, target, self.calibration) if gradual else None,
+            masks_again=Deciding(start.model, target, self.calibration)
+            if gradual
+            else None,
         )
 
     def _trainer(self, job: _Job) -> Trainer:
@@ -294,6 +294,8 @@ class _Finetuning:
         if key in self._trainers:
             return self._trainers[key]
         model = self.model
+        need, instead = self._needs(job)
+        memory.check(need, memory.available(), instead, model.name)
         self._trainers[key] = Trainer(
             train=training.train,
             settings=self.settings,
@@ -308,12 +310,12 @@ class _Finetuning:
             relative=model.blueprint.family.relative_steps,
             progress=self.progress,
         )
-        need, instead = self._needs(job)
-        memory.check(need, memory.available(), instead, model.name)
         return self._trainers[key]
 
     def _losses(self, model: Model, training: Training) -> Losses:
-        form = replace(model.form, remat=self.settings.remat)
+        form = model.form
+        if self.settings.remat:
+            form = replace(form, remat=True)
 
         def apply(of: Model, **how: bool) -> Any:
             return make_apply(of.blueprint.family, of.config, of.dtype, form, **how)
@@ -364,23 +366,52 @@ class _Finetuning:
             )  # fmt: skip
         return self._exam
 
-    # Memory
-
-    def _needs(self, job: _Job, runs: int = 1) -> tuple[memory.Need, dict[str, memory.Need]]:
+    def _needs(self, job: _Job) -> tuple[memory.Need, dict[str, memory.Need]]:
         """What training takes, and what it would with other arguments."""
-        raise NotImplementedError
+        numbers, training = self.settings, job.training
+
+        def need(train: str, remat: bool) -> memory.Need:
+            return memory.needed(
+                self.model,
+                shapes_of(self._start(job)),
+                job.variant.recipe.prunable,
+                (train, numbers.rank),
+                self._lessons_of(training.objective),
+                remat,
+            )
+
+        instead = {"`remat=true`": need(training.train, True)}
+        if training.train == "all":
+            instead["`train=norms,biases`"] = need("norms,biases", numbers.remat)
+            instead["both of these"] = need("norms,biases", True)
+        return need(training.train, numbers.remat), instead
 
     def _at_once(self, job: _Job, most: int) -> int:
         """How many runs go in one call."""
         if self.settings.at_once:
             return min(self.settings.at_once, most)
-        if not self.model.form.vmaps_variants or not (there := memory.available()):
+        there = memory.available()
+        if not (self.model.form.vmaps_variants and there):
             return 1
         need, _ = self._needs(job)
         left = memory.USABLE * there - need.model
         return max(1, min(most, int(left // (need.state + need.activations))))
 
-    # What comes of it
-
     def _variant(self, job: _Job, kept: Kept) -> Variant:
-        raise NotImplementedError
+        start = self._start(job)
+        control = job.training.schedule == "dense"
+        target = start if control else job.variant
+        trained = trained_variant(
+            start, target, job.training, kept, self._identity(job)
+        )
+        if control:
+            return pruned_afterwards(trained, job.variant, self.calibration)
+        return trained
+
+
+def _digest(questions: Sequence[Question]) -> str:
+    """Of the questions and their order."""
+    content = hashlib.sha256()
+    for question in questions:
+        content.update(question.digest.encode())
+    return content.hexdigest()

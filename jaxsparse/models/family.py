@@ -179,6 +179,9 @@ class Family:
     stacks: Callable[[Any], tuple[Stack, ...]]  # of a configuration, as they run
     structure: Callable[[Any], Structure]  # likewise
     start: Start | None = None  # None: is not trained from scratch
+    # Whether leaves differ in scale a hundredfold, so that training takes steps that
+    # are fractions of each.
+    relative_steps: bool = False
 
     def shapes(self, config: Any) -> dict[str, Shape]:
         """Leaf path -> shape, without allocating anything."""

@@ -52,7 +52,7 @@ class Checkpoints:
             if before is not None:
                 left = f"that of step {before} is whole"
             raise InputError(
-                f"{self._directory}: the checkpoint of step {step} could not be written "
+                f"{self._directory}: checkpoint {step} could not be written "
                 f"({brief(error)}); {left}: make room, and repeat the command"
             ) from None
 
