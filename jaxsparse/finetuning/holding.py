@@ -28,9 +28,7 @@ def held() -> optax.GradientTransformationExtraArgs:
         }
         return {**updates, **on_mask}, state
 
-    return optax.GradientTransformationExtraArgs(
-        lambda params: optax.EmptyState(), update
-    )  # pyright: ignore[reportArgumentType]
+    return optax.GradientTransformationExtraArgs(_no_state, update)  # pyright: ignore[reportArgumentType]
 
 
 def at_rate() -> optax.GradientTransformationExtraArgs:
@@ -46,9 +44,11 @@ def at_rate() -> optax.GradientTransformationExtraArgs:
     ) -> tuple[Mapping[str, Any], Any]:
         return {path: -rate * leaf for path, leaf in updates.items()}, state
 
-    return optax.GradientTransformationExtraArgs(
-        lambda params: optax.EmptyState(), update
-    )  # pyright: ignore[reportArgumentType]
+    return optax.GradientTransformationExtraArgs(_no_state, update)  # pyright: ignore[reportArgumentType]
+
+
+def _no_state(params: Any) -> optax.EmptyState:
+    return optax.EmptyState()
 
 
 def decisions(steps: int, mask_every: int) -> int:

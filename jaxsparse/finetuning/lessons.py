@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float32, Int, Int32
+from jaxtyping import Int, Int32
 
 from jaxsparse import scoring
 from jaxsparse.cbt import Question
@@ -38,7 +38,7 @@ class QuestionPart:
 
     batch: scoring.Batch
     answers: Int32[Array, " question"]  # the option that is right, or NO_ANSWER
-    weight: Float32[Array, ""]  # of each question in the step's mean
+    weight: Any  # float32, of each question in the step's mean
 
 
 @jax.tree_util.register_dataclass
@@ -47,7 +47,7 @@ class StoryPart:
     """Windows of stories whose gradient is taken at once."""
 
     examples: Examples
-    weight: Float32[Array, ""]  # of each target in the step's mean
+    weight: Any  # float32, of each target in the step's mean
 
 
 Part = QuestionPart | StoryPart

@@ -15,14 +15,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from jaxsparse.device import Form
 from jaxsparse.finetuning.lessons import NO_ANSWER, Part, QuestionPart
 from jaxsparse.models.apply import Apply
 from jaxsparse.running_text import loss_sums
 from jaxsparse.scoring import option_scores
-from jaxsparse.types import Leaves
+from jaxsparse.types import Array, Leaves
 
 EPSILON = 1e-6  # of the mean square of hidden states
 
