@@ -9,9 +9,11 @@ validation_accuracy, validation_loss    where the step was followed by an exam
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxsparse.types import InputError
 from jaxsparse.whole import atomic_file
 
 NAME = "metrics.jsonl"
@@ -21,16 +23,14 @@ class Metrics:
     """Those of one run; what a killed run wrote behind its checkpoint is forgotten."""
 
     def __init__(self, directory: Path | None, sparsity: float, seed: int):
-        self._file = directory and directory / NAME
+        self._directory = directory
         self._known = {"sparsity": sparsity, "seed": seed}
         self.rows: list[dict[str, Any]] = []
 
     def begin(self, step: int) -> None:
         """Takes up what was measured in so many steps."""
-        self.rows = []
-        if self._file and self._file.is_file():
-            lines = self._file.read_text("utf-8").splitlines()
-            self.rows = [row for row in map(json.loads, lines) if row["step"] <= step]
+        rows = read(self._directory)
+        self.rows = [row for row in rows if row["step"] <= step]
 
     def step(
         self,
@@ -74,7 +74,28 @@ class Metrics:
         return ", ".join([*told, f"{last['tokens_per_second']:,.0f} tokens/s"])
 
     def flush(self) -> None:
-        if self._file:
-            with atomic_file(self._file) as partial:
-                lines = [f"{json.dumps(row)}\n" for row in self.rows]
-                partial.write_text("".join(lines), encoding="utf-8")
+        """Raises InputError where the file cannot be written."""
+        if self._directory is None:
+            return
+        file = self._directory / NAME
+        try:
+            write(file, self.rows)
+        except OSError as error:
+            raise InputError(
+                f"{file} could not be written ({error.strerror}); make room, and "
+                "repeat the command"
+            ) from None
+
+
+def read(directory: Path | None) -> list[dict[str, Any]]:
+    """The rows of a run's directory; none where there are none."""
+    if directory is None or not (file := directory / NAME).is_file():
+        return []
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def write(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes rows whole, a line each."""
+    with atomic_file(file) as partial:
+        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+        partial.write_text(lines, encoding="utf-8")

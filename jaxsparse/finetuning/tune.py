@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jaxsparse import cbt, parallel, scoring, variants
+from jaxsparse import cbt, hosts, parallel, scoring, variants
 from jaxsparse.calibration import Calibration
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer
 from jaxsparse.exam import Exam
-from jaxsparse.finetuning import memory
+from jaxsparse.finetuning import memory, metrics
 from jaxsparse.finetuning.checks import check
 from jaxsparse.finetuning.kept import Kept
 from jaxsparse.finetuning.lessons import QuestionLessons, StoryLessons
@@ -89,38 +89,38 @@ def finetune(
     starts = [pruned] if isinstance(pruned, Variant) else list(pruned)
     training, settings = training or Training(), settings or Settings()
     trainings = [training] if isinstance(training, Training) else list(training)
-    schedules = _schedules(model, len(starts), steps, learning_rate, settings.warmup)
+    of_starts = schedules(model, len(starts), steps, learning_rate, settings.warmup)
     jobs = [
-        _Job(variant, each, schedule)
-        for variant, schedule in zip(starts, schedules, strict=True)
+        Job(variant, each, schedule, calibration)
+        for variant, schedule in zip(starts, of_starts, strict=True)
         for each in trainings
     ]
-    return _Finetuning(
+    return Finetuning(
         model,
         tuple(questions),
         tuple(validation),
         settings,
         Path(work) if work else None,
-        calibration,
         readings or Readings(),
         progress,
     ).tuned(jobs)
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
-    """One variant to train back, in one way."""
+class Job:
+    """One variant to train back, in one way; see `finetune`."""
 
     variant: Variant
     training: Training
     schedule: Schedule
+    calibration: Calibration | None = None
 
     @property
     def starts_dense(self) -> bool:
         return self.training.schedule != "oneshot"
 
 
-def _schedules(
+def schedules(
     model: Model,
     number: int,
     steps: int | Sequence[int],
@@ -152,22 +152,27 @@ def _schedules(
 
 
 @dataclass(eq=False)
-class _Finetuning:
-    """What all trainings of a model share."""
+class Finetuning:
+    """All trainings of a model, which share what is compiled; see `finetune`."""
 
     model: Model
     questions: tuple[Question, ...]
     validation: tuple[Question, ...]
     settings: Settings
-    work: Path | None
-    calibration: Calibration | None
-    readings: Readings
-    progress: Progress
+    work: Path | None = None
+    readings: Readings = field(default_factory=Readings)
+    progress: Progress = NOBODY
     _trainers: dict[Any, Trainer] = field(default_factory=dict)
     _lessons: dict[str, Any] = field(default_factory=dict)
     _exam: Exam | None = None
 
-    def tuned(self, jobs: Sequence[_Job]) -> tuple[Variant, ...]:
+    def tuned(self, jobs: Sequence[Job]) -> tuple[Variant, ...]:
+        """What each job comes to; jobs that are finished are not done again."""
+        if hosts.several():
+            raise InputError(
+                "models are trained back by one process alone, and this is one of "
+                "several; start it without the others"
+            )
         for job in jobs:
             check(
                 self.model.blueprint,
@@ -178,7 +183,7 @@ class _Finetuning:
                 job.schedule.steps,
             )
         self._claim()
-        keys = [variants.digest_of(self._identity(job)) for job in jobs]
+        keys = [self.key(job) for job in jobs]
         of_key = dict(zip(keys, jobs, strict=True))  # trainings that are the same once
         kept = {key: Kept(self._directory(key)) for key in of_key}
         left = {key: job for key, job in of_key.items() if not kept[key].finished}
@@ -188,7 +193,7 @@ class _Finetuning:
             self._variant(job, kept[key]) for job, key in zip(jobs, keys, strict=True)
         )
 
-    def _identity(self, job: _Job) -> dict[str, Any]:
+    def identity(self, job: Job) -> dict[str, Any]:
         """All that decides what training comes to."""
         model, training = self.model, job.training
         start = job.variant.identity
@@ -203,7 +208,7 @@ class _Finetuning:
             **numbers,
             "steps": job.schedule.steps,
             "learning_rate": job.schedule.learning_rate,
-            "calibration": self.calibration and self.calibration.digest,
+            "calibration": job.calibration and job.calibration.digest,
             "questions": _digest(self.questions),
             "validation_questions": _digest(self.validation),
             "revision": REVISION,
@@ -237,12 +242,20 @@ class _Finetuning:
                 "`work`"
             ) from None
 
+    def metrics(self, job: Job) -> list[dict[str, Any]]:
+        """What was measured at each step of a job, of which `work` knows."""
+        return metrics.read(self._directory(self.key(job)))
+
+    def key(self, job: Job) -> str:
+        """Names what a job comes to; jobs that come to the same share one."""
+        return variants.digest_of(self.identity(job))
+
     def _directory(self, key: str) -> Path | None:
         return self.work and self.work / key
 
-    def _portions(self, jobs: dict[str, _Job]) -> Iterator[dict[str, _Job]]:
+    def _portions(self, jobs: dict[str, Job]) -> Iterator[dict[str, Job]]:
         """Jobs that are trained in one call: equal steps, function and shapes."""
-        alike: dict[Any, dict[str, _Job]] = {}
+        alike: dict[Any, dict[str, Job]] = {}
         for key, job in jobs.items():
             start = self._start(job)
             shapes = tuple(sorted(shapes_of(start).items()))
@@ -254,7 +267,7 @@ class _Finetuning:
             for begin in range(0, len(keys), size):
                 yield {key: members[key] for key in keys[begin : begin + size]}
 
-    def _trained(self, jobs: dict[str, _Job]) -> dict[str, Kept]:
+    def _trained(self, jobs: dict[str, Job]) -> dict[str, Kept]:
         first = next(iter(jobs.values()))
         trainer = self._trainer(first)
         runs = [self._run(job, self._directory(key)) for key, job in jobs.items()]
@@ -267,12 +280,12 @@ class _Finetuning:
             shutil.rmtree(directory / "checkpoints", ignore_errors=True)
         return dict(zip(jobs, found, strict=True))
 
-    def _start(self, job: _Job) -> Variant:
+    def _start(self, job: Job) -> Variant:
         if job.starts_dense:
             return variants.dense(self.model, job.variant.recipe)
         return job.variant
 
-    def _run(self, job: _Job, directory: Path | None) -> Run:
+    def _run(self, job: Job, directory: Path | None) -> Run:
         start = self._start(job)
         training, target = job.training, job.variant
         gradual = training.schedule == "gradual" and target.sparsity > 0
@@ -283,12 +296,12 @@ class _Finetuning:
             schedule=job.schedule,
             directory=directory,
             leaves=lambda: {**start.model.params, **start.leaves()},
-            masks_again=Deciding(start.model, target, self.calibration)
+            masks_again=Deciding(start.model, target, job.calibration)
             if gradual
             else None,
         )
 
-    def _trainer(self, job: _Job) -> Trainer:
+    def _trainer(self, job: Job) -> Trainer:
         start, training = self._start(job), job.training
         key = start.model.apply, training.title
         if key in self._trainers:
@@ -366,7 +379,7 @@ class _Finetuning:
             )  # fmt: skip
         return self._exam
 
-    def _needs(self, job: _Job) -> tuple[memory.Need, dict[str, memory.Need]]:
+    def _needs(self, job: Job) -> tuple[memory.Need, dict[str, memory.Need]]:
         """What training takes, and what it would with other arguments."""
         numbers, training = self.settings, job.training
 
@@ -386,7 +399,7 @@ class _Finetuning:
             instead["both of these"] = need("norms,biases", True)
         return need(training.train, numbers.remat), instead
 
-    def _at_once(self, job: _Job, most: int) -> int:
+    def _at_once(self, job: Job, most: int) -> int:
         """How many runs go in one call."""
         if self.settings.at_once:
             return min(self.settings.at_once, most)
@@ -397,15 +410,13 @@ class _Finetuning:
         left = memory.USABLE * there - need.model
         return max(1, min(most, int(left // (need.state + need.activations))))
 
-    def _variant(self, job: _Job, kept: Kept) -> Variant:
+    def _variant(self, job: Job, kept: Kept) -> Variant:
         start = self._start(job)
         control = job.training.schedule == "dense"
         target = start if control else job.variant
-        trained = trained_variant(
-            start, target, job.training, kept, self._identity(job)
-        )
+        trained = trained_variant(start, target, job.training, kept, self.identity(job))
         if control:
-            return pruned_afterwards(trained, job.variant, self.calibration)
+            return pruned_afterwards(trained, job.variant, job.calibration)
         return trained
 
 
