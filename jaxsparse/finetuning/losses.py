@@ -9,7 +9,7 @@
 All of them in nats but the last, which has no unit; float32.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,29 +19,27 @@ from jaxtyping import Float, Int
 
 from jaxsparse.device import Form
 from jaxsparse.finetuning.lessons import NO_ANSWER, Part, QuestionPart
-from jaxsparse.models.apply import Apply
+from jaxsparse.models.apply import Apply, ApplyWithStates, LayerStates
 from jaxsparse.running_text import loss_sums
 from jaxsparse.scoring import option_scores
 from jaxsparse.types import Array, Leaves
 
 EPSILON = 1e-6  # of the mean square of hidden states
 
-# leaves, inputs -> outputs, and by stack the hidden states behind each layer with the
-# positions that are real
-ApplyHidden = Callable[[Leaves, Any], Any]
-
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss of a part: a sum whose parts add up to the mean over a step."""
+    """The loss of a part: a sum whose parts add up to the mean over a step.
+
+    With distill=hidden `states` gives the outputs too, so that a part is run once.
+    """
 
     apply: Apply  # of questions
     apply_everywhere: Apply  # of running text, which is read at every position
     form: Form
-    distill: str = "none"
-    dense_apply: Apply | None = None  # of distill=options
-    hidden: ApplyHidden | None = None  # of distill=hidden
-    dense_hidden: ApplyHidden | None = None
+    dense_apply: Apply | None = None  # the dense model's, of distill=options
+    states: ApplyWithStates | None = None  # of distill=hidden
+    dense_states: ApplyWithStates | None = None
 
     def __call__(
         self, leaves: Leaves, dense: Leaves, part: Part
@@ -51,35 +49,38 @@ class Losses:
         Args:
             dense: the leaves of the dense model; empty where nothing is distilled.
         """
-        if isinstance(part, QuestionPart):
-            loss, correct = self._of_questions(leaves, dense, part)
-            inputs, weight = part.batch.inputs, part.weight
+        asks = isinstance(part, QuestionPart)
+        inputs = part.batch.inputs if asks else part.examples.inputs
+        apply, away = (self.apply if asks else self.apply_everywhere), None
+        if self.states and self.dense_states:
+            outputs, states = self.states(leaves, inputs)
+            _, of_dense = self.dense_states(dense, inputs)
+            away = square_head(states, jax.lax.stop_gradient(of_dense))
+
+            def apply(_: Leaves, __: Any) -> jax.Array:
+                return outputs
+
+        if asks:
+            loss, correct = self._of_questions(apply, leaves, dense, part)
             items = jnp.sum(part.answers != NO_ANSWER)
         else:
-            total, items = loss_sums(self.apply_everywhere, leaves, part.examples)
-            loss, correct = total * part.weight, jnp.int32(0)
-            inputs, weight = part.examples.inputs, part.weight
-        if self.distill == "hidden":
-            assert self.hidden and self.dense_hidden
-            away = square_head(
-                self.hidden(leaves, inputs),
-                jax.lax.stop_gradient(self.dense_hidden(dense, inputs)),
-            )
-            loss += away * items * weight
-        return loss, correct
+            loss, items = loss_sums(apply, leaves, part.examples)
+            correct = jnp.int32(0)
+        if away is not None:
+            loss += away * items
+        return loss * part.weight, correct
 
     def _of_questions(
-        self, leaves: Leaves, dense: Leaves, part: QuestionPart
+        self, apply: Apply, leaves: Leaves, dense: Leaves, part: QuestionPart
     ) -> tuple[Float[Array, ""], Int[Array, ""]]:
-        scores = option_scores(self.apply, leaves, part.batch, self.form)
+        scores = option_scores(apply, leaves, part.batch, self.form)
         asked = part.answers != NO_ANSWER
         losses = choice_losses(scores, part.answers)
-        if self.distill == "options":
-            assert self.dense_apply
+        if self.dense_apply:
             told = option_scores(self.dense_apply, dense, part.batch, self.form)
             losses += divergences(jax.lax.stop_gradient(told), scores, asked)
         right = asked & (jnp.argmax(scores, axis=-1) == part.answers)
-        return jnp.sum(losses) * part.weight, jnp.sum(right, dtype=jnp.int32)
+        return jnp.sum(losses), jnp.sum(right, dtype=jnp.int32)
 
 
 def choice_losses(
@@ -110,16 +111,23 @@ def divergences(
     return jnp.sum(terms, axis=-1)
 
 
-def square_head(student: Any, teacher: Any) -> Float[Array, ""]:
-    """The sum over layers of mean((h_s - h_t)^2) / (mean h_t^2 + epsilon), means over
-    the real tokens of the rows and the hidden size.
+def square_head(
+    states: Mapping[str, LayerStates], of_dense: Mapping[str, LayerStates]
+) -> Float[Array, ""]:
+    """The sum over the layers of all stacks of mean((h_s - h_t)^2) / (mean h_t^2 +
+    epsilon), means over the real tokens of the rows and the hidden size.
 
     Source: Kurtic et al. (2023), "Sparse fine-tuning for inference acceleration of
     large language models", SquareHead.
     """
     total = jnp.float32(0)
-    for of_stack, dense in zip(
-        jax.tree.leaves(student.states), jax.tree.leaves(teacher.states), strict=True
-    ):
-        del of_stack, dense
+    for path, dense in of_dense.items():
+        real = dense.attended[None, :, :, None]
+        tokens = jnp.maximum(jnp.sum(dense.attended), 1) * dense.states.shape[-1]
+
+        def means(squares: Any, real: Any = real, tokens: Any = tokens) -> Any:
+            return jnp.sum(squares, axis=(1, 2, 3), where=real) / tokens
+
+        away = means(jnp.square(states[path].states - dense.states))
+        total += jnp.sum(away / (means(jnp.square(dense.states)) + EPSILON))
     return total

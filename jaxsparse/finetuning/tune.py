@@ -31,7 +31,7 @@ from jaxsparse.finetuning.outcome import (
 from jaxsparse.finetuning.run import Run, Trainer
 from jaxsparse.finetuning.settings import Settings
 from jaxsparse.model import Model
-from jaxsparse.models.apply import make_apply
+from jaxsparse.models.apply import make_apply, make_apply_with_states
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.readings import Readings
 from jaxsparse.training import record
@@ -326,23 +326,25 @@ class Finetuning:
         return self._trainers[key]
 
     def _losses(self, model: Model, training: Training) -> Losses:
-        form = model.form
-        if self.settings.remat:
-            form = replace(form, remat=True)
+        form = replace(model.form, remat=self.settings.remat)
 
-        def apply(of: Model, **how: bool) -> Any:
-            return make_apply(of.blueprint.family, of.config, of.dtype, form, **how)
+        def made(make: Any, of: Model, **how: bool) -> Any:
+            return make(of.blueprint.family, of.config, of.dtype, form, **how)
 
-        hidden = training.distill == "hidden"
-        return Losses(
-            apply=apply(model),
-            apply_everywhere=apply(model, everywhere=True),
+        losses = Losses(
+            apply=made(make_apply, model),
+            apply_everywhere=made(make_apply, model, everywhere=True),
             form=form,
-            distill=training.distill,
-            dense_apply=self.model.apply if training.distill == "options" else None,
-            hidden=apply(model, hidden=True) if hidden else None,
-            dense_hidden=apply(self.model, hidden=True) if hidden else None,
         )
+        if training.distill == "options":
+            return replace(losses, dense_apply=self.model.apply)
+        if training.distill == "hidden":
+            return replace(
+                losses,
+                states=made(make_apply_with_states, model),
+                dense_states=made(make_apply_with_states, self.model),
+            )
+        return losses
 
     def _lessons_of(self, objective: str) -> list[Any]:
         model, numbers = self.model, self.settings
