@@ -33,7 +33,7 @@ from experiments.progress import Shown
 from experiments.training_questions import Lessons
 from experiments.tuned_model import TunedModel, tune_model
 from jaxsparse import journal, parallel, report
-from jaxsparse.finetuning import metrics
+from jaxsparse.finetuning import events, metrics
 
 
 def main() -> None:
@@ -48,6 +48,8 @@ def main() -> None:
     with journal.opened(sweep.out, made_by) as answers, closing(Shown()) as shown:
         given = inputs.read_inputs(sweep, shown)
         lessons = training_questions.read(given, settings, shown)
+        if not events.is_installed():
+            shown.note("nothing for TensorBoard: tensorboardX is not installed")
         shown.models(len(given.models))
         tuned = [
             tune_model(blueprint, settings, given, lessons, answers, shown)

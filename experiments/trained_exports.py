@@ -2,14 +2,22 @@
 a file that says which training it is of."""
 
 import json
-from collections.abc import Sequence
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from experiments import facts
+from experiments.finetune_settings import FineTuning
 from experiments.progress import Shown
+from jaxsparse import model_card
 from jaxsparse.finetuning import Finetuning, Job
+from jaxsparse.points import Point
 from jaxsparse.types import InputError
 from jaxsparse.variants import Variant, save
+from jaxsparse.weights import hub
 
 NAME = "finetuning.json"
 
@@ -39,27 +47,66 @@ def check_same(directory: Path, tuning: Finetuning, jobs: Sequence[Job]) -> None
 
 
 def write(
-    directory: Path,
+    settings: FineTuning,
     tuning: Finetuning,
     jobs: Sequence[Job],
     trained: Sequence[Variant],
+    points: Sequence[Point],
     progress: Shown,
 ) -> None:
-    """Writes what is not there yet."""
-    for job, variant in zip(jobs, trained, strict=True):
-        if (there := directory / _name(job)).exists():
+    """Writes what is not there yet.
+
+    Args:
+        trained, points: what each job came to, and what it answered.
+    """
+    assert settings.export
+    for job, variant, point in zip(jobs, trained, points, strict=True):
+        if (there := settings.export / _name(job)).exists():
             continue
-        facts = {
+        known = {
             "identity": _identity(tuning, job),
             "trained_weights": variant.identity.get("trained_weights"),
             "seconds": variant.training_seconds,
         }
-        text = json.dumps(facts, indent=2)
+        files = {
+            NAME: f"{json.dumps(known, indent=2)}\n",
+            model_card.NAME: _card(settings, tuning, job, variant, point),
+        }
 
-        def beside(partial: Path, text: str = text) -> None:
-            (partial / NAME).write_text(f"{text}\n", encoding="utf-8")
+        def beside(
+            partial: Path, files: Mapping[str, str] = files, job: Job = job
+        ) -> None:
+            for name, text in files.items():
+                (partial / name).write_text(text, encoding="utf-8")
+            if job.calibration:
+                job.calibration.write(partial / "calibration.parquet")
 
         save(variant, there, progress, beside)
+
+
+def _card(
+    settings: FineTuning, tuning: Finetuning, job: Job, variant: Variant, point: Point
+) -> str:
+    data, (name,) = settings.sweep.data, settings.sweep.models
+    numbers = {
+        "steps": job.schedule.steps,
+        "learning_rate": job.schedule.learning_rate,
+        **asdict(settings.numbers),
+    }
+    return model_card.text(
+        variant,
+        f"./run.sh finetune {shlex.join(sys.argv[1:])}",
+        facts.versions(),
+        calibration=job.calibration,
+        points=[point],
+        repository=hub.repository(name),
+        trained=model_card.TrainedBack(
+            numbers,
+            f"{len(tuning.questions):,} {settings.split} questions of {data}",
+            f"{len(tuning.validation):,} {settings.validation_split} questions of "
+            f"{data}",
+        ),
+    )
 
 
 def _name(job: Job) -> str:

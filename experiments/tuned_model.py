@@ -24,6 +24,7 @@ from jaxsparse.variants import Variant, dense, prunable_model
 # The dense model, and in float32 what is trained, two gradients of it and two moments:
 # as much as three levels of a sweep take.
 LEVELS = 3
+EVENTS = "tensorboard"  # the directory for it, in --out
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def tune_model(
         lessons.validation.asked,
         settings.numbers,
         settings.work / model.name,
+        sweep.out / EVENTS / model.name,
         answers.readings,
         shown,
     )
@@ -67,7 +69,8 @@ def tune_model(
     trained = tuning.tuned(jobs)
     points = _points([*curves, *trained], settings, given, answers, shown)
     if settings.export:
-        trained_exports.write(settings.export, tuning, jobs, trained, shown)
+        of_trained = points[len(curves) :]
+        trained_exports.write(settings, tuning, jobs, trained, of_trained, shown)
     for pruner in pruners:
         pruner.forget()
     tokens = sweep.batch_tokens or capacity.batch_tokens(

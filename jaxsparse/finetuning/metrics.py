@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxsparse.finetuning.events import Events
 from jaxsparse.types import InputError
 from jaxsparse.whole import atomic_file
 
@@ -22,15 +23,27 @@ NAME = "metrics.jsonl"
 class Metrics:
     """Those of one run; what a killed run wrote behind its checkpoint is forgotten."""
 
-    def __init__(self, directory: Path | None, sparsity: float, seed: int):
+    def __init__(
+        self,
+        directory: Path | None,
+        sparsity: float,
+        seed: int,
+        events: Path | None = None,
+    ):
+        """
+        Args:
+            events: directory of the same for TensorBoard.
+        """
         self._directory = directory
         self._known = {"sparsity": sparsity, "seed": seed}
+        self._events, self._flushed = Events(events), 0  # rows
         self.rows: list[dict[str, Any]] = []
 
     def begin(self, step: int) -> None:
         """Takes up what was measured in so many steps."""
         rows = read(self._directory)
         self.rows = [row for row in rows if row["step"] <= step]
+        self._flushed = len(self.rows)
 
     def step(
         self,
@@ -79,12 +92,18 @@ class Metrics:
             return
         file = self._directory / NAME
         try:
+            self._events.write(self.rows[self._flushed :])
+            self._flushed = len(self.rows)
             write(file, self.rows)
         except OSError as error:
             raise InputError(
                 f"{file} could not be written ({error.strerror}); make room, and "
                 "repeat the command"
             ) from None
+
+    def close(self) -> None:
+        """No more is measured."""
+        self._events.close()
 
 
 def read(directory: Path | None) -> list[dict[str, Any]]:

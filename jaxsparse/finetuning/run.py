@@ -50,6 +50,7 @@ class Run:
     directory: Path | None  # of its metrics and best leaves; None: in memory
     leaves: Callable[[], Leaves]  # where it starts: all of the model's
     masks_again: Callable[[Leaves, float], Masks] | None = None  # schedule=gradual
+    events: Path | None = None  # of its metrics for TensorBoard
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,9 @@ class _Training:
         self.trainer, self.runs, self.checkpoints = trainer, runs, checkpoints
         self.steps = runs[0].schedule.steps
         self.kept = [Kept(run.directory) for run in runs]
-        self.metrics = [Metrics(run.directory, run.sparsity, run.seed) for run in runs]
+        self.metrics = [
+            Metrics(run.directory, run.sparsity, run.seed, run.events) for run in runs
+        ]
         self.rates = [rates(run.schedule) for run in runs]
         numbers = trainer.settings
         self.every = numbers.evaluating_every(self.steps)
@@ -211,6 +214,7 @@ class _Training:
             self._after(step)
         for kept, metrics in zip(self.kept, self.metrics, strict=True):
             kept.finish(metrics.seconds)
+            metrics.close()
         return self.kept
 
     def _begin(self) -> None:

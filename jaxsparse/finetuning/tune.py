@@ -6,6 +6,7 @@ dense     the dense model as a whole, pruned afterwards: the control
 """
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -101,8 +102,8 @@ def finetune(
         tuple(validation),
         settings,
         Path(work) if work else None,
-        readings or Readings(),
-        progress,
+        readings=readings or Readings(),
+        progress=progress,
     ).tuned(jobs)
 
 
@@ -160,6 +161,7 @@ class Finetuning:
     validation: tuple[Question, ...]
     settings: Settings
     work: Path | None = None
+    events: Path | None = None  # of metrics for TensorBoard, a directory a run
     readings: Readings = field(default_factory=Readings)
     progress: Progress = NOBODY
     _trainers: dict[Any, Trainer] = field(default_factory=dict)
@@ -289,12 +291,18 @@ class Finetuning:
         start = self._start(job)
         training, target = job.training, job.variant
         gradual = training.schedule == "gradual" and target.sparsity > 0
+        name = f"{target.name}, {training.title}, seed {training.seed}"
+        events = None
+        if self.events and directory:
+            plain = re.sub(r"[^\w.=+]+", "-", name)
+            events = self.events / f"{plain}-{directory.name[:6]}"
         return Run(
-            name=f"{target.name}, {training.title}, seed {training.seed}",
+            name=name,
             seed=training.seed,
             sparsity=target.sparsity,
             schedule=job.schedule,
             directory=directory,
+            events=events,
             leaves=lambda: {**start.model.params, **start.leaves()},
             masks_again=Deciding(start.model, target, job.calibration)
             if gradual

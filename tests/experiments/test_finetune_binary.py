@@ -240,7 +240,7 @@ REFUSED = {
     "--split=test": "its story is that of test question .*--allow_overlap",
     "--validation_split=test": "12 validation|8 validation stories.*--allow_overlap",
     "--export=data": "--export=data.*: cbtest_CN_test_2500ex.txt is there, which",
-    "--export=x --method=magnitude,random": "--method: with --export finetune takes one",
+    "--export=x --method=magnitude,random": "--method: with --export .* takes one",
     "--work=w --export=w/x": "--work=.*w and --export=.*: one lies in the other",
     "--work=data/cbtest_CN_train.txt": "--work.*is a file; name a directory",
     "--seeds=1,1": "--seeds=1,1: a value is given twice",
