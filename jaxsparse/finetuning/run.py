@@ -188,19 +188,18 @@ class _Training:
         parts = self._parts(step)
         shapes: set[Any] = set()
         while step < self.steps and not self._stopped():
-            begun = time.perf_counter()
+            begun, compiling = time.perf_counter(), 0.0
             for part in parts:
                 shape = tuple(leaf.shape for leaf in jax.tree.leaves(part))
-                with (
-                    nullcontext()
-                    if shape in shapes
-                    else trainer.progress.busy("compiling")
-                ):
+                new, called = shape not in shapes, time.perf_counter()
+                with trainer.progress.busy("compiling") if new else nullcontext():
                     sums = gradient(
                         sums, self.state["trained"], self.fixed, self.state["masks"],
                         trainer.dense, part,
                     )  # fmt: skip
-                shapes.add(shape)
+                if new:
+                    compiling += time.perf_counter() - called
+                    shapes.add(shape)
             measured = sums["loss"], sums["right"]
             rate = np.array([of_run(step) for of_run in self.rates], np.float32)
             measured = [jnp.array(each) for each in measured]
@@ -208,7 +207,7 @@ class _Training:
             # While the device is at it, the host makes what comes next.
             parts = self._parts(step + 1) if step + 1 < self.steps else []
             losses, right = map(np.atleast_1d, map(np.asarray, measured))
-            self._told(step, losses, right, rate, begun)
+            self._told(step, losses, right, rate, begun + compiling)
             step += 1
             trainer.progress.done(1)
             self._after(step)
