@@ -180,7 +180,8 @@ def test_a_run_that_was_killed_goes_on_behind_its_last_block(method, loaded, tmp
 
     class Killed(Told):
         def done(self, number):
-            raise KeyboardInterrupt
+            if self.stages[-1][2] == "blocks":
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         one_shot(model, tmp_path, Killed()).variants(recipe, [0.5])
@@ -196,7 +197,7 @@ def test_a_run_that_was_killed_goes_on_behind_its_last_block(method, loaded, tmp
     told = Told()
     (again,) = one_shot(model, tmp_path, told).variants(recipe, [0.5])
     assert again.matrices == whole.matrices
-    assert not told.told  # what was pruned is known
+    assert not [stage for stage in told.stages if stage[2] == "blocks"]
     assert_same(values(again), values(whole))
 
 
