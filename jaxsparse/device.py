@@ -22,6 +22,7 @@ class Form:
     vmaps_variants: bool  # several sparsities in one call, where memory allows
     compilation: float  # operations that one compilation less is worth
     widens_bfloat16: bool  # kernels become float32 for their products
+    remat: bool = False  # layers are computed again for their gradient: less memory
 
     def compiler_options(self, dtype: str) -> dict[str, Any]:
         """What XLA must be told when it compiles a model of this dtype.

@@ -1,15 +1,17 @@
 """The forward function of a configuration, as the rest of the house calls it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool, Float32
 
 from jaxsparse.device import Form
 from jaxsparse.models.family import Family
-from jaxsparse.trees import unflatten
-from jaxsparse.types import Leaves
+from jaxsparse.trees import flatten, unflatten
+from jaxsparse.types import Array, Leaves
 
 Apply = Callable[[Leaves, Any], jax.Array]
 
@@ -25,14 +27,62 @@ def make_apply(
             takes longer, but whose gradient takes less.
     """
     module = family.module(config, jnp.dtype(dtype), form, everywhere)
-    precision = "highest" if dtype == "float32" else "default"
 
     def apply(params: Leaves, inputs: Any) -> jax.Array:
         nested = unflatten(params)  # flax alone takes parameters nested
-        with jax.default_matmul_precision(precision):
+        with _precision(dtype):
             return module.apply({"params": nested}, inputs)  # pyright: ignore[reportReturnType]
 
     return apply
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class LayerStates:
+    """What leaves every layer of one stack."""
+
+    states: Float32[Array, "layer row position hidden"]  # before any norm at the end
+    attended: Bool[Array, "row position"]  # True at real tokens
+
+
+ApplyWithStates = Callable[[Leaves, Any], tuple[jax.Array, dict[str, LayerStates]]]
+
+
+def make_apply_with_states(
+    family: Family, config: Any, dtype: str, form: Form
+) -> ApplyWithStates:
+    """`make_apply` that gives the hidden states behind every layer too.
+
+    What comes out is `(outputs, states)`: outputs as of `make_apply(everywhere=True)`,
+    states by path of the stack, which is `h` for GPT-2, `block` for ELECTRA, and
+    `encoder/block` and `decoder/block` for T5. Gradients go through both.
+    """
+    module = family.module(config, jnp.dtype(dtype), form, everywhere=True)
+    stacks = family.stacks(config)
+
+    def apply(params: Leaves, inputs: Any) -> tuple[jax.Array, dict[str, LayerStates]]:
+        variables = {"params": unflatten(params)}
+        with _precision(dtype):
+            outputs, sown = module.apply(variables, inputs, mutable=["hidden"])
+        states = flatten(sown["hidden"])
+        return outputs, {  # pyright: ignore[reportReturnType]
+            stack.path: LayerStates(
+                states[_after(stack.path)].astype(jnp.float32), stack.attended(inputs)
+            )
+            for stack in stacks
+        }
+
+    return apply
+
+
+def _after(path: str) -> str:
+    """Where `layers.all_layers` sows what leaves the layers of a stack."""
+    *parents, name = path.split("/")
+    return "/".join((*parents, f"after_{name}"))
+
+
+def _precision(dtype: str) -> Any:
+    return jax.default_matmul_precision("highest" if dtype == "float32" else "default")
 
 
 def in_parts(apply: Apply, tokens: int) -> Apply:

@@ -1,5 +1,6 @@
 """What a family of models has to say of itself for the rest of the house to use it."""
 
+import fnmatch
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -7,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 import jax
 import numpy as np
 from flax import linen as nn
+from jaxtyping import Bool
 
 from jaxsparse import trees
 from jaxsparse.models.config import Reader
@@ -93,6 +95,12 @@ class Stack:
     depth: int
     sublayers: tuple[Sublayer, ...]  # as they run; each prunable kernel is of one
     at_encoder: tuple[str, ...] = ()  # its linear layers with an encoder's positions
+
+    def attended(self, inputs: Any, layer: str = "") -> Bool[Array, "row position"]:
+        """True at real tokens: where its hidden states are, or the inputs of one of its
+        linear layers (by path within the stack)."""
+        at_encoder = any(fnmatch.fnmatchcase(layer, at) for at in self.at_encoder)
+        return inputs.attention_mask if at_encoder else inputs.attended
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,9 @@ class Family:
     stacks: Callable[[Any], tuple[Stack, ...]]  # of a configuration, as they run
     structure: Callable[[Any], Structure]  # likewise
     start: Start | None = None  # None: is not trained from scratch
+    # Whether leaves differ in scale a hundredfold, so that training takes steps that
+    # are fractions of each.
+    relative_steps: bool = False
 
     def shapes(self, config: Any) -> dict[str, Shape]:
         """Leaf path -> shape, without allocating anything."""

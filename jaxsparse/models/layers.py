@@ -145,7 +145,8 @@ def all_layers(
 
     What enters is sown as `into_NAME` into the collection `entering`. Where `leaving`
     holds what comes out, that is taken: then somebody else runs the layers, see
-    `statistics`.
+    `statistics`. What leaves each layer is sown as `after_NAME` into the collection
+    `hidden`, if somebody wants that.
 
     Args:
         block: of one layer; called with hidden states, the layer's number, the
@@ -158,14 +159,24 @@ def all_layers(
     if _holds_sparse(parent.variables.get("params", {}).get(name)):
         # flax would cut what a sparse kernel holds of all layers along axis 0.
         return _scan(_layer_of(parent, block, name, context), hidden, depth)
-    blocks = nn.scan(
-        block,
+    wanted = parent.is_mutable_collection("hidden") and not parent.is_initializing()
+
+    def layer(block: Any, hidden: Array, number: Array, *context: Any) -> Any:
+        hidden, _ = block(hidden, number, None, *context)
+        return hidden, hidden if wanted else None
+
+    scanned = nn.scan(
+        layer,
         variable_axes={"params": 0},
         split_rngs={"params": True},
-        in_axes=(0, *[nn.broadcast] * (1 + len(context))),  # pyright: ignore[reportArgumentType]
+        in_axes=(0, *[nn.broadcast] * len(context)),  # pyright: ignore[reportArgumentType]
         length=depth,
-    )(parent.config, parent.form, name=name)
-    hidden, _ = blocks(hidden, jnp.arange(depth), None, *context)  # pyright: ignore
+    )
+    kind: Any = nn.remat(block, prevent_cse=False) if parent.form.remat else block
+    stack = kind(parent.config, parent.form, name=name)
+    hidden, states = scanned(stack, hidden, jnp.arange(depth), *context)
+    if wanted:
+        parent.sow("hidden", f"after_{name}", states, reduce_fn=lambda _, new: new)
     return hidden
 
 
@@ -213,7 +224,7 @@ def _layer_of(
         params = jax.tree.map(lambda leaf: leaf[number], stacked, is_leaf=_is_sparse)
         return single.apply({"params": params}, hidden, number, read, *context)
 
-    return layer
+    return jax.checkpoint(layer) if parent.form.remat else layer
 
 
 def _scan(

@@ -5,7 +5,6 @@ Blocks run one by one, each with leaves of its own, and what lies around the sta
 by itself; an interceptor keeps the inputs. No model is changed for it.
 """
 
-import fnmatch
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,9 +133,8 @@ class Parts:
         with a slash behind it, which of its hidden states do."""
         for stack in self.stacks:
             inner = path.removeprefix(f"{stack.path}/")
-            at_encoder = any(fnmatch.fnmatchcase(inner, at) for at in stack.at_encoder)
-            if inner != path and at_encoder:
-                return inputs.attention_mask
+            if inner != path:
+                return stack.attended(inputs, inner)
         return inputs.attended
 
     def _apply(self, params: Leaves, inputs: Any, leaving: Leaves) -> tuple[Any, Any]:

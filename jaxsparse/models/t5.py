@@ -328,6 +328,7 @@ def _heads(attention: str, biases: str = "") -> Units:
 
 FAMILY = Family(
     name="t5",
+    relative_steps=True,
     table=TABLE,
     read_config=T5Config.from_hf,
     module=T5,

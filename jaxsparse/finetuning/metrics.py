@@ -1,0 +1,80 @@
+"""What is measured at every step of a run: metrics.jsonl, a line a step.
+
+step, sparsity, seed     which
+loss                     mean of the step, before its update
+accuracy                 of the step's own questions; null where there are none
+tokens_per_second        real tokens, validation and compilation left out
+learning_rate
+validation_accuracy, validation_loss    where the step was followed by an exam
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jaxsparse.whole import atomic_file
+
+NAME = "metrics.jsonl"
+
+
+class Metrics:
+    """Those of one run; what a killed run wrote behind its checkpoint is forgotten."""
+
+    def __init__(self, directory: Path | None, sparsity: float, seed: int):
+        self._file = directory and directory / NAME
+        self._known = {"sparsity": sparsity, "seed": seed}
+        self.rows: list[dict[str, Any]] = []
+
+    def begin(self, step: int) -> None:
+        """Takes up what was measured in so many steps."""
+        self.rows = []
+        if self._file and self._file.is_file():
+            lines = self._file.read_text("utf-8").splitlines()
+            self.rows = [row for row in map(json.loads, lines) if row["step"] <= step]
+
+    def step(
+        self,
+        step: int,
+        loss: float,
+        accuracy: float | None,
+        tokens_per_second: float,
+        learning_rate: float,
+        seconds: float,
+    ) -> None:
+        self.rows.append(
+            {
+                "step": step, **self._known, "loss": loss, "accuracy": accuracy,
+                "tokens_per_second": tokens_per_second,
+                "learning_rate": learning_rate, "seconds": seconds,
+                "validation_accuracy": None, "validation_loss": None,
+            }
+        )  # fmt: skip
+
+    def validated(self, accuracy: float, loss: float, seconds: float) -> None:
+        """After the last step."""
+        last = self.rows[-1]
+        last |= {"validation_accuracy": accuracy, "validation_loss": loss}
+        last["seconds"] += seconds
+
+    @property
+    def seconds(self) -> float:
+        """What all steps took, with their exams."""
+        return sum(row["seconds"] for row in self.rows)
+
+    def told(self) -> str:
+        """The last step in a few words."""
+        last = self.rows[-1]
+        told = [f"loss {last['loss']:.4g}"]
+        if last["accuracy"] is not None:
+            recent = [row["accuracy"] for row in self.rows[-20:]]
+            told.append(f"accuracy {sum(recent) / len(recent):.0%}")
+        exams = [row["validation_accuracy"] for row in self.rows]
+        if known := [accuracy for accuracy in exams if accuracy is not None]:
+            told.append(f"validation {known[-1]:.1%}")
+        return ", ".join([*told, f"{last['tokens_per_second']:,.0f} tokens/s"])
+
+    def flush(self) -> None:
+        if self._file:
+            with atomic_file(self._file) as partial:
+                lines = [f"{json.dumps(row)}\n" for row in self.rows]
+                partial.write_text("".join(lines), encoding="utf-8")

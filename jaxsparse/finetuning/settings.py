@@ -1,0 +1,44 @@
+"""How a model is trained back, beside what `Training` says: numbers, each with the
+default with which the documents' table was made."""
+
+from dataclasses import dataclass
+
+from jaxsparse.types import InputError, Presentation
+
+STOP_ON = ("accuracy", "loss")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Numbers of a training. What is 0 is chosen by the number of steps."""
+
+    presentation: Presentation = Presentation()
+    batch_questions: int = 16  # of a step
+    story_windows: int = 16  # of a step, of objectives lm and both
+    story_tokens: int = 128  # of a window
+    rank: int = 16  # of masklora's adapters
+    mask_every: int = 0  # steps, of schedule=gradual; 0: a twentieth of them
+    evaluate_every: int = 0  # steps; 0: a quarter of them
+    checkpoint_every: int = 0  # steps; 0: whenever it is evaluated
+    patience: int = 3  # evaluations without a gain, after which training stops
+    stop_on: str = "accuracy"  # one of STOP_ON, of the validation questions
+    warmup: float = 0.1  # of the steps
+    weight_decay: float = 0.01
+    clip: float = 1.0  # global norm of the gradient
+    remat: bool = False  # layers are computed again for their gradient
+    part_tokens: int = 0  # rows x length whose gradient is taken at once; 0: the form's
+    at_once: int = 0  # variants trained in one call; 0: what suits the device
+
+    def __post_init__(self):
+        if self.stop_on not in STOP_ON:
+            raise InputError(
+                f"`stop_on={self.stop_on}`: choose one of {', '.join(STOP_ON)}"
+            )
+
+    def growing_every(self, steps: int) -> int:
+        """Steps between two decisions on masks."""
+        return self.mask_every or max(steps // 20, 1)
+
+    def evaluating_every(self, steps: int) -> int:
+        """Steps between two exams."""
+        return self.evaluate_every or max(-(-steps // 4), 1)
