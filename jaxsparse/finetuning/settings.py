@@ -1,7 +1,7 @@
 """How a model is trained back, beside what `Training` says: numbers, each with the
 default with which the documents' table was made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxsparse.types import InputError, Presentation
 
@@ -12,7 +12,7 @@ STOP_ON = ("accuracy", "loss")
 class Settings:
     """Numbers of a training. What is 0 is chosen by the number of steps."""
 
-    presentation: Presentation = Presentation()
+    presentation: Presentation = field(default_factory=Presentation)
     batch_questions: int = 16  # of a step
     story_windows: int = 16  # of a step, of objectives lm and both
     story_tokens: int = 128  # of a window
