@@ -48,8 +48,6 @@ def main() -> None:
     with journal.opened(sweep.out, made_by) as answers, closing(Shown()) as shown:
         given = inputs.read_inputs(sweep, shown)
         lessons = training_questions.read(given, settings, shown)
-        if not events.is_installed():
-            shown.note("nothing for TensorBoard: tensorboardX is not installed")
         shown.models(len(given.models))
         tuned = [
             tune_model(blueprint, settings, given, lessons, answers, shown)
@@ -67,6 +65,8 @@ def main() -> None:
 
         verbose = flags_of("finetune").verbose
         curves.conclude(sweep, given, runs, run, answers, shown, verbose, beside)
+    if not events.is_installed():
+        print("For TensorBoard nothing is written: tensorboardX is not installed")
     if settings.export:
         print(f"Models written to {settings.export}")
 

@@ -57,7 +57,7 @@ def settings_from_flags() -> FineTuning:
     if values.export is not None:
         only("finetune", "model", sweep.models)
         _only_recipe(sweep.recipes)
-    numbers = {name: values[name].value for name in NUMBERS}
+    numbers: dict[str, Any] = {name: values[name].value for name in NUMBERS}
     return FineTuning(
         sweep=sweep,
         split=values.split,
@@ -92,10 +92,14 @@ def _sweep(values: FlagValues) -> Settings:
         raise InputError("--model is empty; leave it out for the bundled models")
     models = models or BUNDLED
     data, seeds = data_of(values, models), seeds_of(values)
-    known = {}
-    for name in "steps", "learning_rate":
-        # One for each sparsity is like the sparsities: a directory has several.
-        known[name] = values[name].value if len(values[name].value) == 1 else None
+    # One for each sparsity is like the sparsities: a directory has several.
+    known = {
+        name: given if len(given) == 1 else None
+        for name, given in (
+            ("steps", values.steps),
+            ("learning_rate", values.learning_rate),
+        )
+    }
     return settings_of(
         values,
         models,
@@ -130,7 +134,7 @@ def _each(
     Args:
         own: sparsities that patterns have of their own.
     """
-    given = values[flag].value
+    given: Any = values[flag].value
     try:
         found = [read(text) for text in given]
     except ValueError as error:

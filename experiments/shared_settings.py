@@ -67,8 +67,9 @@ def seeds_of(values: FlagValues) -> tuple[int, ...]:
     if values["seed"].present:
         raise InputError("--seed and --seeds exclude each other")
     given, kind = ",".join(values.seeds), Integer(0, 2**63 - 1)
+    names = names_of("seeds", values.seeds)
     try:
-        seeds = tuple(map(kind.parse, names_of("seeds", values.seeds)))
+        seeds = tuple(map(kind.parse, names))
     except ValueError:
         raise InputError(f"--seeds={given}: not whole numbers from 0 on") from None
     if len(set(seeds)) < len(seeds):

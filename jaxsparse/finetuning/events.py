@@ -1,7 +1,7 @@
 """What is measured, in TensorBoard's format, where tensorboardX is installed."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,15 @@ class Events:
         self._directory = directory
         self._writer: Any = None
 
-    def write(self, rows: list[Mapping[str, Any]]) -> None:
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Rows of `Metrics`; what an earlier process wrote of these steps and later
         ones counts no more."""
         if self._directory is None or not rows or not is_installed():
             return
         if self._writer is None:
-            from tensorboardX import SummaryWriter
+            from tensorboardX import (  # pyright: ignore[reportMissingImports]
+                SummaryWriter,
+            )
 
             first = rows[0]["step"]
             self._writer = SummaryWriter(str(self._directory), purge_step=first)

@@ -359,7 +359,9 @@ class Finetuning:
         tokens = numbers.part_tokens or model.form.batch_tokens
         multiple = parallel.rows_multiple(model.mesh)
         if objective != "lm" and "questions" not in self._lessons:
-            self.progress.stage("reading training questions", len(self.questions))
+            self.progress.stage(
+                "reading training questions", len(self.questions), patient=True
+            )
             reader = scoring.Reader(model.tokenizer, model.config, numbers.presentation)
             encoded = self.readings.read(reader, self.questions, self.progress)
             self._lessons["questions"] = QuestionLessons(
