@@ -60,7 +60,7 @@ def trainer_of(
 
 def run_of(start, directory=None, steps=5, seed=0, rate=0.01, name="the run", **more):
     return Run(
-        name, seed, start.sparsity, Schedule(steps, 1, rate), directory,
+        name, seed, start.sparsity, Schedule(steps, min(1, steps - 1), rate), directory,
         lambda: leaves_of(start), **more,
     )  # fmt: skip
 
