@@ -429,7 +429,7 @@ def _recipes(values: FlagValues, seed: int) -> tuple[Recipe, ...]:
         for pattern in patterns
     ]
     recipes = list(dict.fromkeys(recipes))  # of layers there is one for all methods
-    ordered = [r for r in recipes if r.needs and not r.structured]
+    ordered = [r for r in recipes if r.statistics and not r.structured]
     if order and not ordered:
         raise InputError(f"--statistics={order}: --method needs none; leave it out")
     if order:
