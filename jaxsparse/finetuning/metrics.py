@@ -3,7 +3,8 @@
 step, sparsity, seed     which
 loss                     mean of the step, before its update
 accuracy                 of the step's own questions; null where there are none
-tokens_per_second        real tokens, validation and compilation left out
+tokens_per_second        real tokens; without validation, but a step that has new
+                         shapes compiles first
 learning_rate
 validation_accuracy, validation_loss    where the step was followed by an exam
 """
@@ -12,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jaxsparse.whole import atomic_file
+from jaxsparse.finetuning.kept import write_text
 
 NAME = "metrics.jsonl"
 
@@ -59,7 +60,7 @@ class Metrics:
     @property
     def seconds(self) -> float:
         """What all steps took, with their exams."""
-        return sum(row["seconds"] for row in self.rows)
+        return sum((row["seconds"] for row in self.rows), 0.0)
 
     def told(self) -> str:
         """The last step in a few words."""
@@ -74,7 +75,6 @@ class Metrics:
         return ", ".join([*told, f"{last['tokens_per_second']:,.0f} tokens/s"])
 
     def flush(self) -> None:
+        """Raises InputError where the file cannot be written; then it is as it was."""
         if self._file:
-            with atomic_file(self._file) as partial:
-                lines = [f"{json.dumps(row)}\n" for row in self.rows]
-                partial.write_text("".join(lines), encoding="utf-8")
+            write_text(self._file, "".join(f"{json.dumps(row)}\n" for row in self.rows))

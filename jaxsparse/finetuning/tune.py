@@ -37,14 +37,14 @@ from jaxsparse.readings import Readings
 from jaxsparse.training import record
 from jaxsparse.training.optimizer import Schedule
 from jaxsparse.training.training import Training
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Leaves
 from jaxsparse.variants import Variant
 from jaxsparse.whole import locked
 
 REVISION = 1  # raised when the same settings come to train otherwise
 STEPS = 60
 RATES = {"causal": 4e-4, "masked": 1e-3, "replaced": 1e-3, "seq2seq": 0.01}
-DIGESTS = ("weights", "questions", "validation")
+DIGESTS = ("weights", "questions", "validation_questions")
 
 
 def finetune(
@@ -91,7 +91,7 @@ def finetune(
     trainings = [training] if isinstance(training, Training) else list(training)
     schedules = _schedules(model, len(starts), steps, learning_rate, settings.warmup)
     jobs = [
-        _Job(variant, each, schedule)
+        _Job(variant, each, schedule, _start(model, variant, each))
         for variant, schedule in zip(starts, schedules, strict=True)
         for each in trainings
     ]
@@ -114,10 +114,21 @@ class _Job:
     variant: Variant
     training: Training
     schedule: Schedule
+    start: Variant  # what is trained
 
     @property
-    def starts_dense(self) -> bool:
-        return self.training.schedule != "oneshot"
+    def grows(self) -> bool:
+        """Whether masks are decided while it is trained."""
+        return self.training.schedule == "gradual" and self.variant.sparsity > 0
+
+
+def _start(model: Model, variant: Variant, training: Training) -> Variant:
+    """What is trained. Masks that grow may be of a head that is tied in `model`."""
+    if training.schedule == "dense":
+        return variants.dense(model, variant.recipe)
+    if training.schedule == "gradual":
+        return variants.dense(variant.model, variant.recipe)
+    return variant
 
 
 def _schedules(
@@ -168,6 +179,9 @@ class _Finetuning:
     _exam: Exam | None = None
 
     def tuned(self, jobs: Sequence[_Job]) -> tuple[Variant, ...]:
+        for name in "questions", "validation":
+            if not getattr(self, name):
+                raise InputError(f"`{name}`: there are none; give at least one")
         for job in jobs:
             check(
                 self.model.blueprint,
@@ -203,7 +217,10 @@ class _Finetuning:
             **numbers,
             "steps": job.schedule.steps,
             "learning_rate": job.schedule.learning_rate,
-            "calibration": self.calibration and self.calibration.digest,
+            # Of others the start says it, where it says anything.
+            "calibration": self.calibration.digest
+            if job.grows and self.calibration
+            else None,
             "questions": _digest(self.questions),
             "validation_questions": _digest(self.validation),
             "revision": REVISION,
@@ -224,7 +241,7 @@ class _Finetuning:
             "weights": self.model.digest,
             "dtype": self.model.dtype,
             "questions": _digest(self.questions),
-            "validation": _digest(self.validation),
+            "validation_questions": _digest(self.validation),
         }
         try:
             self.work.mkdir(parents=True, exist_ok=True)
@@ -244,9 +261,8 @@ class _Finetuning:
         """Jobs that are trained in one call: equal steps, function and shapes."""
         alike: dict[Any, dict[str, _Job]] = {}
         for key, job in jobs.items():
-            start = self._start(job)
-            shapes = tuple(sorted(shapes_of(start).items()))
-            kind = id(start.model.apply), shapes, job.training.title, job.schedule.steps
+            shapes = tuple(sorted(shapes_of(job.start).items()))
+            kind = _function(job), shapes, job.schedule.steps, job.grows
             alike.setdefault(kind, {})[key] = job
         for members in alike.values():
             keys = list(members)
@@ -256,6 +272,8 @@ class _Finetuning:
 
     def _trained(self, jobs: dict[str, _Job]) -> dict[str, Kept]:
         first = next(iter(jobs.values()))
+        need, instead = self._needs(first, len(jobs))
+        memory.check(need, memory.available(), instead, self.model.name)
         trainer = self._trainer(first)
         runs = [self._run(job, self._directory(key)) for key, job in jobs.items()]
         directory = None
@@ -264,18 +282,13 @@ class _Finetuning:
             directory = self.work / (key if len(jobs) > 1 else next(iter(jobs)))
         found = trainer.run(runs, directory)
         if directory:
-            shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+            done = directory if len(jobs) > 1 else directory / "checkpoints"
+            shutil.rmtree(done, ignore_errors=True)
         return dict(zip(jobs, found, strict=True))
 
-    def _start(self, job: _Job) -> Variant:
-        if job.starts_dense:
-            return variants.dense(self.model, job.variant.recipe)
-        return job.variant
-
     def _run(self, job: _Job, directory: Path | None) -> Run:
-        start = self._start(job)
-        training, target = job.training, job.variant
-        gradual = training.schedule == "gradual" and target.sparsity > 0
+        start, training = job.start, job.training
+        target = start if training.schedule == "dense" else job.variant
         return Run(
             name=f"{target.name}, {training.title}, seed {training.seed}",
             seed=training.seed,
@@ -284,18 +297,15 @@ class _Finetuning:
             directory=directory,
             leaves=lambda: {**start.model.params, **start.leaves()},
             masks_again=Deciding(start.model, target, self.calibration)
-            if gradual
+            if job.grows
             else None,
         )
 
     def _trainer(self, job: _Job) -> Trainer:
-        start, training = self._start(job), job.training
-        key = start.model.apply, training.title
+        start, training, key = job.start, job.training, _function(job)
         if key in self._trainers:
             return self._trainers[key]
-        model = self.model
-        need, instead = self._needs(job)
-        memory.check(need, memory.available(), instead, model.name)
+        model, prunable = self.model, start.model.prunable(job.variant.recipe.prunable)
         self._trainers[key] = Trainer(
             train=training.train,
             settings=self.settings,
@@ -303,7 +313,8 @@ class _Finetuning:
             lessons=self._lessons_of(training.objective),
             exam=replace(self._the_exam(), apply=start.model.apply),
             dense=model.params if training.distill != "none" else {},
-            prunable=start.model.prunable(job.variant.recipe.prunable),
+            prunable=prunable,
+            held=_held(start.model.params, prunable),
             mesh=model.mesh,
             compiler_options=model.compiler_options,
             dtype=model.dtype,
@@ -368,20 +379,25 @@ class _Finetuning:
             )  # fmt: skip
         return self._exam
 
-    def _needs(self, job: _Job) -> tuple[memory.Need, dict[str, memory.Need]]:
-        """What training takes, and what it would with other arguments."""
+    def _needs(
+        self, job: _Job, number: int
+    ) -> tuple[memory.Need, dict[str, memory.Need]]:
+        """What so many runs in one call take, and would with other arguments."""
         numbers, training = self.settings, job.training
 
-        def need(train: str, remat: bool) -> memory.Need:
+        def need(train: str, remat: bool, number: int = number) -> memory.Need:
             return memory.needed(
                 self.model,
-                shapes_of(self._start(job)),
-                job.variant.recipe.prunable,
+                shapes_of(job.start),
+                job.start.model.prunable(job.variant.recipe.prunable),
                 (train, numbers.rank),
                 self._lessons_of(training.objective),
                 remat,
-            )
+            ).of(number)
 
+        if number > 1:
+            fewer = {"`at_once=1`": need(training.train, numbers.remat, 1)}
+            return need(training.train, numbers.remat), fewer
         instead = {"`remat=true`": need(training.train, True)}
         if training.train == "all":
             instead["`train=norms,biases`"] = need("norms,biases", numbers.remat)
@@ -395,12 +411,12 @@ class _Finetuning:
         there = memory.available()
         if not (self.model.form.vmaps_variants and there):
             return 1
-        need, _ = self._needs(job)
+        need, _ = self._needs(job, 1)
         left = memory.USABLE * there - need.model
         return max(1, min(most, int(left // (need.state + need.activations))))
 
     def _variant(self, job: _Job, kept: Kept) -> Variant:
-        start = self._start(job)
+        start = job.start
         control = job.training.schedule == "dense"
         target = start if control else job.variant
         trained = trained_variant(
@@ -409,6 +425,24 @@ class _Finetuning:
         if control:
             return pruned_afterwards(trained, job.variant, self.calibration)
         return trained
+
+
+def _function(job: _Job) -> Any:
+    """What jobs share that are compiled together."""
+    return job.start.model.apply, job.training.title, job.variant.recipe.prunable
+
+
+def _held(leaves: Leaves, prunable: tuple[str, ...]) -> tuple[str, ...]:
+    """Leaves whose zeros stay: the prunable ones, and matrices that a checkpoint, which
+    may have been pruned more widely, has zeros in."""
+    others = [
+        path
+        for path, leaf in leaves.items()
+        if path.endswith(("kernel", "embedding"))
+        and path not in prunable
+        and bool((leaf == 0).any())
+    ]
+    return (*prunable, *others)
 
 
 def _digest(questions: Sequence[Question]) -> str:
