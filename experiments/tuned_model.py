@@ -133,7 +133,7 @@ def _jobs(
             if variant.recipe.seed in (None, training.seed):
                 calibrated = variant.sparsity and variant.recipe.calibrated
                 own = rows if calibrated else None
-                yield Job(variant, training, schedule, own)
+                yield Job.of(model, variant, training, schedule, own)
 
 
 def _points(

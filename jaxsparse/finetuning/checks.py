@@ -66,11 +66,12 @@ def _check_gradual(
             "what was trained; choose a criterion alone"
         )
     every = settings.growing_every(steps)
-    if not 0 < holding.decisions(steps, every) * every < steps:
+    if not holding.decisions(steps, every):
+        most = holding.decisions(steps, 1)
         raise InputError(
             f"`mask_every={every}`: of {steps} steps, masks have to be decided before "
-            f"{holding.GROWING:.0%} are over; choose at most "
-            f"{max(int(holding.GROWING * steps), 1)}, or more steps"
+            f"{holding.GROWING:.0%} are over; choose "
+            f"{f'at most {most}, or ' if most else ''}more steps"
         )
 
 

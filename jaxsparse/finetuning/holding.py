@@ -52,8 +52,9 @@ def _no_state(params: Any) -> optax.EmptyState:
 
 
 def decisions(steps: int, mask_every: int) -> int:
-    """How often schedule=gradual decides masks, `mask_every` steps apart."""
-    return round(GROWING * steps / mask_every)
+    """How often schedule=gradual decides masks, `mask_every` steps apart: as often as
+    GROWING of the steps have room for."""
+    return int(GROWING * steps) // mask_every
 
 
 def cubic(sparsity: float, decision: int, of: int) -> float:

@@ -58,10 +58,7 @@ class Kept:
             with atomic_file(self._file) as partial:
                 save_file(host, partial, metadata)
         except (OSError, safetensors.SafetensorError) as error:
-            raise InputError(
-                f"{self._file} could not be written ({brief(error)}); make room, and "
-                "repeat the command"
-            ) from None
+            raise _unwritable(self._file, error) from None
 
     @property
     def finished(self) -> bool:
@@ -73,11 +70,12 @@ class Kept:
         )
 
     def finish(self, seconds: float) -> None:
-        """Says that the run has come to its end, and what it took."""
+        """Says that the run has come to its end, and what it took.
+
+        Raises InputError as `write`."""
         self.measured["seconds"] = seconds
         if self._finished:
-            with atomic_file(self._finished) as partial:
-                partial.write_text(json.dumps(self.measured), encoding="utf-8")
+            write_text(self._finished, json.dumps(self.measured))
 
     def leaf(self, path: str) -> np.ndarray:
         if self._file is None:
@@ -94,6 +92,22 @@ class Kept:
             of_a_layer = 2 if path.endswith(("kernel", "embedding")) else 1
             stacked = len(part.get_shape()) > of_a_layer
             return part[number] if stacked else file.get_tensor(path)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Raises InputError where it cannot be written; what was there is whole."""
+    try:
+        with atomic_file(file) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(file, error) from None
+
+
+def _unwritable(file: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{file} could not be written ({brief(error)}); make room, and repeat the "
+        "command"
+    )
 
 
 def _digest(leaves: Mapping[str, np.ndarray]) -> str:

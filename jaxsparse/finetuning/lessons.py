@@ -19,7 +19,7 @@ from jaxtyping import Int, Int32
 
 from jaxsparse import scoring
 from jaxsparse.cbt import Question
-from jaxsparse.running_text import Examples
+from jaxsparse.running_text import SHORTEST, Examples
 from jaxsparse.scoring import BatchPlan, BatchShape, Encoded
 from jaxsparse.training.corpus import Corpus
 from jaxsparse.training.objectives import OBJECTIVES, Vocabulary
@@ -172,8 +172,15 @@ class StoryLessons:
             length: of a row, in tokens, what frames a window included.
 
         Raises:
-            InputError: the texts are shorter than two windows.
+            InputError: the model does not take such a row; the texts are shorter than
+                two windows.
         """
+        frame = OBJECTIVES[config.reading].frame
+        if not frame + SHORTEST <= length <= config.positions:
+            raise InputError(
+                f"`story_tokens={length}`: the model takes {frame + SHORTEST} to "
+                f"{config.positions}"
+            )
         backend = tokenizer.backend_tokenizer
         end = backend.token_to_id("<|endoftext|>")
         self._vocabulary = Vocabulary.of(backend)
@@ -183,7 +190,7 @@ class StoryLessons:
         part = max(part_tokens // length, 1)
         part = -(-part // rows_multiple) * rows_multiple
         self._part = min(part, -(-rows // rows_multiple) * rows_multiple)
-        self._corpus = Corpus.of(texts, backend, end)
+        self._corpus = Corpus.of(texts or [""], backend, end)
         try:
             self._corpus.count(self._window)
         except InputError:

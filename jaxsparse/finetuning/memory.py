@@ -37,11 +37,15 @@ class Need:
     def total(self) -> int:
         return self.model + self.state + self.activations
 
+    def of(self, runs: int) -> "Need":
+        """The same of so many runs in one call."""
+        return Need(self.model, runs * self.state, runs * self.activations)
+
 
 def needed(
     model: Model,
     shapes: Mapping[str, tuple[int, ...]],
-    prunable: str,
+    prunable: Sequence[str],
     adapted: tuple[str, int],
     lessons: Sequence[QuestionLessons | StoryLessons],
     remat: bool,
@@ -50,11 +54,11 @@ def needed(
 
     Args:
         shapes: of the variant's leaves.
+        prunable: paths of those that have masks.
         adapted: which part is trained, and the rank of its adapters.
         lessons: what is learned from; their largest parts count.
     """
-    paths = model.prunable(prunable)
-    trained = trained_shapes(shapes, paths, *adapted)
+    trained = trained_shapes(shapes, prunable, *adapted)
     sharing, devices = (
         (model.mesh.shape["model"] if model.mesh else 1),
         parallel.rows_multiple(model.mesh),
@@ -70,7 +74,7 @@ def needed(
     )
     return Need(
         model=sum(leaf.nbytes for leaf in model.params.values()) // sharing,
-        state=state_bytes(shapes, trained, paths) // sharing,
+        state=state_bytes(shapes, trained, prunable) // sharing,
         activations=largest,
     )
 
@@ -81,13 +85,18 @@ def state_bytes(
     prunable: Iterable[str],
 ) -> int:
     """Of one run: every leaf in float32 and, of what is trained, the gradient's sum, a
-    gradient to add to it and two moments; a byte a mask."""
+    gradient to add to it and two moments; a byte a mask. Kernels that are not trained
+    themselves are once more merged with their masks, and where an adapter is added to
+    them their gradient is there too."""
     of_trained = sum(map(math.prod, trained.values()))
     fixed = sum(
         math.prod(shape) for path, shape in shapes.items() if path not in trained
     )
     masks = sum(math.prod(shapes[path]) for path in prunable)
-    return 4 * (5 * of_trained + fixed) + masks
+    merged = sum(math.prod(shapes[path]) for path in prunable if path not in trained)
+    if not trained.keys() <= shapes.keys():
+        merged *= 2
+    return 4 * (5 * of_trained + fixed + merged) + masks
 
 
 def activation_bytes(

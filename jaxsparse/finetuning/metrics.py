@@ -3,7 +3,7 @@
 step, sparsity, seed     which
 loss                     mean of the step, before its update
 accuracy                 of the step's own questions; null where there are none
-tokens_per_second        real tokens, validation and compilation left out
+tokens_per_second        real tokens, without compilation and validation
 learning_rate
 validation_accuracy, validation_loss    where the step was followed by an exam
 """
@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsparse.finetuning.events import Events
-from jaxsparse.types import InputError
-from jaxsparse.whole import atomic_file
+from jaxsparse.finetuning.kept import write_text
 
 NAME = "metrics.jsonl"
 
@@ -72,7 +71,7 @@ class Metrics:
     @property
     def seconds(self) -> float:
         """What all steps took, with their exams."""
-        return sum(row["seconds"] for row in self.rows)
+        return sum((row["seconds"] for row in self.rows), 0.0)
 
     def told(self) -> str:
         """The last step in a few words."""
@@ -87,19 +86,11 @@ class Metrics:
         return ", ".join([*told, f"{last['tokens_per_second']:,.0f} tokens/s"])
 
     def flush(self) -> None:
-        """Raises InputError where the file cannot be written."""
-        if self._directory is None:
-            return
-        file = self._directory / NAME
-        try:
+        """Raises InputError where the file cannot be written; then it is as it was."""
+        if self._directory:
             self._events.write(self.rows[self._flushed :])
             self._flushed = len(self.rows)
-            write(file, self.rows)
-        except OSError as error:
-            raise InputError(
-                f"{file} could not be written ({error.strerror}); make room, and "
-                "repeat the command"
-            ) from None
+            write(self._directory / NAME, self.rows)
 
     def close(self) -> None:
         """No more is measured."""
@@ -114,7 +105,5 @@ def read(directory: Path | None) -> list[dict[str, Any]]:
 
 
 def write(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes rows whole, a line each."""
-    with atomic_file(file) as partial:
-        lines = "".join(f"{json.dumps(row)}\n" for row in rows)
-        partial.write_text(lines, encoding="utf-8")
+    """Raises InputError where the file cannot be written; then it is as it was."""
+    write_text(file, "".join(f"{json.dumps(row)}\n" for row in rows))

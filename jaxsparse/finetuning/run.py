@@ -64,6 +64,7 @@ class Trainer:
     exam: Exam
     dense: Leaves  # of the dense model, where something is distilled
     prunable: tuple[str, ...]
+    held: tuple[str, ...]  # leaves whose zeros stay: the prunable, and maybe more
     mesh: Any
     compiler_options: Mapping[str, Any]
     dtype: str
@@ -221,7 +222,7 @@ class _Training:
         begun, fixed = [], []
         for run in self.runs:
             leaves = run.leaves()
-            masks = {p: jnp.asarray(leaves[p]) != 0 for p in trainer.prunable}
+            masks = {p: jnp.asarray(leaves[p]) != 0 for p in trainer.held}
             parts = split(
                 leaves, trainer.prunable, trainer.train, trainer.settings.rank, run.seed
             )
@@ -289,12 +290,14 @@ class _Training:
         begun: float,
     ) -> None:
         seconds = time.perf_counter() - begun
-        if not np.isfinite(losses).all():
-            raise InputError(self._not_finite(step + 1, losses))
+        going = [not self._waited_long(number) for number in range(len(self.runs))]
+        self._check_finite(step + 1, np.where(going, losses, 0.0))
         lessons, numbers = self.trainer.lessons, self.trainer.settings
         asked = numbers.batch_questions
         choosing = any(hasattr(lesson, "members") for lesson in lessons)
         for number, run in enumerate(self.runs):
+            if not going[number]:
+                continue  # alone it would have stopped
             tokens = sum(lesson.tokens(run.seed, step) for lesson in lessons)
             accuracy = float(right[number]) / asked if choosing else None
             self.metrics[number].step(
@@ -307,13 +310,19 @@ class _Training:
             )
         self.trainer.progress.measured(self.metrics[0].told())
 
-    def _not_finite(self, step: int, losses: np.ndarray) -> str:
-        number = int(np.flatnonzero(~np.isfinite(losses))[0])
+    def _check_finite(self, step: int, losses: np.ndarray) -> None:
+        """Raises InputError where the loss of a run is not finite."""
+        wrong = np.flatnonzero(~np.isfinite(losses))
+        if not len(wrong):
+            return
+        number = int(wrong[0])
+        for metrics in self.metrics:
+            metrics.flush()
         latest = self.checkpoints.latest_step if self.checkpoints else None
         kept = (
             f"the checkpoint of step {latest} is kept" if latest else "nothing is kept"
         )
-        return (
+        raise InputError(
             f"{self.runs[number].name}: the loss is {losses[number]} at step {step}; "
             f"{kept}; lower `learning_rate`"
         )
@@ -333,7 +342,17 @@ class _Training:
             for metrics in self.metrics:
                 metrics.flush()
             if self.checkpoints:
+                self._check_weights(step)
                 self.checkpoints.save(step, self._whole())
+
+    def _check_weights(self, step: int) -> None:
+        """A step may break weights although its loss was finite: these are not kept."""
+        wrong = np.zeros(len(self.runs))
+        for leaf in self.state["trained"].values():
+            finite = jnp.isfinite(leaf).reshape(len(self.runs), -1).all(axis=1)
+            wrong += np.where(finite, 0.0, np.nan)
+        going = [not self._waited_long(number) for number in range(len(self.runs))]
+        self._check_finite(step, np.where(going, wrong, 0.0))
 
     def _grow(self, decision: int) -> None:
         """Decides masks again, of weights as they have become."""
@@ -343,7 +362,8 @@ class _Training:
             sparsity = holding.cubic(run.sparsity, decision, self.decisions)
             decided = run.masks_again(self._leaves(number), sparsity)
             own = self._of(number, self.state["masks"])
-            decided = {p: jnp.asarray(mask) & own[p] for p, mask in decided.items()}
+            grown = {p: jnp.asarray(mask) & own[p] for p, mask in decided.items()}
+            decided = {**own, **grown}
             leaves = self._of(number, self.state["trained"])
             trained.append(
                 {
@@ -367,9 +387,9 @@ class _Training:
             with self.trainer.progress.busy("validating"):
                 answers = exam.answers(_cast(leaves, self.trainer.dtype))
             if not np.isfinite(answers.of_options).all():
-                raise InputError(
-                    self._not_finite(step, np.full(len(self.runs), np.nan))
-                )
+                losses = np.zeros(len(self.runs))
+                losses[number] = np.nan
+                self._check_finite(step, losses)
             right = [q.options.index(q.answer) for q in answers.questions]
             losses = choice_losses(jnp.asarray(answers.scores), jnp.asarray(right))
             found = {

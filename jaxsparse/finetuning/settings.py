@@ -6,11 +6,20 @@ from dataclasses import dataclass, field
 from jaxsparse.types import InputError, Presentation
 
 STOP_ON = ("accuracy", "loss")
+FROM_ONE = "batch_questions", "story_windows", "story_tokens", "rank", "patience"
+FROM_ZERO = (
+    "mask_every", "evaluate_every", "checkpoint_every", "part_tokens", "at_once",
+    "warmup", "weight_decay",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Numbers of a training. What is 0 is chosen by the number of steps."""
+    """Numbers of a training. What is 0 is chosen by the number of steps.
+
+    Raises:
+        InputError: one that is out of its range.
+    """
 
     presentation: Presentation = field(default_factory=Presentation)
     batch_questions: int = 16  # of a step
@@ -34,6 +43,14 @@ class Settings:
             raise InputError(
                 f"`stop_on={self.stop_on}`: choose one of {', '.join(STOP_ON)}"
             )
+        for least, names in (1, FROM_ONE), (0, FROM_ZERO):
+            for name in names:
+                if not least <= (value := getattr(self, name)) < float("inf"):
+                    raise InputError(f"`{name}={value}`: at least {least}")
+        if self.warmup > 1:
+            raise InputError(f"`warmup={self.warmup}`: a fraction of the steps")
+        if not self.clip > 0:
+            raise InputError(f"`clip={self.clip}`: a number above 0")
 
     def growing_every(self, steps: int) -> int:
         """Steps between two decisions on masks."""

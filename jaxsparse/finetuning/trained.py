@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
@@ -129,10 +128,9 @@ def _adapters(
     found = {}
     for number, path in enumerate(sorted(_adapted(prunable))):
         (_, first), (_, second) = _adapter_shapes(shapes[path], rank)
-        key = jax.random.fold_in(jax.random.key(seed), number)
+        generator = np.random.default_rng([seed, number])
         bound = first[-2] ** -0.5
-        found[f"{path}/{_A}"] = jax.random.uniform(
-            key, first, jnp.float32, -bound, bound
-        )
+        drawn = generator.uniform(-bound, bound, first)
+        found[f"{path}/{_A}"] = jnp.asarray(drawn, jnp.float32)
         found[f"{path}/{_B}"] = jnp.zeros(second, jnp.float32)
     return found

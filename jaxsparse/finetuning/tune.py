@@ -38,14 +38,14 @@ from jaxsparse.readings import Readings
 from jaxsparse.training import record
 from jaxsparse.training.optimizer import Schedule
 from jaxsparse.training.training import Training
-from jaxsparse.types import InputError
+from jaxsparse.types import InputError, Leaves
 from jaxsparse.variants import Variant
 from jaxsparse.whole import locked
 
 REVISION = 1  # raised when the same settings come to train otherwise
 STEPS = 60
 RATES = {"causal": 4e-4, "masked": 1e-3, "replaced": 1e-3, "seq2seq": 0.01}
-DIGESTS = ("weights", "questions", "validation")
+DIGESTS = ("weights", "questions", "validation_questions")
 
 
 def finetune(
@@ -92,7 +92,7 @@ def finetune(
     trainings = [training] if isinstance(training, Training) else list(training)
     of_starts = schedules(model, len(starts), steps, learning_rate, settings.warmup)
     jobs = [
-        Job(variant, each, schedule, calibration)
+        Job.of(model, variant, each, schedule, calibration)
         for variant, schedule in zip(starts, of_starts, strict=True)
         for each in trainings
     ]
@@ -114,11 +114,34 @@ class Job:
     variant: Variant
     training: Training
     schedule: Schedule
+    start: Variant  # what is trained
     calibration: Calibration | None = None
 
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        variant: Variant,
+        training: Training,
+        schedule: Schedule,
+        calibration: Calibration | None = None,
+    ) -> "Job":
+        start = _start(model, variant, training)
+        return cls(variant, training, schedule, start, calibration)
+
     @property
-    def starts_dense(self) -> bool:
-        return self.training.schedule != "oneshot"
+    def grows(self) -> bool:
+        """Whether masks are decided while it is trained."""
+        return self.training.schedule == "gradual" and self.variant.sparsity > 0
+
+
+def _start(model: Model, variant: Variant, training: Training) -> Variant:
+    """What is trained. Masks that grow may be of a head that is tied in `model`."""
+    if training.schedule == "dense":
+        return variants.dense(model, variant.recipe)
+    if training.schedule == "gradual":
+        return variants.dense(variant.model, variant.recipe)
+    return variant
 
 
 def schedules(
@@ -175,6 +198,9 @@ class Finetuning:
                 "models are trained back by one process alone, and this is one of "
                 "several; start it without the others"
             )
+        for name in "questions", "validation":
+            if not getattr(self, name):
+                raise InputError(f"`{name}`: there are none; give at least one")
         for job in jobs:
             check(
                 self.model.blueprint,
@@ -210,7 +236,10 @@ class Finetuning:
             **numbers,
             "steps": job.schedule.steps,
             "learning_rate": job.schedule.learning_rate,
-            "calibration": job.calibration and job.calibration.digest,
+            # Of others the start says it, where it says anything.
+            "calibration": job.calibration.digest
+            if job.grows and job.calibration
+            else None,
             "questions": _digest(self.questions),
             "validation_questions": _digest(self.validation),
             "revision": REVISION,
@@ -231,7 +260,7 @@ class Finetuning:
             "weights": self.model.digest,
             "dtype": self.model.dtype,
             "questions": _digest(self.questions),
-            "validation": _digest(self.validation),
+            "validation_questions": _digest(self.validation),
         }
         try:
             self.work.mkdir(parents=True, exist_ok=True)
@@ -259,9 +288,8 @@ class Finetuning:
         """Jobs that are trained in one call: equal steps, function and shapes."""
         alike: dict[Any, dict[str, Job]] = {}
         for key, job in jobs.items():
-            start = self._start(job)
-            shapes = tuple(sorted(shapes_of(start).items()))
-            kind = id(start.model.apply), shapes, job.training.title, job.schedule.steps
+            shapes = tuple(sorted(shapes_of(job.start).items()))
+            kind = _function(job), shapes, job.schedule.steps, job.grows
             alike.setdefault(kind, {})[key] = job
         for members in alike.values():
             keys = list(members)
@@ -271,6 +299,8 @@ class Finetuning:
 
     def _trained(self, jobs: dict[str, Job]) -> dict[str, Kept]:
         first = next(iter(jobs.values()))
+        need, instead = self._needs(first, len(jobs))
+        memory.check(need, memory.available(), instead, self.model.name)
         trainer = self._trainer(first)
         runs = [self._run(job, self._directory(key)) for key, job in jobs.items()]
         directory = None
@@ -279,20 +309,14 @@ class Finetuning:
             directory = self.work / (key if len(jobs) > 1 else next(iter(jobs)))
         found = trainer.run(runs, directory)
         if directory:
-            shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+            done = directory if len(jobs) > 1 else directory / "checkpoints"
+            shutil.rmtree(done, ignore_errors=True)
         return dict(zip(jobs, found, strict=True))
 
-    def _start(self, job: Job) -> Variant:
-        if job.starts_dense:
-            return variants.dense(self.model, job.variant.recipe)
-        return job.variant
-
     def _run(self, job: Job, directory: Path | None) -> Run:
-        start = self._start(job)
-        training, target = job.training, job.variant
-        gradual = training.schedule == "gradual" and target.sparsity > 0
-        name = f"{target.name}, {training.title}, seed {training.seed}"
-        events = None
+        start, training = job.start, job.training
+        target = start if training.schedule == "dense" else job.variant
+        name, events = f"{target.name}, {training.title}, seed {training.seed}", None
         if self.events and directory:
             plain = re.sub(r"[^\w.=+]+", "-", name)
             events = self.events / f"{plain}-{directory.name[:6]}"
@@ -302,21 +326,18 @@ class Finetuning:
             sparsity=target.sparsity,
             schedule=job.schedule,
             directory=directory,
-            events=events,
             leaves=lambda: {**start.model.params, **start.leaves()},
             masks_again=Deciding(start.model, target, job.calibration)
-            if gradual
+            if job.grows
             else None,
+            events=events,
         )
 
     def _trainer(self, job: Job) -> Trainer:
-        start, training = self._start(job), job.training
-        key = start.model.apply, training.title
+        start, training, key = job.start, job.training, _function(job)
         if key in self._trainers:
             return self._trainers[key]
-        model = self.model
-        need, instead = self._needs(job)
-        memory.check(need, memory.available(), instead, model.name)
+        model, prunable = self.model, start.model.prunable(job.variant.recipe.prunable)
         self._trainers[key] = Trainer(
             train=training.train,
             settings=self.settings,
@@ -324,7 +345,8 @@ class Finetuning:
             lessons=self._lessons_of(training.objective),
             exam=replace(self._the_exam(), apply=start.model.apply),
             dense=model.params if training.distill != "none" else {},
-            prunable=start.model.prunable(job.variant.recipe.prunable),
+            prunable=prunable,
+            held=_held(start.model.params, prunable),
             mesh=model.mesh,
             compiler_options=model.compiler_options,
             dtype=model.dtype,
@@ -391,20 +413,25 @@ class Finetuning:
             )  # fmt: skip
         return self._exam
 
-    def _needs(self, job: Job) -> tuple[memory.Need, dict[str, memory.Need]]:
-        """What training takes, and what it would with other arguments."""
+    def _needs(
+        self, job: Job, number: int
+    ) -> tuple[memory.Need, dict[str, memory.Need]]:
+        """What so many runs in one call take, and would with other arguments."""
         numbers, training = self.settings, job.training
 
-        def need(train: str, remat: bool) -> memory.Need:
+        def need(train: str, remat: bool, number: int = number) -> memory.Need:
             return memory.needed(
                 self.model,
-                shapes_of(self._start(job)),
-                job.variant.recipe.prunable,
+                shapes_of(job.start),
+                job.start.model.prunable(job.variant.recipe.prunable),
                 (train, numbers.rank),
                 self._lessons_of(training.objective),
                 remat,
-            )
+            ).of(number)
 
+        if number > 1:
+            fewer = {"`at_once=1`": need(training.train, numbers.remat, 1)}
+            return need(training.train, numbers.remat), fewer
         instead = {"`remat=true`": need(training.train, True)}
         if training.train == "all":
             instead["`train=norms,biases`"] = need("norms,biases", numbers.remat)
@@ -418,18 +445,36 @@ class Finetuning:
         there = memory.available()
         if not (self.model.form.vmaps_variants and there):
             return 1
-        need, _ = self._needs(job)
+        need, _ = self._needs(job, 1)
         left = memory.USABLE * there - need.model
         return max(1, min(most, int(left // (need.state + need.activations))))
 
     def _variant(self, job: Job, kept: Kept) -> Variant:
-        start = self._start(job)
+        start = job.start
         control = job.training.schedule == "dense"
         target = start if control else job.variant
         trained = trained_variant(start, target, job.training, kept, self.identity(job))
         if control:
             return pruned_afterwards(trained, job.variant, job.calibration)
         return trained
+
+
+def _function(job: Job) -> Any:
+    """What jobs share that are compiled together."""
+    return job.start.model.apply, job.training.title, job.variant.recipe.prunable
+
+
+def _held(leaves: Leaves, prunable: tuple[str, ...]) -> tuple[str, ...]:
+    """Leaves whose zeros stay: the prunable ones, and matrices that a checkpoint, which
+    may have been pruned more widely, has zeros in."""
+    others = [
+        path
+        for path, leaf in leaves.items()
+        if path.endswith(("kernel", "embedding"))
+        and path not in prunable
+        and bool((leaf == 0).any())
+    ]
+    return (*prunable, *others)
 
 
 def _digest(questions: Sequence[Question]) -> str:

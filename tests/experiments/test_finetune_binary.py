@@ -297,7 +297,7 @@ def test_overlap_that_is_allowed_is_counted(saved, place):
     ("changes", "said"),
     [
         (["--train_examples=8"], "the questions differ"),
-        (["--validation_examples=4"], "the validation differ"),
+        (["--validation_examples=4"], "the validation questions differ"),
         (["--dtype=bfloat16"], 'dtype is "float32" there and "bfloat16" here'),
     ],
 )
