@@ -294,6 +294,30 @@ def test_several_at_once_are_what_each_is_alone(loaded, tmp_path, updates):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
 
 
+# How it is computed
+
+
+def test_bfloat16_has_float32_masters(saved, monkeypatch):
+    model = load_model(str(saved("gpt2")), "bfloat16")
+    dtypes = set()
+
+    def look(_, state):
+        dtypes.update(leaf.dtype for leaf in state["trained"].values())
+        moments = jax.tree.leaves(state["optimizer"])
+        dtypes.update(leaf.dtype for leaf in moments if leaf.ndim)
+
+    watch(monkeypatch, look)
+    (start,) = pruned(model, 0.5)
+    (found,) = tuned(model, start)
+    assert dtypes == {np.dtype("float32")}
+    leaves, before = found.leaves(), zeros_of(leaves_of(start), start.shapes)
+    assert {leaf.dtype for leaf in leaves.values()} == {np.dtype("bfloat16")}
+    for path, zeros in zeros_of(leaves, start.shapes).items():
+        np.testing.assert_array_equal(zeros, before[path])
+    (scores,) = scores_of(model, found)
+    assert np.isfinite(scores[:, :2]).all()
+
+
 def assert_loads(name, variant, directory):
     """In transformers with the same logits, and here bit for bit."""
     save(variant, directory)
