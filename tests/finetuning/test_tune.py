@@ -318,6 +318,19 @@ def test_bfloat16_has_float32_masters(saved, monkeypatch):
     assert np.isfinite(scores[:, :2]).all()
 
 
+def test_layers_computed_again_train_the_same(loaded, tmp_path):
+    model = loaded("gpt2")
+    (start,) = pruned(model, 0.5)
+    found = []
+    for remat in False, True:
+        settings = dataclasses.replace(NUMBERS, remat=remat)
+        (variant,) = tuned(model, start, None, settings, work=tmp_path)
+        found += scores_of(model, variant)
+    # Gradients differ by rounding, see `several at once`.
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-3)
+    assert len(list(tmp_path.glob(f"*/{metrics.NAME}"))) == 2
+
+
 def assert_loads(name, variant, directory):
     """In transformers with the same logits, and here bit for bit."""
     save(variant, directory)
