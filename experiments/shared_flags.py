@@ -16,8 +16,8 @@ NEWCOMERS_QUESTIONS = 48
 # Of several jobs.
 METHODS = (
     "magnitude, random, gradient, fisher, wanda, ria, or FILE.py:NAME of your own, "
-    "each alone or with an update, +bias or +pcg; sparsegpt and admm, which have one "
-    "of their own"
+    "each alone or with an update, +bias, +pcg or +reconstruct; sparsegpt and admm, "
+    "which have one of their own"
 )
 CLASSES = "CN common nouns, NE named entities, V verbs, P prepositions"
 LARGEST_LOSS = (
@@ -30,6 +30,7 @@ SCORED = "What to score"
 ASKED = "How to ask"
 PRUNED = "How to prune"
 AFFORDED = "The largest sparsity one can afford"
+LEARNED = "How to train back"
 SPEED = "Device and speed"
 HOSTS = "Many hosts"
 REPORT = "Results and report"

@@ -2,12 +2,15 @@ from jaxsparse.affordable import largest_affordable as largest_affordable
 from jaxsparse.calibration import Calibration as Calibration
 from jaxsparse.calibration import calibrate as calibrate
 from jaxsparse.cbt import Question as Question
+from jaxsparse.finetuning import finetune as finetune
 from jaxsparse.model import Model as Model
 from jaxsparse.model import load_model as load_model
 from jaxsparse.one_shot import prune as prune
 from jaxsparse.points import Point as Point
 from jaxsparse.pruning import Recipe as Recipe
+from jaxsparse.sweep import evaluate as evaluate
 from jaxsparse.sweep import sweep as sweep
+from jaxsparse.training.training import Training as Training
 from jaxsparse.types import InputError as InputError
 from jaxsparse.types import Presentation as Presentation
 from jaxsparse.variants import Variant as Variant

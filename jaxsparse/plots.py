@@ -2,6 +2,7 @@
 sparsity of layers as a map of heat."""
 
 import io
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -86,9 +87,10 @@ def describe(
         handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     # A letter of 10 points is about 0.085 inches wide, the sign before it 0.6.
     fit = figure.get_figwidth() / (0.6 + 0.085 * max(map(len, handles)))
+    titled = textwrap.fill(title, int(figure.get_figwidth() / 0.085))
     figure.legend(
         handles.values(), handles.keys(), loc="outside upper center", frameon=False,
-        ncols=max(1, min(4, int(fit))), fontsize=10 * min(1, fit), title=title or None,
+        ncols=max(1, min(4, int(fit))), fontsize=10 * min(1, fit), title=titled or None,
     )  # fmt: skip
 
 

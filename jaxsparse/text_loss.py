@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Float32
 
-from jaxsparse import capacity, hosts, parallel, variants
+from jaxsparse import capacity, hosts, parallel, portions
 from jaxsparse.device import CPU, Form
 from jaxsparse.evaluation import Scorer, WaitForScores
 from jaxsparse.journal import Journal, key_of
@@ -116,14 +116,14 @@ class _Job:
             at_once, model.compiler_options, model.mesh, self.progress, model.form,
             measure=target_nats,
         )  # fmt: skip
-        for keys, wanted, levels in variants.portions(self.variants, lacking, at_once):
+        for keys, wanted, levels in portions.divided(self.variants, lacking, at_once):
             portion = [self.variants[key] for key in keys]
             names = dict.fromkeys([portion[0].name, portion[-1].name])
             self.progress.point(" … ".join(names))
             of_portion = portion[0].model
             # No name, so that the leaves are gone before the next.
             batches = self._batches(
-                scorer, of_portion, variants.stacked(portion, levels), levels, wanted,
+                scorer, of_portion, portions.stacked(portion, levels), levels, wanted,
                 shape.rows,
             )  # fmt: skip
             for places, nats in batches:

@@ -223,7 +223,11 @@ def test_eight_devices_gather_what_one_does(variant, mesh, loaded, saved):
 
 @pytest.mark.parametrize(
     ("variant", "method"),
-    [("gpt2", "sparsegpt"), pytest.param("t5", "wanda+pcg", marks=pytest.mark.slow)],
+    [
+        ("gpt2", "sparsegpt"),
+        ("gpt2", "magnitude+reconstruct"),
+        pytest.param("t5", "wanda+pcg", marks=pytest.mark.slow),
+    ],
 )
 def test_a_mesh_prunes_block_by_block_as_one_device_does(
     saved, loaded, variant, method

@@ -11,6 +11,7 @@ from jaxsparse import load_model, model_card, save
 from jaxsparse.one_shot import OneShot, prune
 from jaxsparse.points import TextLoss
 from jaxsparse.pruning import Recipe
+from jaxsparse.training.training import Training
 from jaxsparse.variants import dense
 from jaxsparse.weights import writing
 from tests import tiny
@@ -156,3 +157,56 @@ def test_scores_are_those_of_the_points(pruned):
     assert pooled[4:6] == ["8", "0.7500"]
     assert pooled[7] == "0.3750"
     assert rows[-1] == ["sto\\|ry.txt", "1,234", "3.2500"]
+
+
+TRAINED = model_card.TrainedBack(
+    {"steps": 300, "learning_rate": 0.001, "presentation": {"protocol": "cloze"}},
+    "1,200 questions of my|data, split train",
+    "200 questions, split validation",
+)
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "schedule", "title"),
+    [
+        (0.3, "oneshot", "pruned to sparsity 0.3, then fine-tuned"),
+        (0.3, "gradual", "pruned to sparsity 0.3 while it was fine-tuned"),
+        (0.3, "dense", "fine-tuned, then pruned to sparsity 0.3"),
+        (0.0, "oneshot", "fine-tuned"),
+    ],
+)
+def test_a_fine_tuned_model_says_how_it_was_trained(loaded, sparsity, schedule, title):
+    model = loaded("gpt2")
+    training = Training("both", "norms,biases", schedule=schedule, seed=3)
+    variant = dataclasses.replace(
+        prune(model, "magnitude", sparsity), training=training, training_seconds=1234.5
+    )
+    (point,) = made.curve({0.3: 6}, training=training, dense=5, seconds=1234.5)
+    card = model_card.text(
+        variant, COMMAND, VERSIONS, points=[point], repository="openai/gpt2",
+        trained=TRAINED,
+    )  # fmt: skip
+    front, sections = parsed(card)
+    assert f"\n# {model.name}, {title}\n" in card
+    assert front["base_model"] == "openai/gpt2"
+    assert front["tags"] == ["jaxsparse", *["pruned"] * (sparsity > 0), "fine-tuned"]
+    assert dict(sections["Training"][2:]) == {
+        "objective": "both", "trained": "norms,biases", "distilled": "none",
+        "schedule": schedule, "seed": "3",
+        "trained on": "1,200 questions of my\\|data, split train",
+        "stopped on": "200 questions, split validation", "`steps`": "300",
+        "`learning_rate`": "0.001", "`presentation`": '{"protocol": "cloze"}',
+        "seconds": "1,234",
+    }  # fmt: skip
+    pooled = next(row for row in sections["Scores"] if row[3:4] == ["all"])
+    assert (pooled[5], pooled[7]) == ("0.7500", "0.6250")
+    assert "method" in dict(sections["Recipe"][2:]) or not sparsity
+
+
+def test_what_is_not_known_of_training_is_not_said(pruned):
+    variant = dataclasses.replace(pruned, training=Training())
+    _, sections = parsed(model_card.text(variant, COMMAND, VERSIONS))
+    rows = dict(sections["Training"][2:])
+    assert rows.keys() == {"objective", "trained", "distilled", "schedule", "seed"}
+    _, one_shot = parsed(model_card.text(pruned, COMMAND, VERSIONS))
+    assert "Training" not in one_shot

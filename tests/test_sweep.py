@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from jaxsparse import variants
+from jaxsparse import portions
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer, score_variants
 from jaxsparse.journal import Journal
 from jaxsparse.one_shot import OneShot
+from jaxsparse.portions import stacked
 from jaxsparse.pruning import Recipe
 from jaxsparse.scoring import PROTOCOLS, batch, option_scores
 from jaxsparse.sweep import sweep
 from jaxsparse.types import InputError, Presentation
-from jaxsparse.variants import stacked
 from tests import reference, tiny
 from tests.asking import plan_of
 from tests.oracle import prune as torch_prune
@@ -249,7 +249,7 @@ def test_smaller_models_are_not_computed_as_often_as_the_others_fit(
         made.append(([variant.name for variant in portion], number))
         return stacked(portion, number)
 
-    monkeypatch.setattr(variants, "stacked", watched)
+    monkeypatch.setattr(portions, "stacked", watched)
     recipes, levels = (MAGNITUDE, Recipe("magnitude", pattern="neurons")), (0.5, 0.9)
     how = {"levels_at_once": 4, "journal": Journal(), **SHORT}
     scores = scores_of(sweep(loaded("gpt2"), QUESTIONS, recipes, levels, **how))
@@ -269,7 +269,7 @@ def test_a_level_that_is_added_is_computed_with_as_many_as_all_are(loaded, monke
     model = loaded("gpt2")
     list(sweep(model, QUESTIONS, [MAGNITUDE], (0.5,), **how))
     monkeypatch.setattr(
-        variants, "stacked", lambda *given: made.append(given) or stacked(*given)
+        portions, "stacked", lambda *given: made.append(given) or stacked(*given)
     )
     list(sweep(model, QUESTIONS, [MAGNITUDE], (0.5, 0.9), **how))
     ((portion, number),) = made
@@ -291,7 +291,7 @@ def test_pruned_leaves_are_gone_before_the_next(loaded, monkeypatch, at_once):
         )
         return leaves
 
-    monkeypatch.setattr(variants, "stacked", watched)
+    monkeypatch.setattr(portions, "stacked", watched)
     points = sweep(
         loaded("gpt2"), QUESTIONS, [MAGNITUDE], (0.3, 0.5, 0.9), **SHORT,
         levels_at_once=at_once,

@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 
-from jaxsparse import text_loss, variants
+from jaxsparse import portions, text_loss, variants
 from jaxsparse.cbt import Question
 from jaxsparse.device import ACCELERATOR
 from jaxsparse.journal import Journal, key_of
@@ -217,7 +217,7 @@ def test_a_sweep_has_the_losses_of_each_point_once(loaded):
 
 @pytest.mark.parametrize("at_once", [1, 2])
 def test_pruned_leaves_are_gone_before_the_next(loaded, monkeypatch, at_once):
-    model, made, stacked = loaded("gpt2"), [], variants.stacked
+    model, made, stacked = loaded("gpt2"), [], portions.stacked
     dense = {id(leaf) for leaf in model.params.values()}
 
     def watched(portion, number):
@@ -228,6 +228,6 @@ def test_pruned_leaves_are_gone_before_the_next(loaded, monkeypatch, at_once):
         )
         return leaves
 
-    monkeypatch.setattr(variants, "stacked", watched)
+    monkeypatch.setattr(portions, "stacked", watched)
     losses_of(model, read_for(model, SHORT), levels_at_once=at_once)
     assert made

@@ -14,6 +14,7 @@ from jaxsparse.journal import Journal
 from jaxsparse.model import load_model
 from jaxsparse.models.apply import make_apply
 from jaxsparse.one_shot import OneShot, prune
+from jaxsparse.points import dense_of
 from jaxsparse.pruning import Recipe
 from jaxsparse.sweep import evaluate, sweep
 from jaxsparse.training.training import Training
@@ -310,6 +311,25 @@ def test_a_sweep_takes_every_kind_and_its_journal_knows_them(
         assert point.curve.training == variant.training
         assert point.curve.execution == variant.execution
         assert point.digest == every_kind[0].model.digest
+
+
+def test_a_fine_tuned_dense_model_is_compared_with_the_one_shot_one(every_kind):
+    """It is at sparsity 0, too, and is not taken for dense."""
+    start, *_ = every_kind
+    leaves = {path: leaf * 1.5 for path, leaf in start.leaves().items()}
+    tuned = dataclasses.replace(
+        start,
+        identity={**start.identity, "weights of": "this test"},
+        leaf=leaves.__getitem__,
+        training=Training(seed=2),
+        training_seconds=1.5,
+    )
+    before, after = evaluate([start, tuned], QUESTIONS, QUERY)
+    assert (before.pooled.p_vs_dense, before.training_seconds) == (None, None)
+    assert after.pooled.p_vs_dense is not None
+    assert (after.curve.training, after.training_seconds) == (Training(seed=2), 1.5)
+    assert not np.array_equal(before.answers.scores, after.answers.scores)
+    assert dense_of([after, before], before.setup) is before
 
 
 @pytest.mark.parametrize("at_once", [1, 2])

@@ -48,7 +48,8 @@ def compare(
 def _methods() -> list[str]:
     """All criteria, and all updates of the first."""
     first, *_ = METHODS
-    return [*METHODS, *(f"{first}+{update}" for update in UPDATES)]
+    of_matrices = [name for name, update in UPDATES.items() if update.function]
+    return [*METHODS, *(f"{first}+{name}" for name in of_matrices)]
 
 
 def _matrix(inputs: int, outputs: int, seed: int) -> tuple[np.ndarray, Statistics]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxsparse import capacity, cbt, variants
+from jaxsparse import capacity, cbt, portions, variants
 from jaxsparse.evaluation import Scorer, ScoringPlan, all_scores
 from jaxsparse.model import Model
 from jaxsparse.one_shot import OneShot
@@ -84,7 +84,7 @@ class Ours:
         for begin in range(0, len(everything), size):
             # No name for the leaves, so that they are gone before the next.
             portion = everything[begin : begin + size]
-            self._score(scorer, plan, variants.stacked(portion, size))
+            self._score(scorer, plan, portions.stacked(portion, size))
         return {
             "masks": decided - start,
             "levels": time.perf_counter() - decided,

@@ -31,6 +31,20 @@ def batches(model: Model, examples: Examples, rows: int = 0) -> Iterator[Example
         yield _some_rows(examples, begin, size)
 
 
+def batches_of_a_step(
+    model: Model, examples: Examples, tokens: int
+) -> Iterator[Examples]:
+    """All rows in order, in batches of about so many tokens whatever the device: the
+    rows of a gradient step. On a mesh, rows of padding fill them up.
+    """
+    multiple = parallel.rows_multiple(model.mesh)
+    number, length = row_shape(examples)
+    size = -(-number // -(-number // max(tokens // length, 1)))
+    for begin in range(0, number, size):
+        some = _some_rows(examples, begin, size)
+        yield _some_rows(some, 0, -(-size // multiple) * multiple)
+
+
 def row_shape(examples: Examples) -> tuple[int, int]:
     """How many rows, and the tokens of one; T5's, of encoder and decoder together."""
     inputs = examples.inputs

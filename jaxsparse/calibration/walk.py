@@ -20,9 +20,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float32
 
 from jaxsparse import parallel
-from jaxsparse.calibration.batches import batches
+from jaxsparse.calibration import fitting
+from jaxsparse.calibration.batches import batches, batches_of_a_step
 from jaxsparse.calibration.rows import Calibration
 from jaxsparse.calibration.steps import Sums, layer_of, no_sums, steps_of, totals_of
 from jaxsparse.model import Model
@@ -58,11 +60,14 @@ class Walk:
         calibration: Calibration,
         prunable: str = "blocks",
         progress: Progress = NOBODY,
+        fits_blocks: bool = False,
     ):
         """
         Args:
             prunable: blocks or linear; `model` is one whose head is untied for these.
             progress: is told of each block that is done.
+            fits_blocks: `fitted` will be asked for: then the rows that go at once are
+                those of a gradient step, whatever the device.
 
         Raises:
             InputError: something prunable has no inputs, as embeddings have none.
@@ -71,9 +76,14 @@ class Walk:
         family, config, form = model.blueprint.family, model.config, model.form
         self._parts = Parts(family, config, model.dtype, form)
         self._steps = steps_of(self._parts, model.mesh)
+        examples = calibration.examples
         self._host_batches = [
             _at_all_positions(batch.inputs)
-            for batch in batches(model, calibration.examples)
+            for batch in (
+                batches_of_a_step(model, examples, fitting.TOKENS)
+                if fits_blocks
+                else batches(model, examples)
+            )
         ]
         self._batches = [
             parallel.place_rows(model.mesh, batch) for batch in self._host_batches
@@ -124,6 +134,39 @@ class Walk:
         else:
             self._run_block(stack, stage.layer, own)
         self._progress.done(1)
+
+    def fitted(
+        self, stage: Stage, pruned: Leaves, dense: "Walk"
+    ) -> dict[str, Float32[np.ndarray, "in out"]]:
+        """A block's pruned kernels, with what is not zero in them fitted so that the
+        block gives what the dense one does; see `fitting`.
+
+        Args:
+            pruned: all that are pruned, by full path, not stacked.
+            dense: the same rows on their way through the dense model, at this stage.
+
+        Raises:
+            InputError: outputs that are not finite; names the block.
+        """
+        self._check_next(stage)
+        dense._check_next(stage)
+        stack, layer = self._stack(stage), stage.layer
+        if stack is None or layer is None:
+            raise ValueError(f"{stage.name} is no block")
+        batches, of_dense = (
+            list(zip(walk._batches, walk._leaving, walk._hidden, strict=True))
+            for walk in (self, dense)
+        )
+        return fitting.fitted(
+            fitting.fitting_of(self._parts, self._model.mesh),
+            stack,
+            layer,
+            self._params,
+            self._own(stage, None),
+            self._placed(pruned),
+            batches,
+            of_dense,
+        )
 
     def influence(self, stage: Stage) -> float:
         """Goes on behind a block, as `advance` does, and says how much the block

@@ -15,6 +15,7 @@ from jaxsparse.cbt.questions import (
     select,
 )
 from jaxsparse.cbt.readers import may_hold_a_task, read, read_questions
+from jaxsparse.cbt.shortcuts import commonest_answer
 from jaxsparse.cbt.texts import bundled_texts, context_texts, read_texts
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Reading",
     "bundled_texts",
     "chance",
+    "commonest_answer",
     "check",
     "context_texts",
     "detokenize",

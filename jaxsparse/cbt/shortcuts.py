@@ -37,10 +37,10 @@ def shortcuts(
         for rule, choose in CHOICES.items():
             right[rule][number] = question.options[choose(question)] == question.answer
         progress.done(1)
-    return {**right, COMMONEST: _commonest(questions)}
+    return {**right, COMMONEST: commonest_answer(questions)}
 
 
-def _commonest(questions: Sequence[Question]) -> Bool[np.ndarray, " question"]:
+def commonest_answer(questions: Sequence[Question]) -> Bool[np.ndarray, " question"]:
     """Whether the option that is most often the answer to other questions of the class
     is right; first of equals. A question's own answer does not count for it."""
     counts = Counter((question.word_class, question.answer) for question in questions)

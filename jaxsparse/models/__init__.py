@@ -10,6 +10,7 @@ from jaxsparse.models.family import (
     Size,
     Stack,
     Structure,
+    Sublayer,
     Tensors,
     Units,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Size",
     "Stack",
     "Structure",
+    "Sublayer",
     "Tensors",
     "Units",
 ]

@@ -20,6 +20,7 @@ from jaxsparse.models.family import (
     Stack,
     Start,
     Structure,
+    Sublayer,
     Units,
     Waves,
 )
@@ -188,14 +189,18 @@ def operations(config: ElectraConfig) -> ops.Operations:
     )
 
 
+ATTENTION = ("query", "key", "value", "attention_output")
+FEED_FORWARD = ("intermediate", "output")
+
 PRUNABLE = Prunable(
-    blocks=(
-        *(f"block/{name}/kernel" for name in ("query", "key", "value")),
-        *(f"block/{name}/kernel" for name in ("attention_output", "intermediate")),
-        "block/output/kernel",
-    ),
+    blocks=tuple(f"block/{name}/kernel" for name in ATTENTION + FEED_FORWARD),
     linear=("project/kernel", "generator/*/kernel", "discriminator/*/kernel"),
     embeddings=("embeddings/*/embedding",),
+)
+
+SUBLAYERS = (  # each norm comes behind its sum
+    Sublayer(tuple(f"{name}/kernel" for name in ATTENTION), "intermediate"),
+    Sublayer(tuple(f"{name}/kernel" for name in FEED_FORWARD)),
 )
 
 _LAYER = "electra.encoder.layer.{i}"
@@ -255,7 +260,7 @@ FAMILY = Family(
     head=("generator/lm_head/kernel", "embeddings/word/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
-    stacks=lambda config: (Stack("block", Block, config.layers),),
+    stacks=lambda config: (Stack("block", Block, config.layers, SUBLAYERS),),
     structure=lambda config: STRUCTURE,
     start=Start(
         tokenizer="word pieces",

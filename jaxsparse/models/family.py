@@ -79,12 +79,21 @@ class Prunable:
 
 
 @dataclass(frozen=True)
+class Sublayer:
+    """Attention or feed-forward: what stands between two sums of a block."""
+
+    kernels: tuple[str, ...]  # glob patterns, within the block
+    before: str = ""  # the block's module that is given the sum; "": what leaves it
+
+
+@dataclass(frozen=True)
 class Stack:
     """Layers of one kind that run one after another; parameters stacked on axis 0."""
 
     path: str  # of their parameters
     block: type[nn.Module]  # of (config, form); called as `layers.all_layers` has it
     depth: int
+    sublayers: tuple[Sublayer, ...]  # as they run; each prunable kernel is of one
     at_encoder: tuple[str, ...] = ()  # its linear layers with an encoder's positions
 
     def attended(self, inputs: Any, layer: str = "") -> Bool[Array, "row position"]:
@@ -187,6 +196,9 @@ class Family:
     stacks: Callable[[Any], tuple[Stack, ...]]  # of a configuration, as they run
     structure: Callable[[Any], Structure]  # likewise
     start: Start | None = None  # None: is not trained from scratch
+    # Whether leaves differ in scale a hundredfold, so that training takes steps that
+    # are fractions of each.
+    relative_steps: bool = False
 
     def shapes(self, config: Any) -> dict[str, Shape]:
         """Leaf path -> shape, without allocating anything."""

@@ -25,6 +25,7 @@ from jaxsparse.models.family import (
     Stack,
     Start,
     Structure,
+    Sublayer,
     Tensors,
     Units,
     Waves,
@@ -194,6 +195,8 @@ PRUNABLE = Prunable(
     embeddings=("wte/embedding", "wpe/embedding"),
 )
 
+SUBLAYERS = (Sublayer(("attn/*/kernel",), "ln_2"), Sublayer(("mlp/*/kernel",)))
+
 TABLE = Table(
     rules=(
         *embedding("transformer.wte", "wte"),
@@ -235,7 +238,7 @@ FAMILY = Family(
     head=("lm_head/kernel", "wte/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
-    stacks=lambda config: (Stack("h", Block, config.layers),),
+    stacks=lambda config: (Stack("h", Block, config.layers, SUBLAYERS),),
     structure=structure,
     start=Start(
         tokenizer="byte pairs",

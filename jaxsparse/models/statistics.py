@@ -1,4 +1,5 @@
-"""A model taken apart, so that calibration can see what enters its linear layers.
+"""A model taken apart, so that calibration can see what enters its linear layers, and
+what its sublayers make of it.
 
 Blocks run one by one, each with leaves of its own, and what lies around the stacks runs
 by itself; an interceptor keeps the inputs. No model is changed for it.
@@ -15,7 +16,7 @@ from flax import linen as nn
 from jaxtyping import Bool, Float, Int
 
 from jaxsparse.device import Form
-from jaxsparse.models.family import Family, Stack
+from jaxsparse.models.family import Family, Stack, Sublayer
 from jaxsparse.trees import unflatten
 from jaxsparse.types import Array, Leaves
 
@@ -24,12 +25,13 @@ LinearInputs = dict[str, Float[Array, "row position in"]]
 
 
 @contextmanager
-def keeping_inputs() -> Iterator[LinearInputs]:
-    """Keeps what every linear layer is given while modules are applied."""
+def keeping_inputs(of: type[nn.Module] = nn.Dense) -> Iterator[LinearInputs]:
+    """Keeps what every linear layer, or module of another kind, is given while modules
+    are applied."""
     kept: LinearInputs = {}
 
     def keep(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-        if isinstance(context.module, nn.Dense) and context.method_name == "__call__":
+        if isinstance(context.module, of) and context.method_name == "__call__":
             kept["/".join(context.module.path)] = args[0]
         return call(*args, **kwargs)
 
@@ -85,11 +87,33 @@ class Parts:
         Returns:
             what leaves it, and the inputs of its linear layers.
         """
+        block = stack, params, leaves, layer, inputs, leaving, hidden
+        return self._block(nn.Dense, *block)
+
+    def behind(
+        self, sublayer: Sublayer, stack: Stack, *block: Any
+    ) -> Float[Array, "row position hidden"]:
+        """The hidden states behind one of a block's sublayers; otherwise as `block`."""
+        hidden, kept = self._block(nn.Module, stack, *block)
+        return kept[f"{stack.path}/{sublayer.before}"] if sublayer.before else hidden
+
+    def _block(
+        self,
+        of: type[nn.Module],
+        stack: Stack,
+        params: Leaves,
+        leaves: Leaves,
+        layer: Int[Array, ""],
+        inputs: Any,
+        leaving: Leaves,
+        hidden: Float[Array, "row position hidden"],
+    ) -> tuple[Float[Array, "row position hidden"], LinearInputs]:
+        """What leaves a block, and the inputs of its modules of one kind."""
         _, context = self.entering(stack, params, inputs, leaving)
         block: Any = stack.block(self.config, self.form, parent=None)
         prefix = f"{stack.path}/"
         own = {path.removeprefix(prefix): leaf for path, leaf in leaves.items()}
-        with self._precision(), keeping_inputs() as kept:
+        with self._precision(), keeping_inputs(of) as kept:
             hidden, _ = block.apply(
                 {"params": unflatten(own)}, hidden, layer, None, *context
             )

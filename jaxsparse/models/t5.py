@@ -23,6 +23,7 @@ from jaxsparse.models.family import (
     Stack,
     Start,
     Structure,
+    Sublayer,
     Units,
 )
 from jaxsparse.models.inputs import Seq2SeqInputs
@@ -258,6 +259,16 @@ TABLE = Table(
     ),
 )
 
+ENCODER = (
+    Sublayer(("attention/*/kernel",), "mlp_norm"),
+    Sublayer(("mlp/*/kernel",)),
+)
+DECODER = (
+    Sublayer(("attention/*/kernel",), "cross_attention_norm"),
+    Sublayer(("cross_attention/*/kernel",), "mlp_norm"),
+    Sublayer(("mlp/*/kernel",)),
+)
+
 CROSSING = ("cross_attention/k", "cross_attention/v")  # read what the encoder says
 
 NEIGHBOURS = Biases(
@@ -322,6 +333,7 @@ def _heads(attention: str, biases: str = "") -> Units:
 
 FAMILY = Family(
     name="t5",
+    relative_steps=True,
     table=TABLE,
     read_config=T5Config.from_hf,
     module=T5,
@@ -333,8 +345,8 @@ FAMILY = Family(
     },
     operations=operations,
     stacks=lambda config: (
-        Stack("encoder/block", EncoderBlock, config.encoder_layers, ("*",)),
-        Stack("decoder/block", DecoderBlock, config.decoder_layers, CROSSING),
+        Stack("encoder/block", EncoderBlock, config.encoder_layers, ENCODER, ("*",)),
+        Stack("decoder/block", DecoderBlock, config.decoder_layers, DECODER, CROSSING),
     ),
     structure=structure,
     start=Start("unigrams", first_factors, NEIGHBOURS),

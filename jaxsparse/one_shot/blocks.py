@@ -1,5 +1,5 @@
 """Pruning block by block: the statistics of a block's inputs, then its masks and new
-values, then the block again as it has become.
+values, or what is kept fitted as a whole, then the block again as it has become.
 
     sequential   rows ─▶ block 0 ─▶ pruned ─▶ rows′ ─▶ block 1 ─▶ pruned ─▶ rows″ …
                  what a block sees has come through all that was pruned before it
@@ -18,7 +18,14 @@ from jaxsparse.calibration import DenseStatistics, Stage, Walk
 from jaxsparse.model import Model
 from jaxsparse.one_shot.leaves import PrunedLeaves
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.pruning import MatrixSparsity, Recipe, Solution, Statistics, prune_matrix
+from jaxsparse.pruning import (
+    NONE,
+    MatrixSparsity,
+    Recipe,
+    Solution,
+    Statistics,
+    prune_matrix,
+)
 from jaxsparse.variants import bias_of, weights_of
 
 Mask = Bool[np.ndarray, "in out"]
@@ -47,34 +54,52 @@ class Task:
 def prune_blocks(
     task: Task,
     leaves: PrunedLeaves,
-    walk: Walk,
+    new_walk: Callable[[], Walk],
     dense: DenseStatistics | None = None,
     progress: Progress = NOBODY,
 ) -> None:
     """Prunes the blocks that `leaves` does not hold yet.
 
     Args:
-        walk: of the calibration rows, at its beginning.
+        new_walk: makes one of the calibration rows, at its beginning.
         dense: the statistics, where they are those of the dense model; then no rows
-            walk.
+            walk through what is pruned, and none at all unless blocks are fitted.
 
     Raises:
         InputError: what cannot be pruned so, with the name of the matrix.
     """
+    walk = new_walk()
+    # The rows as the dense model has them, for what blocks are fitted to.
+    beside = walk if dense or not task.recipe.fits_blocks else new_walk()
     known, total = leaves.blocks, len(walk.stages)
     name = f"{task.recipe.method} {task.sparsity:g} · pruning"
     progress.stage(name, total, known, unit="blocks", patient=True)
     for number, stage in enumerate(walk.stages):
         if number >= known:
-            gathered = (
-                {path: dense.of(path, stage.layer or 0) for path in stage.paths}
-                if dense
-                else walk.statistics(stage, task.needs)
-            )
-            leaves.block_done(_prune_block(task, leaves, stage, gathered))
+            gathered = _known(task, walk, stage, dense)
+            matrices = _prune_block(task, leaves, stage, gathered)
+            if task.recipe.fits_blocks:
+                pruned = _changed(leaves, stage)
+                for path, values in walk.fitted(stage, pruned, beside).items():
+                    pruned[path][...] = values
+            leaves.block_done(matrices)
             progress.done(1)
-        if dense is None and number + 1 < total:
-            walk.advance(stage, _changed(leaves, stage))
+        if number + 1 < total:
+            if dense is None:
+                walk.advance(stage, _changed(leaves, stage))
+            if task.recipe.fits_blocks:
+                beside.advance(stage)
+
+
+def _known(
+    task: Task, walk: Walk, stage: Stage, dense: DenseStatistics | None
+) -> Mapping[str, Statistics]:
+    """What is known of each matrix of a block."""
+    if dense:
+        return {path: dense.of(path, stage.layer or 0) for path in stage.paths}
+    if not task.needs:
+        return dict.fromkeys(stage.paths, NONE)
+    return walk.statistics(stage, task.needs)
 
 
 def _prune_block(

@@ -7,6 +7,7 @@ block by block    scores or values that depend on what was pruned before: each
 smaller           units or layers that are removed, see `smaller`
 """
 
+import functools
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -192,7 +193,8 @@ class OneShot:
         return self._statistics[key]
 
     def _walk(self, recipe: Recipe) -> Walk:
-        return Walk(self.model, self.calibration, recipe.prunable)
+        prunable, fits = recipe.prunable, recipe.fits_blocks
+        return Walk(self.model, self.calibration, prunable, fits_blocks=fits)
 
     def _is_pruned(self, leaves: PrunedLeaves, recipe: Recipe) -> bool:
         """All blocks, though their values may be gone since."""
@@ -252,7 +254,8 @@ class OneShot:
             dense = None
             if recipe.statistics == "dense":
                 dense = self._dense(recipe)
-            prune_blocks(task, leaves, self._walk(recipe), dense, self._progress)
+            walk = functools.partial(self._walk, recipe)
+            prune_blocks(task, leaves, walk, dense, self._progress)
 
         def leaf(path: str) -> jax.Array:
             placed = parallel.place_like(model.params[path], values().leaf(path))

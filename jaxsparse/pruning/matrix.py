@@ -64,7 +64,8 @@ def prune_matrix(
     layer: int,
     mask: Bool[Array, "in out"] | None = None,
 ) -> Solution:
-    """Decides which weights of a matrix are kept, and what these become.
+    """Decides which weights of a matrix are kept, and what these become; where whole
+    blocks are fitted, they stay what they are.
 
     Args:
         sparsity: of this matrix; of a pattern N:M its own.
@@ -94,7 +95,7 @@ def prune_matrix(
             )
             mask = mask_at(nested[path], 0)
         mask = np.asarray(mask)
-        if method.update:
+        if method.update and method.update.function:
             return method.update.function(wide, mask, statistics)
     return Solution(np.where(mask, wide, np.float32(0)), mask)
 

@@ -28,8 +28,9 @@ Mask = Bool[np.ndarray, "in out"]
 class Update:
     """New values for the weights that are kept, and what it needs for them."""
 
-    function: Callable[[Matrix, Mask, Statistics], Solution]
-    needs: tuple[str, ...]  # of statistics.NEEDS
+    # None: not of single matrices; whole blocks are fitted on their rows.
+    function: Callable[[Matrix, Mask, Statistics], Solution] | None
+    needs: tuple[str, ...] = ()  # of statistics.NEEDS
     moves_biases: bool = False
 
 
@@ -61,6 +62,7 @@ METHODS: dict[str, Criterion] = {
 UPDATES: dict[str, Update] = {
     "bias": Update(bias, ("mean",), moves_biases=True),
     "pcg": Update(conjugate_gradients, ("gram",)),
+    "reconstruct": Update(None),  # see `calibration.fitting`
 }
 INFLUENCE = "influence"  # the method of pattern layers, which no weight has a part in
 

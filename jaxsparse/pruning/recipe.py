@@ -79,6 +79,11 @@ class Recipe:
         return self._named.update
 
     @property
+    def fits_blocks(self) -> bool:
+        """Whether what is kept of a block is fitted as a whole, on its rows."""
+        return self.update is not None and self.update.function is None
+
+    @property
     def source(self) -> str | None:
         """The SHA-256 of the user's file that the criterion is from, if it is."""
         return self._named.source
@@ -115,7 +120,7 @@ class Recipe:
     def _has_order(self) -> bool:
         """Whether it is told by statistics of inputs or of the loss, or by what blocks
         do to their inputs."""
-        return bool(self.needs) or self.pattern == LAYERS
+        return bool(self.needs or self.update) or self.pattern == LAYERS
 
     @property
     def own_sparsity(self) -> float | None:
@@ -163,6 +168,11 @@ class Recipe:
             self._check_structured()
         else:
             n_of_m(self.pattern)
+        if self.fits_blocks and self.prunable != "blocks":
+            raise InputError(
+                f"`prunable={self.prunable}`: `method={self.method}` fits what is kept "
+                "of blocks, and of nothing else; choose blocks, or another update"
+            )
         if self.scope not in self._scopes:
             raise InputError(
                 f"`scope={self.scope}`: method {self.title} defines "

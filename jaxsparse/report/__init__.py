@@ -1,11 +1,12 @@
 """What a run leaves behind for people and for programs, and what several make together.
 
-labels: what curves are called; columns, arrays: of the files; summary, statistics: what
-the points show; claims: the same in sentences; losses: what is lost on running text;
-reconstruction: how far outputs of matrices are from the dense ones'; repeats: points
-that are the same; names: what several runs call alike; cells, tables, original, text:
-for readers; pictures, text_plot, timing, beside: what is drawn; charts, sections,
-about, page, explorer: the page; files, reading: to disk and back; merge: several runs.
+labels: what curves are called; columns: of the files; summary, recovery, statistics:
+what the points show; claims, trained: the same in sentences; losses: what is lost on
+running text; reconstruction: how far outputs of matrices are from the dense ones';
+repeats: points that are the same; names: what several runs call alike; cells, tables,
+costs, original, text: for readers; lines, curves: what plots show; pictures, text_plot,
+timing, beside: how it is drawn; charts, sections, about, page, explorer: the page;
+files, reading: to disk and back; merge: several runs.
 """
 
 from jaxsparse.report.about import calibrated_on

@@ -53,6 +53,7 @@ def about(points: Sequence[Point], facts: Sequence[Facts]) -> list[tuple[str, st
         ),
         "asked": _listed(presentations),
         "pruned": _listed(pruning),
+        "trained back": _joined(_trainings(points)),
         "sparsities": ", ".join(f"{value:g}" for value in sparsities),
         "calibrated on": _joined(said for run in facts for said in calibrated_on(run)),
         "started": _joined(map(_started, facts)),
@@ -60,6 +61,17 @@ def about(points: Sequence[Point], facts: Sequence[Facts]) -> list[tuple[str, st
         "device": _joined(map(_devices, facts)),
     }
     return [(name, text) for name, text in rows.items() if text]
+
+
+def _trainings(points: Sequence[Point]) -> Iterator[str]:
+    """What was learned, and by which seeds."""
+    seeds: dict[str, list[int]] = {}
+    for training in dict.fromkeys(point.curve.training for point in points):
+        if training:
+            seeds.setdefault(training.title, []).append(training.seed)
+    for title, of in seeds.items():
+        listed = ", ".join(map(str, of))
+        yield f"{title}, {'seeds' if len(of) > 1 else 'seed'} {listed}"
 
 
 def fact(facts: Facts, *names: str) -> Any:

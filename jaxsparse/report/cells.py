@@ -1,7 +1,8 @@
 """A table as text, how its cells are written, and what its columns hold."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from jaxsparse.accuracy import POOLED
 from jaxsparse.cbt import CLASS_NAMES
@@ -31,6 +32,8 @@ EXPLAINED = {
     "nats": "mean of -log p over the targets of the running text",
     "perplexity": "exp of the nats, where each token is predicted from those before it",
     "most frequent": "the option that the story holds most often",
+    "commonest answer": "the one that is most often right in other questions of its "
+    "class",
 }
 
 
@@ -38,8 +41,8 @@ def legend(tables: Iterable["TextTable"]) -> str:
     """What the columns of tables hold, and the baselines in them."""
     tables = list(tables)
     names = [*dict.fromkeys(name for table in tables for name in table.header)]
-    if any(row[0] == "most frequent" for table in tables for row in table.rows):
-        names.append("most frequent")
+    rows = {row[0] for table in tables for row in table.rows}
+    names += [name for name in ("most frequent", "commonest answer") if name in rows]
     for name in "nats", "perplexity":  # of several texts, with the text's name behind
         if any(other.startswith(f"{name} ") for other in names):
             names.append(name)
@@ -65,6 +68,15 @@ def method(point: Point, labels: Labels) -> str:
 
 def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
+
+
+def of_seeds(points: Sequence[Point]) -> str:
+    """The mean accuracy, and of several points the lowest and the highest."""
+    accuracies = [point.accuracy for point in points]
+    if len(points) < 2:
+        return percent(accuracies[0]) if points else ""
+    ends = f"{percent(min(accuracies))}–{percent(max(accuracies))}"
+    return f"{percent(fmean(accuracies))} [{ends}]"
 
 
 def seconds(value: float) -> str:

@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from jaxsparse import plots
 from jaxsparse.report import beside
-from jaxsparse.report.cells import duration
+from jaxsparse.report.lines import Line, Panel, Reference
 
 COLOURS = 6  # that page.css has: --curve-0, …
 MARKERS = (  # round the point, each of about the same weight
@@ -66,7 +65,7 @@ class Axis:
     broken: float | None = None  # between the last weight left and none at all
     timed: bool = False  # has seconds a question
 
-    def values(self, line: "Line") -> tuple[float, ...]:
+    def values(self, line: Line) -> tuple[float, ...]:
         """What stands along the axis at the points of a line."""
         return line.seconds if self.timed else line.sparsities
 
@@ -101,42 +100,6 @@ def remaining(shown: Sequence[float]) -> Axis:
     return Axis("log", label, tuple(ticks), place, (1 + end) / 2 if end < 1 else None)
 
 
-@dataclass(frozen=True)
-class Line(plots.Series):
-    """A curve whose points say what was counted, and lead to their questions."""
-
-    achieved: tuple[float, ...]  # sparsity of the prunable weights
-    correct: tuple[int, ...]
-    questions: int
-    seconds: tuple[float, ...]  # that a question took
-    names: tuple[str, ...]  # of the points; dense has none
-    address: tuple[tuple[str, str], ...]  # of its questions, but for the sparsity
-
-    @property
-    def name(self) -> str:
-        """What the line is, without the panel around it."""
-        asked = dict(self.address)
-        word_class = asked["class"]
-        suffix = "" if word_class == "all" else f" · {word_class}"
-        return f"{asked['model']} · {asked['label']}{suffix}"
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What is right without a model: a level line."""
-
-    label: str
-    short: str  # beside the line
-    accuracy: float  # fraction
-
-
-@dataclass(frozen=True)
-class Panel:
-    title: str
-    lines: tuple[Line, ...]
-    references: tuple[Reference, ...]
-
-
 def draw(
     panel: Panel,
     labels: Sequence[str],
@@ -157,7 +120,7 @@ def draw(
     def y(accuracy: float) -> float:
         return frame.base - accuracy / top * (frame.base - frame.above)
 
-    described = html.escape(_described_in_words(panel, axis.timed))
+    described = html.escape(panel.described(axis.timed))
     numbers = [labels.index(line.label) for line in panel.lines]
     drawn = list(zip(panel.lines, numbers, strict=True))
     opacity = f"{max(0.05, min(0.14, 0.22 / len(drawn))):.2f}"  # many overlap
@@ -181,27 +144,6 @@ def draw(
         *_points(drawn, axis, top, x, y),
         "</svg>",
     ])  # fmt: skip
-
-
-def _described_in_words(panel: Panel, timed: bool) -> str:
-    """A panel for those who do not see it."""
-    texts = [
-        f"{line.label}: "
-        + ", ".join(
-            f"{100 * accuracy:.1f} % at {sparsity:g}"
-            + (f" in {duration(taken)}" if timed else "")
-            for sparsity, accuracy, taken in zip(
-                line.sparsities, line.accuracy, line.seconds, strict=True
-            )
-        )
-        for line in panel.lines
-    ]
-    texts += [
-        f"{reference.label}: {100 * reference.accuracy:.1f} %"
-        for reference in panel.references
-    ]
-    told = "Accuracy and time of a question" if timed else "Accuracy"
-    return f"{panel.title}. {told} at each sparsity. {'; '.join(texts)}."
 
 
 def marker(number: int) -> str:
@@ -308,7 +250,7 @@ def _points(
             yield (
                 f'<a class="point" href="#{html.escape(query)}" '
                 f'transform="translate({x(value):.1f} {y(accuracy):.1f})">'
-                f"<title>{html.escape(_told(line, at, axis.timed))}</title>"
+                f"<title>{html.escape(line.told(at, axis.timed))}</title>"
                 f'<circle class="hit" r="10"/>{star() if is_star else marker(number)}'
                 f"{_name_beside(line.names[at], next(sides))}</a>"
             )
@@ -326,20 +268,3 @@ def _name_beside(name: str, side: tuple[int, int] | None) -> str:
     style = "tick" if side[0] > 0 else "tick end"
     place = f'x="{7 * side[0]}" y="{-8 * side[1]}" dy=".35em"'
     return f'<text class="{style}" {place}>{html.escape(name)}</text>'
-
-
-def _told(line: Line, at: int, timed: bool) -> str:
-    """A point in words, a line each."""
-    sparsity = line.sparsities[at]
-    left = f"{100 * (1 - line.achieved[at]):.4g} % of the prunable weights left"
-    accuracy, low, high = (
-        f"{100 * value:.1f}"
-        for value in (line.accuracy[at], line.low[at], line.high[at])
-    )
-    return "\n".join([
-        line.name,
-        f"sparsity {sparsity:g}: {left}" if sparsity else f"dense: {left}",
-        f"accuracy {accuracy} %, 95 % interval {low} to {high}",
-        f"{line.correct[at]} of {line.questions} questions right",
-        *([f"{duration(line.seconds[at])} a question"] if timed else []),
-    ])  # fmt: skip

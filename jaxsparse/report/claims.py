@@ -10,6 +10,7 @@ from itertools import groupby
 from jaxsparse import stats
 from jaxsparse.accuracy import POOLED
 from jaxsparse.points import WORTH_SAYING, Point
+from jaxsparse.report import trained
 from jaxsparse.report.cells import percent
 from jaxsparse.report.labels import Labels
 from jaxsparse.report.statistics import Statistics
@@ -23,12 +24,13 @@ def findings(found: Statistics) -> tuple[str, ...]:
     curve."""
     losses, labels = found.losses, found.labels
     if not losses:
-        return (" ".join(_dense_alone(found)),)
+        return (" ".join(_dense_alone(found)), *trained.sentences(found))
     silent = [
         loss for loss in losses if not loss.above_chance and not loss.first_detected
     ]
     return (
         _in_short(losses, labels),
+        *trained.sentences(found),
         *(
             f"{labels.curve(loss.curve)}: {of_loss(loss, found.margin)}"
             for loss in losses

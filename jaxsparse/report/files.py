@@ -23,7 +23,15 @@ from jaxsparse.calibration import Calibration
 from jaxsparse.cbt import Question
 from jaxsparse.points import Point
 from jaxsparse.progress import NOBODY, Progress
-from jaxsparse.report import explorer, losses, pictures, reconstruction, text, timing
+from jaxsparse.report import (
+    curves,
+    explorer,
+    losses,
+    pictures,
+    reconstruction,
+    text,
+    timing,
+)
 from jaxsparse.report.claims import findings
 from jaxsparse.report.columns import (
     LAYERS,
@@ -46,8 +54,10 @@ FILES = (
 )  # fmt: skip
 OF_TEXTS = ("text.csv", "text.png", "text_tokens.parquet")  # where texts are read
 OF_TIMES = ("accuracy_seconds.png",)  # where time can tell points apart
+OF_TRAINING = ("finetuned.png",)  # where points were trained back
 OF_ROWS = ("calibration.parquet",)  # where models are calibrated
-OPTIONAL = OF_TEXTS + OF_TIMES + OF_ROWS
+PICTURES = ("accuracy", "finetuned", "accuracy_seconds", "text")
+OPTIONAL = OF_TEXTS + OF_TIMES + OF_TRAINING + OF_ROWS
 
 
 def files_of(points: Sequence[Point], calibrated: bool = False) -> tuple[str, ...]:
@@ -58,6 +68,7 @@ def files_of(points: Sequence[Point], calibrated: bool = False) -> tuple[str, ..
         *FILES[:-1],
         *OF_TEXTS[:number],
         *(OF_TIMES if timing.is_timed(points) else ()),
+        *(OF_TRAINING if curves.finetuned(points) else ()),
         *(OF_ROWS if calibrated else ()),
         FILES[-1],
     )
@@ -122,7 +133,7 @@ def write(
             with to["calibration.parquet"].open("wb") as file:
                 pq.write_table(_calibration_table(calibrations), file)
         tables, sentences = all_tables(found, [run]), findings(found)
-        drawn = pictures.figures(found, ["accuracy", "accuracy_seconds", "text"])
+        drawn = pictures.figures(found, PICTURES)
         shown = [f"{name}.png" for name in drawn]
         markdown = text.markdown(tables, run, shown, sentences)
         to["report.md"].write_text(markdown, encoding="utf-8")

@@ -1,6 +1,6 @@
 """Short names of models, of how they were set up, and of curves."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -61,16 +61,21 @@ class Labels:
     def setup(self, setup: Setup) -> str:
         return f"{setup.model} · {self.presentation(setup)}"
 
-    def curve(self, curve: Curve, pattern: bool = True) -> str:
-        """The curve among all of the report."""
-        return f"{curve.setup.model} · {self.line(curve, pattern)}"
+    def curve(self, curve: Curve, *without: str) -> str:
+        """The curve among all of the report.
 
-    def method(self, curve: Curve, pattern: bool = True) -> str:
+        Args:
+            without: as of `method`.
+        """
+        return f"{curve.setup.model} · {self.line(curve, *without)}"
+
+    def method(self, curve: Curve, *without: str) -> str:
         """How the model was pruned, by as much as tells it from the others.
 
         Args:
-            pattern: False: without N:M, which columns say; patterns that share the
-                sparsities of others stay.
+            without: pattern: nothing of N:M, which columns say; patterns that share the
+                sparsities of others stay. training: nothing of how it was trained back.
+                seed: nothing of that.
         """
         recipe = curve.recipe
         texts = [recipe.title]
@@ -81,38 +86,34 @@ class Labels:
             among = recipe.title if name in ("scope", "statistics") else ""
             value = getattr(recipe, name)
             differs = self._differs(lambda c, name=name: getattr(c.recipe, name), among)
-            if name == "pattern" and (recipe.structured or not pattern):
+            if name == "pattern" and (recipe.structured or "pattern" in without):
                 continue  # the title, or something else, says it
             if differs and value not in (None, "", *PLAIN):
                 texts.append(value)
-        texts += self._training(curve)
+        if curve.training and "training" not in without:
+            title = curve.training.title
+            differs = self._differs(lambda c: c.training and c.training.title)
+            texts.append(f"fine-tuned ({title})" if differs else "fine-tuned")
+        if "seed" not in without and self._differs(attrgetter("seed")):
+            texts += [f"seed {curve.seed}"] if curve.seed is not None else []
         if self._differs(attrgetter("execution")) and curve.execution != "dense":
             texts.append(curve.execution)
         return ", ".join(texts)
 
-    def _training(self, curve: Curve) -> Iterator[str]:
-        """How it was trained back, and the seed, of what draws at all."""
-        if curve.training:
-            title = curve.training.title
-            differs = self._differs(lambda c: c.training and c.training.title)
-            yield f"fine-tuned ({title})" if differs else "fine-tuned"
-        if curve.seed is not None and self._differs(attrgetter("seed")):
-            yield f"seed {curve.seed}"
-
-    def pruning(self, curve: Curve, pattern: bool = True) -> str:
+    def pruning(self, curve: Curve, *without: str) -> str:
         """The curve among those of its model where nothing is said of questions."""
-        method = self.method(curve, pattern)
+        method = self.method(curve, *without)
         if self._differs(lambda curve: curve.setup.dtype):
             return f"{method}, {curve.setup.dtype}"
         return method
 
     def pruned(self, curve: Curve) -> str:
         """The same among all of the report, without N:M."""
-        return f"{curve.setup.model} · {self.pruning(curve, pattern=False)}"
+        return f"{curve.setup.model} · {self.pruning(curve, 'pattern')}"
 
-    def line(self, curve: Curve, pattern: bool = True) -> str:
+    def line(self, curve: Curve, *without: str) -> str:
         """The curve among those of its model."""
         presentation = self.presentation(curve.setup)
         if len({self.method(other) for other in self._curves}) == 1:
             return presentation
-        return f"{presentation}, {self.method(curve, pattern)}"
+        return f"{presentation}, {self.method(curve, *without)}"

@@ -24,7 +24,7 @@ def tables(
     labels = Labels(points)
     lines: dict[str, list[Point]] = {}
     for curve, members in by_curve(points):
-        lines.setdefault(labels.line(curve, pattern=False), []).extend(members)
+        lines.setdefault(labels.line(curve, "pattern"), []).extend(members)
     notes = tuple(_notes(facts))  # once, at the first
     for line, members in lines.items():
         table = grid(

@@ -1,17 +1,17 @@
 """What the plots show: curves of results, and the sparsity of each layer."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from jaxsparse import plots
 from jaxsparse.accuracy import POOLED
 from jaxsparse.points import Point, TextLoss, by_curve
-from jaxsparse.report import losses, reconstruction, text_plot, timing
-from jaxsparse.report.charts import Line, Panel, Reference
-from jaxsparse.report.grid import amount, is_patterned
+from jaxsparse.report import curves, losses, reconstruction, text_plot, timing
+from jaxsparse.report.grid import is_patterned
 from jaxsparse.report.labels import Labels, class_names, classes_of, is_task
+from jaxsparse.report.lines import Line, Panel, Reference
+from jaxsparse.report.recovery import trainings_together
 from jaxsparse.report.sections import Chart, Picture
 from jaxsparse.report.statistics import Baseline, Statistics
 from jaxsparse.report.text_plot import LossSeries
@@ -32,49 +32,16 @@ BARS = (
     "The further left, the faster: seconds are of scoring alone, see the tables. Bars: "
     "Wilson's 95 % intervals. Numbers at the marks: sparsity."
 )
+SEEDS = (
+    "Where a training was done by several seeds, a mark is their mean, the band goes "
+    "from the lowest to the highest, and the mark leads to the questions of the first."
+)
 NAMED = {  # level lines by their baseline: in full, and beside the line
     "most frequent": ("most frequent option of the story", "frequent"),
     "chance": ("chance", "chance"),
 }
 # What rounding the counts of matrices makes of one sparsity, and chance of many draws.
 SAME = 0.005
-
-
-def accuracy(points: Sequence[Point]) -> list[Line]:
-    """The pooled accuracy: a panel for each model, a line for each curve."""
-    labels = Labels(points)
-    return [
-        _line(curve.setup.model, labels.line(curve), labels, members, -1)
-        for curve, members in by_curve(points)
-    ]
-
-
-def classes(points: Sequence[Point]) -> list[Line]:
-    """A panel for each curve, a line for each word class."""
-    labels = Labels(points)
-    return [
-        _line(
-            f"{curve.setup.model} · {labels.line(curve)}",
-            row.word_class, labels, members, at,
-        )
-        for curve, members in by_curve(points)
-        for at, row in enumerate(members[0].accuracies[:-1])
-    ]  # fmt: skip
-
-
-def finetuned(points: Sequence[Point]) -> list[Line]:
-    """One-shot against fine-tuned, of the curves that are there in both; maybe none."""
-    labels = Labels(points)
-    curves = dict(by_curve(points))
-    lines = []
-    compared = {replace(curve, training=None) for curve in curves if curve.finetuned}
-    for curve, members in curves.items():
-        one_shot = replace(curve, training=None)
-        if one_shot in compared and one_shot in curves:
-            panel = f"{curve.setup.model} · {labels.line(one_shot)}"
-            label = "fine-tuned" if curve.finetuned else "one-shot"
-            lines.append(_line(panel, label, labels, members, -1))
-    return lines
 
 
 def text(points: Sequence[Point]) -> list[LossSeries]:
@@ -85,7 +52,7 @@ def text(points: Sequence[Point]) -> list[LossSeries]:
     lines: dict[tuple[str, str, str], LossSeries] = {}
     for name in texts:
         for curve, members in losses.curves(points, name):
-            model, label = curve.setup.model, labels.pruning(curve, pattern=False)
+            model, label = curve.setup.model, labels.pruning(curve, "pattern")
             panel = model if len(texts) == 1 else f"{model} · {name}"
             marks = [member for member in members if is_patterned(member[0])]
             if marks:
@@ -159,29 +126,6 @@ def _by_layer(point: Point) -> dict[str, float]:
     return {name: sums[name][0] / sums[name][1] for name in names}
 
 
-def _line(
-    panel: str, label: str, labels: Labels, members: Sequence[Point], at: int
-) -> Line:
-    rows, curve = [point.accuracies[at] for point in members], members[0].curve
-    return Line(
-        panel=panel,
-        label=label,
-        sparsities=tuple(point.sparsity for point in members),
-        accuracy=tuple(row.accuracy for row in rows),
-        low=tuple(row.ci_low for row in rows),
-        high=tuple(row.ci_high for row in rows),
-        achieved=tuple(point.achieved_sparsity for point in members),
-        correct=tuple(row.correct for row in rows),
-        questions=rows[0].questions,
-        seconds=tuple(row.seconds / row.questions for row in rows),
-        names=tuple(amount(point) if point.sparsity else "" for point in members),
-        address=(
-            ("model", curve.setup.model), ("label", labels.line(curve)),
-            ("class", rows[0].word_class), ("show", "all"),
-        ),
-    )  # fmt: skip
-
-
 def references(baselines: Sequence[Baseline]) -> dict[str, tuple[Reference, ...]]:
     """What is right without a model, of each word class and of all: level lines."""
     return {
@@ -203,15 +147,19 @@ def figures(
     }
     chance = {"chance": pooled["chance"]}  # classes differ in the most frequent option
     drawn = {
-        name: plots.draw_accuracy(curves, levels, _title(name, found))
-        for name, of, levels in (
-            ("accuracy", accuracy, pooled), ("classes", classes, chance),
-            ("finetuned", finetuned, pooled),
+        name: plots.draw_accuracy(
+            lines, levels, _title(name, found, curves.are_of_seeds(lines))
         )
-        if name in names and (curves := of(points))
+        for name, of, levels in (
+            ("accuracy", curves.accuracy, pooled), ("classes", curves.classes, chance),
+            ("finetuned", curves.finetuned, pooled),
+        )
+        if name in names and (lines := of(points))
     }  # fmt: skip
     if "accuracy_seconds" in names and timing.is_timed(points):
-        panels = [*_panels(accuracy(points), references(found.baselines)[POOLED])]
+        panels = [
+            *_panels(curves.accuracy(points), references(found.baselines)[POOLED])
+        ]
         drawn["accuracy_seconds"] = timing.draw(
             panels, _title("accuracy_seconds", found)
         )
@@ -222,8 +170,10 @@ def figures(
     return drawn
 
 
-def _title(name: str, found: Statistics) -> str:
+def _title(name: str, found: Statistics, of_seeds: bool = False) -> str:
     title = TITLES[name].format(kind=classes_of(found.questions)[0])
+    if of_seeds:
+        title += "; of several seeds their range"
     if is_task(found.questions):
         return f"{title[:1].upper()}{title[1:]}"
     return f"CBT {title}"
@@ -239,13 +189,15 @@ def charts(found: Statistics) -> Iterator[Chart]:
     """The same for the page, whose word classes are small panels."""
     points, levels = found.points, references(found.baselines)
     pooled = levels[POOLED]
-    panels = tuple(_panels(accuracy(points), pooled))
-    yield Chart("curves", "Accuracy against sparsity", (BANDS,), (("", panels),))
+    panels = tuple(_panels(curves.accuracy(points), pooled))
+    lines = [line for panel in panels for line in panel.lines]
+    bands = BANDS, *([SEEDS] if curves.are_of_seeds(lines) else [])
+    yield Chart("curves", "Accuracy against sparsity", bands, (("", panels),))
     if timing.is_timed(points):
         title = "Accuracy against time"
         yield Chart("time", title, (BARS,), (("", panels),), timed=True)
-    if compared := tuple(_panels(finetuned(points), pooled)):
-        yield Chart("finetuned", "One-shot and fine-tuned", (), (("", compared),))
+    if compared := tuple(_panels(curves.finetuned(points), pooled)):
+        yield Chart("finetuned", "One-shot and fine-tuned", bands, (("", compared),))
     rows = tuple(_rows(points, levels))
     if any(len(row) > 1 for _, row in rows):
         kind, _ = classes_of(found.questions)
@@ -281,17 +233,20 @@ def _rows(
 ) -> Iterator[tuple[str, tuple[Panel, ...]]]:
     """A row for each model, a panel for each class, a line for each curve."""
     labels = Labels(points)
-    curves, known = list(by_curve(points)), class_names(points[0].questions)
-    for model in dict.fromkeys(curve.setup.model for curve, _ in curves):
+    shown, known = list(trainings_together(points)), class_names(points[0].questions)
+    for model in dict.fromkeys(curve.setup.model for curve, _, _ in shown):
         panels = []
         for at, row in enumerate(points[0].accuracies[:-1]):
             name = row.word_class
             title = f"{known[name]} ({name})" if name in known else name
             lines = tuple(
-                _line(f"{model} · {title}", labels.line(curve), labels, members, at)
-                for curve, members in curves
+                curves.line(
+                    f"{model} · {title}", labels.line(curve, *without), labels, places,
+                    at,
+                )
+                for curve, places, without in shown
                 if curve.setup.model == model
-            )
+            )  # fmt: skip
             panels.append(
                 Panel(f"{title}, {row.questions} questions", lines, levels[name])
             )

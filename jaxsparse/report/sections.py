@@ -7,15 +7,8 @@ from dataclasses import dataclass
 
 from jaxsparse import plots
 from jaxsparse.report import charts, timing
-from jaxsparse.report.charts import (
-    COLOURS,
-    Axis,
-    Frame,
-    Panel,
-    Reference,
-    linear,
-    remaining,
-)
+from jaxsparse.report.charts import COLOURS, Axis, Frame, linear, remaining
+from jaxsparse.report.lines import Panel, Reference
 
 LARGE, SMALL = Frame(400, 214, 20, 36, True), Frame(300, 140, 8, 20, False)
 

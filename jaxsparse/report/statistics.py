@@ -2,10 +2,12 @@
 and what is right without a model. Computed once for all files."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from jaxtyping import Int
 
 from jaxsparse import cbt, stats
 from jaxsparse.accuracy import POOLED
@@ -13,6 +15,7 @@ from jaxsparse.cbt import Question
 from jaxsparse.points import Point, Setup, by_setup
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.report.labels import Labels
+from jaxsparse.report.recovery import Recovery, recoveries
 from jaxsparse.report.summary import (
     Comparison,
     Interval,
@@ -52,6 +55,7 @@ class Statistics:
     baselines: tuple[Baseline, ...]
     summaries: tuple[Summary, ...]  # one for each table
     contests: tuple[tuple[Contest, ...], ...]
+    recoveries: tuple[Recovery, ...]  # none where all is one-shot
 
     @property
     def questions(self) -> tuple[Question, ...]:
@@ -60,6 +64,13 @@ class Statistics:
     @property
     def losses(self) -> tuple[Loss, ...]:
         return tuple(loss for summary in self.summaries for loss in summary.losses)
+
+    @cached_property
+    def commonest(self) -> Baseline:
+        """What a model that has learned the answers and no more would get right."""
+        right = cbt.commonest_answer(self.questions)
+        accuracy = _by_class(self.questions, lambda chosen: float(right[chosen].mean()))
+        return Baseline("commonest answer", accuracy, None)
 
 
 def statistics(
@@ -86,6 +97,7 @@ def statistics(
         chosen_blindly,
         tuple(summaries),
         contests(points),
+        recoveries(points),
     )
 
 
@@ -132,15 +144,24 @@ def _place(point: Point) -> tuple:
 def baselines(questions: Sequence[Question]) -> tuple[Baseline, ...]:
     """The most frequent option of the story, where there are stories; and chance."""
     frequent = cbt.frequency_prior(questions)
-    classes = np.array([question.word_class for question in questions])
-    prior, chance = {}, {}
-    for word_class in (*dict.fromkeys(classes.tolist()), POOLED):
-        chosen = np.flatnonzero((classes == word_class) | (word_class == POOLED))
-        prior[word_class] = float(frequent[chosen].mean())
-        chance[word_class] = cbt.chance([questions[n] for n in chosen.tolist()])
+    prior = _by_class(questions, lambda chosen: float(frequent[chosen].mean()))
+    chance = _by_class(
+        questions, lambda chosen: cbt.chance([questions[n] for n in chosen.tolist()])
+    )
     by_chance = Baseline("chance", chance, None)
     if not any(question.context for question in questions):
         return (by_chance,)
     low, high = stats.wilson(int(frequent.sum()), len(questions))
     interval = Interval(prior[POOLED], low, high)
     return Baseline("most frequent", prior, interval), by_chance
+
+
+def _by_class(
+    questions: Sequence[Question], of: Callable[[Int[np.ndarray, " n"]], float]
+) -> dict[str, float]:
+    """A figure of the questions of each word class, and of all."""
+    classes = np.array([question.word_class for question in questions])
+    return {
+        word_class: of(np.flatnonzero((classes == word_class) | (word_class == POOLED)))
+        for word_class in (*dict.fromkeys(classes.tolist()), POOLED)
+    }

@@ -5,8 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 from jaxsparse.accuracy import POOLED
-from jaxsparse.points import Point
-from jaxsparse.report import claims, losses, original, reconstruction, sizes
+from jaxsparse.points import Curve, Point
+from jaxsparse.report import (
+    claims,
+    costs,
+    losses,
+    original,
+    reconstruction,
+    sizes,
+    trained,
+)
 from jaxsparse.report.cells import (
     EXPLAINED,
     TextTable,
@@ -21,8 +29,11 @@ from jaxsparse.report.cells import (
 )
 from jaxsparse.report.grid import grid
 from jaxsparse.report.labels import Labels, classes_of, is_task
+from jaxsparse.report.recovery import mean, trainings_together
 from jaxsparse.report.statistics import Baseline, Contest, Statistics
-from jaxsparse.report.summary import ALPHA, Comparison, Loss, Standing, Summary
+from jaxsparse.report.summary import Comparison, Standing, Summary
+
+SEVERAL = "of a training by several seeds: the mean"
 
 
 def all_tables(
@@ -38,7 +49,8 @@ def all_tables(
         *losses.overview(found.points, found.labels),
         *reconstruction.overview(found.points, found.labels),
         *sizes.overview(found.points, found.labels),
-        *([costs(found)] if found.losses else []),
+        *trained.overview(found),
+        *costs.overview(found),
         *tables(found),
         *(_models_compared(group, found.labels) for group in found.contests),
         *original.tables(found.points, facts),
@@ -47,11 +59,18 @@ def all_tables(
 
 def overview(found: Statistics) -> TextTable:
     """Every line of the plot as a row: pooled accuracy at each sparsity."""
+    names: dict[Curve, str] = {}
+    cells: dict[Point, str] = {}
+    for curve, places, without in trainings_together(found.points):
+        for first, *others in places:
+            names[first.curve] = found.labels.curve(curve, "pattern", *without)
+            cells[first] = percent(mean((first, *others)))
     table = grid(
         f"Accuracy at each sparsity, all {classes_of(found.questions)[1]} pooled",
-        found.points,
-        lambda curve: found.labels.curve(curve, pattern=False),
-        lambda point: percent(point.accuracy),
+        list(cells),
+        names.__getitem__,
+        cells.__getitem__,
+        [SEVERAL] if len(cells) < len(found.points) else (),
     )
     columns = len(table.header) - 1
     levels = (
@@ -66,71 +85,8 @@ def times(found: Statistics) -> TextTable:
     return grid(
         "Seconds of scoring at each sparsity",
         found.points,
-        lambda curve: found.labels.curve(curve, pattern=False),
+        lambda curve: found.labels.curve(curve, "pattern"),
         lambda point: seconds(point.pooled.seconds),
-    )
-
-
-def costs(found: Statistics) -> TextTable:
-    """What pruning costs each curve, as far as the data can tell."""
-    margin = found.margin
-    within = () if margin is None else (f"{100 * margin:g} excluded up to",)
-    return TextTable(
-        title="What pruning costs",
-        header=(
-            "", "no loss detected up to", "possible loss there", "loss detected at",
-            "half gone at", *within, "80 % power from",
-        ),
-        rows=tuple(
-            (found.labels.curve(loss.curve), *_cost_cells(loss, summary, margin))
-            for summary in found.summaries
-            for loss in summary.losses
-        ),
-        notes=tuple(_cost_notes(margin)),
-    )  # fmt: skip
-
-
-def _cost_notes(margin: float | None) -> Iterator[str]:
-    yield (
-        "no loss detected up to: the largest sparsity at which, and at every smaller "
-        "one asked for, the accuracy is not significantly below dense (p Holm < "
-        f"{ALPHA:g}). This is no proof that nothing is lost: possible loss there is "
-        "the largest that the 95 % intervals of the difference still allow up to that "
-        "sparsity, in points."
-    )
-    if margin is not None:
-        yield (
-            f"{100 * margin:g} excluded up to: the largest sparsity at which, and at "
-            f"every smaller one asked for, a loss of more than {100 * margin:g} points "
-            "is excluded by Tango's one-sided 95 % bound."
-        )
-    yield (
-        "half gone at: where half of dense's accuracy above chance is gone, "
-        "interpolated between the points. 80 % power from: the loss in points that has "
-        "an 80 % probability to be found significant, where as many questions go from "
-        "right to wrong or back as at most in the table."
-    )
-    yield (
-        "not above chance: the interval of dense reaches down to chance, or below, so "
-        "that nothing is claimed. too few: dense gets so few questions right that no "
-        "loss could be significant."
-    )
-
-
-def _cost_cells(loss: Loss, summary: Summary, margin: float | None) -> tuple[str, ...]:
-    blank = ("",) * (4 if margin is None else 5)
-    if not loss.above_chance:
-        return "not above chance", *blank
-    if not loss.could_be_significant:
-        return "too few", *blank
-    excluded = 0.0 if margin is None else loss.excluded_up_to(margin)
-    return (
-        f"{loss.undetected:g}" if loss.undetected else "none",
-        percent(loss.hidden) if loss.undetected else "",
-        f"{loss.first_detected[0]:g}" if loss.first_detected else "none",
-        f"{loss.half:.2f}" if loss.half is not None else "none",
-        *(() if margin is None else (f"{excluded:g}" if excluded else "none",)),
-        "none" if summary.detectable is None else percent(summary.detectable),
     )
 
 

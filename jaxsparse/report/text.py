@@ -4,19 +4,22 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxsparse.report import losses, reconstruction, timing
+from jaxsparse.report import costs, losses, reconstruction, timing, trained
 from jaxsparse.report.cells import TextTable, legend
 from jaxsparse.report.claims import findings, of_zeros, within
 from jaxsparse.report.statistics import Statistics
-from jaxsparse.report.tables import costs, overview, tables, times
+from jaxsparse.report.tables import overview, tables, times
 
 TITLE = "# Accuracy against sparsity"  # of report.md
-SHOWN = {"accuracy_seconds": "accuracy against the seconds of a question"}
+SHOWN = {
+    "accuracy_seconds": "accuracy against the seconds of a question",
+    "finetuned": "one-shot and fine-tuned accuracy against sparsity",
+}
 COLUMNS = 100  # of a terminal
 # What a terminal has no room for; report.md has it.
 NOT_IN_TERMINAL = {
     "achieved", "total", "class mean", "class mean CI", "difference CI", "stories CI",
-    "loss at most", "p", "ties", "perplexity",
+    "loss at most", "p", "ties", "perplexity", "seeds",
 }  # fmt: skip
 LONGEST_NAME = 44
 
@@ -77,6 +80,7 @@ def terminal(found: Statistics, verbose: bool = False, columns: int = COLUMNS) -
         for table in first_tables
         for part in _parts(table, columns)
     ]
+    blocks += [_plain(_narrowed(table), columns) for table in trained.overview(found)]
     zeros = [of_zeros(summary) for summary in found.summaries]
     blocks.append(_filled([first, *dict.fromkeys(filter(None, zeros))], columns))
     blocks.append(_filled(reconstruction.damping(found.points), columns))
@@ -103,9 +107,8 @@ def _details(
     for table in reconstruction.overview(found.points, found.labels):
         yield from (_plain(part, columns) for part in _parts(table, columns))
     points = [_narrowed(table) for table in tables(found)]
-    if found.losses:
-        for part in _parts(costs(found), columns):
-            yield _plain(part, columns)
+    for table in costs.overview(found):
+        yield from (_plain(part, columns) for part in _parts(table, columns))
     yield from (_plain(table, columns) for table in points)
     yield _filled([legend(points)], columns)
 

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from jaxsparse import plots
 from jaxsparse.points import Point
 from jaxsparse.report import beside
-from jaxsparse.report.charts import Axis, Line, Panel
+from jaxsparse.report.charts import Axis
+from jaxsparse.report.lines import Line, Panel
 
 FAR = 10.0  # times the shortest, from which on times stand in logarithms
 IN_SECONDS = 10.0  # from which on they are said in seconds

@@ -38,8 +38,23 @@ class Checkpoints:
         return None if latest is None else latest.step
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
-        """Writes a tree of arrays; only a finished checkpoint takes its final name."""
-        self._checkpointer.save(step, state, force=True)
+        """Writes a tree of arrays; only a finished checkpoint takes its final name.
+
+        Raises:
+            InputError: it cannot be written, such as to a full disk; then the one
+                before it is whole.
+        """
+        before = self.latest_step
+        try:
+            self._checkpointer.save(step, state, force=True)
+        except Exception as error:  # each layer below raises its own kind
+            left = "none was written before it"
+            if before is not None:
+                left = f"that of step {before} is whole"
+            raise InputError(
+                f"{self._directory}: checkpoint {step} could not be written "
+                f"({brief(error)}); {left}: make room, and repeat the command"
+            ) from None
 
     def load(self, step: int, like: Mapping[str, Any]) -> Any:
         """The state at a step, in the structure, shapes and dtypes of `like`.

@@ -29,19 +29,29 @@ class Schedule:
 
 def adamw(schedule: Schedule) -> optax.GradientTransformation:
     """AdamW (Loshchilov & Hutter 2019), gradients clipped by their global norm."""
-    rates = optax.warmup_cosine_decay_schedule(
+    return optax.chain(
+        *directions(schedule), optax.scale_by_learning_rate(rates(schedule))
+    )
+
+
+def directions(schedule: Schedule) -> tuple[optax.GradientTransformation, ...]:
+    """What `adamw` does but for the learning rate."""
+    return (
+        optax.clip_by_global_norm(schedule.clip),
+        optax.scale_by_adam(b2=schedule.beta_2),
+        optax.scale_by_param_block_rms() if schedule.relative else optax.identity(),
+        optax.add_decayed_weights(schedule.weight_decay, _decays),
+    )
+
+
+def rates(schedule: Schedule) -> optax.Schedule:
+    """Step -> the learning rate."""
+    return optax.warmup_cosine_decay_schedule(
         0.0,
         schedule.learning_rate,
         schedule.warmup,
         schedule.steps,
         schedule.learning_rate * schedule.final,
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(schedule.clip),
-        optax.scale_by_adam(b2=schedule.beta_2),
-        optax.scale_by_param_block_rms() if schedule.relative else optax.identity(),
-        optax.add_decayed_weights(schedule.weight_decay, _decays),
-        optax.scale_by_learning_rate(rates),
     )
 
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxsparse import load_model
 from jaxsparse.calibration import Calibration, Walk
 from jaxsparse.one_shot import OneShot, prune
 from jaxsparse.pruning import METHODS, UPDATES, Recipe
@@ -52,7 +53,9 @@ def assert_same(first, second):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("method", [*OF_INPUTS, "wanda+pcg", "random+pcg"])
+@pytest.mark.parametrize(
+    "method", [*OF_INPUTS, "wanda+pcg", "random+pcg", "wanda+reconstruct"]
+)
 def test_every_matrix_loses_as_many_weights_as_asked_for(method, family, loaded):
     model = loaded(family)
     recipe = Recipe(method)
@@ -68,7 +71,9 @@ def test_every_matrix_loses_as_many_weights_as_asked_for(method, family, loaded)
     assert variant.achieved_sparsity == pruned / weights
 
 
-@pytest.mark.parametrize("method", [*OF_INPUTS, "magnitude", "magnitude+pcg"])
+@pytest.mark.parametrize(
+    "method", [*OF_INPUTS, "magnitude", "magnitude+pcg", "magnitude+reconstruct"]
+)
 def test_n_of_m_keeps_n_of_every_m_inputs(method, loaded):
     model = loaded("gpt2")
     (variant,) = one_shot(model).variants(Recipe(method, pattern="1:4"), [0.3])
@@ -119,7 +124,8 @@ def test_zeros_of_the_file_stay_zero_and_count(loaded):
     hole[:, :, :40] = 0
     params[path] = jax.numpy.asarray(hole)
     model = dataclasses.replace(dense, params=params, digest="holes")
-    for method in ("magnitude", "wanda", "sparsegpt", "admm", "wanda+pcg"):
+    updated = "wanda+pcg", "wanda+reconstruct"
+    for method in ("magnitude", "wanda", "sparsegpt", "admm", *updated):
         (variant,) = one_shot(model).variants(Recipe(method), [0.2])
         assert not variant.leaf(path)[:, :, :40].any(), method
         of_path = [matrix for matrix in variant.matrices if matrix.path == path]
@@ -165,20 +171,24 @@ def test_allocations_meet_the_sparsity_but_for_rounding(allocation, loaded):
             assert all(np.ptp(of_block) < 0.03 for of_block in of_blocks.values())
 
 
-def test_a_run_that_was_killed_goes_on_behind_its_last_block(loaded, tmp_path):
-    model, recipe = loaded("gpt2"), Recipe("sparsegpt")
+@pytest.mark.parametrize(
+    "method", ["sparsegpt", "magnitude+reconstruct", "wanda+reconstruct"]
+)
+def test_a_run_that_was_killed_goes_on_behind_its_last_block(method, loaded, tmp_path):
+    model, recipe = loaded("gpt2"), Recipe(method)
     (whole,) = one_shot(model).variants(recipe, [0.5])
 
     class Killed(Told):
         def done(self, number):
-            raise KeyboardInterrupt
+            if self.stages[-1][2] == "blocks":
+                raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         one_shot(model, tmp_path, Killed()).variants(recipe, [0.5])
     told = Told()
     pruner = one_shot(model, tmp_path, told)
     (resumed,) = pruner.variants(recipe, [0.5])
-    assert ("sparsegpt 0.5 · pruning", 3, 1) in told.told
+    assert (f"{method} 0.5 · pruning", 3, 1) in told.told
     assert resumed.matrices == whole.matrices
     assert_same(values(resumed), values(whole))
 
@@ -187,7 +197,7 @@ def test_a_run_that_was_killed_goes_on_behind_its_last_block(loaded, tmp_path):
     told = Told()
     (again,) = one_shot(model, tmp_path, told).variants(recipe, [0.5])
     assert again.matrices == whole.matrices
-    assert not told.told  # what was pruned is known
+    assert not [stage for stage in told.stages if stage[2] == "blocks"]
     assert_same(values(again), values(whole))
 
 
@@ -274,6 +284,10 @@ def test_errors_of_reconstruction_are_those_of_the_outputs(loaded, tmp_path):
         ("t5-gated", "magnitude+bias", {}, "has no bias"),
         ("gpt2", "wanda", {"prunable": "all"}, "has no inputs"),
         ("gpt2", "wanda", {"pattern": "3:7"}, "does not divide"),
+        ("gpt2", "magnitude+reconstruct", {"prunable": "linear"}, "choose blocks"),
+        ("gpt2", "magnitude+reconstruct", {"prunable": "all"}, "choose blocks"),
+        ("gpt2", "admm+reconstruct", {}, r"leave \+reconstruct out"),
+        ("gpt2", "wanda+reconstruct", {"pattern": "neurons"}, "of single weights"),
         ("electra-discriminator", "gradient", {}, "discriminator"),
     ],
 )
@@ -287,4 +301,33 @@ def test_what_a_model_cannot_be_asked_is_refused(
 
 def test_all_methods_are_tried_here():
     assert {*METHODS} == {*OF_INPUTS, "magnitude", "random", "gradient", "fisher"}
-    assert {*UPDATES} == {"bias", "pcg"}
+    assert {*UPDATES} == {"bias", "pcg", "reconstruct"}
+
+
+@pytest.mark.parametrize("statistics", ["sequential", "dense"])
+def test_a_block_is_fitted_on_rows_that_came_through_fitted_blocks(statistics, loaded):
+    """Or, with statistics of the dense model, through dense ones."""
+    model = loaded("gpt2")
+    rows, recipe = calibration_of(model), Recipe("magnitude+reconstruct", "global")
+    recipe = dataclasses.replace(recipe, statistics=statistics)
+    (variant,) = one_shot(model).variants(recipe, [0.6])
+    (masked,) = one_shot(model).variants(Recipe("magnitude", "global"), [0.6])
+    walk, dense = (Walk(model, rows, fits_blocks=True) for _ in range(2))
+    for stage in walk.stages:
+        pruned = {path: masked.layer(path, stage.layer) for path in stage.paths}
+        fitted = walk.fitted(stage, pruned, dense)
+        for path, values in fitted.items():
+            np.testing.assert_array_equal(variant.layer(path, stage.layer), values)
+        walk.advance(stage, fitted if statistics == "sequential" else None)
+        dense.advance(stage)
+
+
+def test_bfloat16_models_are_fitted_and_rounded_once(saved):
+    model = load_model(str(saved("gpt2")), dtype="bfloat16")
+    variant = prune(
+        model, "magnitude+reconstruct", 0.9, calibration=calibration_of(model)
+    )
+    for path, leaf in variant.leaves().items():
+        assert leaf.dtype == model.params[path].dtype
+        pruned = sum(m.pruned for m in variant.matrices if m.path == path)
+        assert np.count_nonzero(zeros(leaf)) == pruned

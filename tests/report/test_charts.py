@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 import pytest
 
 from jaxsparse.report import charts
-from jaxsparse.report.charts import Frame, Line, Panel, Reference, linear
+from jaxsparse.report.charts import Frame, linear
+from jaxsparse.report.lines import Line, Panel, Reference
 
 FRAME = Frame(400, 200, 20, 30, True)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -18,7 +19,7 @@ def line(label, accuracy=(0.5, 0.25), sparsities=(0.0, 0.5)):
         low=tuple(value - 0.1 for value in accuracy),
         high=tuple(value + 0.1 for value in accuracy),
         achieved=sparsities, correct=(8, 4), questions=16, seconds=(0.08, 0.04),
-        names=("", "0.5"),
+        names=("", "0.5"), seeds=(1, 1),
         address=(("model", "o&ne"), ("label", label), ("class", "CN"), ("show", "all")),
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 
 from jaxsparse.plots import HeatMap
 from jaxsparse.report.cells import TextTable
-from jaxsparse.report.charts import Line, Panel, Reference
+from jaxsparse.report.lines import Line, Panel, Reference
 from jaxsparse.report.page import (
     Page,
     PageCurve,
@@ -105,6 +105,7 @@ def line(one, panel, word_class="all"):
         questions=48,
         seconds=(0.1,) * len(accuracy),
         names=tuple(f"{point.sparsity:g}" for point in one.points),
+        seeds=(1,) * len(accuracy),
         address=(
             ("model", one.model), ("label", one.label), ("class", word_class),
             ("show", "all"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsparse import plots
-from jaxsparse.report import pictures
+from jaxsparse.report import curves, pictures
 from jaxsparse.report.statistics import baselines, statistics
 from jaxsparse.training.training import Training
 from tests.report.made import MATRICES, QUESTIONS, curve, many
@@ -17,7 +17,7 @@ def titled(figure):
 
 
 def test_a_panel_for_each_model_and_a_line_for_each_protocol_and_method():
-    lines = pictures.accuracy(list(many()))
+    lines = curves.accuracy(list(many()))
     assert [(one.panel, one.label) for one in lines[:3]] == [
         ("gpt2-medium", "cloze, magnitude"),
         ("gpt2-medium", "cloze, random"),
@@ -44,7 +44,7 @@ def test_a_panel_for_each_model_and_a_line_for_each_protocol_and_method():
 
 
 def test_classes_have_a_panel_for_each_curve_and_a_line_each():
-    lines = pictures.classes(list(curve({0.0: 8, 0.5: 1})))
+    lines = curves.classes(list(curve({0.0: 8, 0.5: 1})))
     assert [(one.panel, one.label, one.accuracy) for one in lines] == [
         ("one · cloze", "CN", (1, 0.5)), ("one · cloze", "NE", (1, 0)),
         ("one · cloze", "V", (1, 0)), ("one · cloze", "P", (1, 0)),
@@ -57,12 +57,12 @@ def test_fine_tuned_curves_are_drawn_against_their_one_shot_curves_only():
         *curve({0.0: 8, 0.5: 2}, method="random"),
         *curve({0.5: 5}, training=Training()),
     ]
-    lines = pictures.finetuned(results)
+    lines = curves.finetuned(results)
     assert [(one.panel, one.label, one.accuracy) for one in lines] == [
         ("one · cloze, magnitude", "one-shot", (1, 1 / 8)),
         ("one · cloze, magnitude", "fine-tuned", (5 / 8,)),
     ]
-    assert pictures.finetuned(results[:4]) == []
+    assert curves.finetuned(results[:4]) == []
 
 
 def test_layers_are_a_map_of_heat_for_each_model_and_method():
@@ -98,7 +98,7 @@ def test_the_legend_fits_whatever_it_says():
 
 @pytest.mark.parametrize("kind", ["png", "svg"])
 def test_the_same_plot_is_the_same_bytes(tmp_path, kind):
-    lines = pictures.accuracy(list(many()))
+    lines = curves.accuracy(list(many()))
     contents = set()
     for name in "first", "second":
         figure = plots.draw_accuracy(lines, {"chance": 0.1}, "title")
@@ -108,7 +108,7 @@ def test_the_same_plot_is_the_same_bytes(tmp_path, kind):
 
 
 def test_names_are_text_in_a_picture_not_markup():
-    (line,) = pictures.accuracy(list(curve({0.0: 3}, model="<b>&$x$")))
+    (line,) = curves.accuracy(list(curve({0.0: 3}, model="<b>&$x$")))
     svg = plots.svg(plots.draw_accuracy([line], {}, ""))
     assert "&lt;b&gt;&amp;$x$" in svg
     assert "<b>" not in svg
@@ -154,24 +154,24 @@ def test_level_lines_are_of_their_class():
 
 def test_the_page_has_curves_and_a_small_panel_for_each_class():
     results = [*many()]
-    curves, classes = pictures.charts(statistics(results))
-    assert [panel.title for panel in curves.panels] == [
+    drawn, classes = pictures.charts(statistics(results))
+    assert [panel.title for panel in drawn.panels] == [
         "gpt2-medium", "electra-large-discriminator",
     ]  # fmt: skip
-    assert [row for row, _ in classes.rows] == [one.title for one in curves.panels]
+    assert [row for row, _ in classes.rows] == [one.title for one in drawn.panels]
     panels = dict(classes.rows)["gpt2-medium"]
     assert [panel.title for panel in panels] == [
         "common nouns (CN), 2 questions", "named entities (NE), 2 questions",
         "verbs (V), 2 questions", "prepositions (P), 2 questions",
     ]  # fmt: skip
     assert [line.label for line in panels[0].lines] == [
-        line.label for line in curves.panels[0].lines
+        line.label for line in drawn.panels[0].lines
     ]
     assert dict(panels[0].lines[0].address) == {
         "model": "gpt2-medium", "label": "cloze, magnitude", "class": "CN",
         "show": "all",
     }  # fmt: skip
-    pooled = curves.panels[0].lines[0]
+    pooled = drawn.panels[0].lines[0]
     assert (pooled.correct, pooled.questions) == ((3, 6), 8)
 
 

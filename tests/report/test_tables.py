@@ -7,7 +7,7 @@ import pytest
 
 from jaxsparse import stats
 from jaxsparse.pruning import Recipe
-from jaxsparse.report import cells, original, tables, text
+from jaxsparse.report import cells, costs, original, tables, text
 from jaxsparse.report.labels import Labels
 from jaxsparse.report.statistics import statistics
 from jaxsparse.report.tables import all_tables
@@ -116,18 +116,18 @@ def test_what_pruning_costs_is_a_table_too():
     power = f"{100 * stats.detectable_difference(40, 34 / 40, 0.05 / 3):.1f}"
     query = f"{100 * stats.detectable_difference(40, 26 / 40, 0.05):.1f}"
     two, none = (-100 * stats.difference_interval(0, n, 40)[0] for n in (2, 0))
-    named = [row[1:] for row in tables.costs(statistics(results)).rows]
+    named = [row[1:] for row in next(costs.overview(statistics(results))).rows]
     assert named == [
         ("0.5", f"{two:.1f}", "0.9", "0.68", power),
         ("0.5", f"{none:.1f}", "none", "none", power),
         ("none", "", "0.5", "0.31", query),
         ("not above chance", "", "", "", ""),
     ]
-    table = tables.costs(statistics(results, 0.1))
+    table = next(costs.overview(statistics(results, 0.1)))
     at = table.header.index("10 excluded up to")
     assert [row[at] for row in table.rows] == ["none", "0.5", "none", ""]
     gains = list(curve({0.0: 10, 0.5: 30}, questions=questions))
-    table = tables.costs(statistics(gains, 0.0))
+    table = next(costs.overview(statistics(gains, 0.0)))
     assert table.rows[0][table.header.index("0 excluded up to")] == "0.5"
     assert len({len(row) for row in (table.header, *table.rows)}) == 1
 
@@ -326,7 +326,7 @@ def test_markdown_tables_are_tables_and_notes_are_there():
     lines = made.splitlines()
     assert sum(line.startswith("## ") for line in lines) == 1 + 1 + 4 + 2 + 4 + 1
     assert lines[-1].startswith("sparsity: as requested; ")
-    absent = {"loss at most", "nats", "perplexity"}  # no margin, and no text
+    absent = {"loss at most", "nats", "perplexity", "commonest answer"}
     for name in cells.EXPLAINED:
         assert (f"{name}: " in lines[-1]) == (name not in absent)
     for number, line in enumerate(lines):

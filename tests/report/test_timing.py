@@ -7,10 +7,11 @@ import pytest
 
 from jaxsparse import plots
 from jaxsparse.points import Point
-from jaxsparse.report import charts, merge, pictures, read, text, timing, write
+from jaxsparse.report import charts, curves, merge, pictures, read, text, timing, write
 from jaxsparse.report import statistics as statistics_of
-from jaxsparse.report.charts import Frame, Panel, Reference
+from jaxsparse.report.charts import Frame
 from jaxsparse.report.files import FILES, files_of
+from jaxsparse.report.lines import Panel, Reference
 from jaxsparse.report.merge import write_merged
 from tests.report.made import RUN, at_speed, curve, results_of
 
@@ -29,7 +30,7 @@ def dense() -> list[Point]:
 
 
 def axis_of(*seconds):
-    (line,) = pictures.accuracy(sparse())
+    (line,) = curves.accuracy(sparse())
     return timing.axis([dataclasses.replace(line, seconds=seconds)])
 
 
@@ -109,7 +110,7 @@ def test_the_plot_has_a_line_for_each_curve_a_bar_a_point_and_a_star_for_dense()
 
 def test_a_point_of_a_pattern_is_called_by_it():
     points = sparse(pattern="2:4")[:2]
-    (line,) = pictures.accuracy(points)
+    (line,) = curves.accuracy(points)
     assert line.names == ("", "2:4")
     figure = pictures.figures(statistics_of(points), ["accuracy_seconds"])
     texts = figure["accuracy_seconds"].axes[0].texts
@@ -117,7 +118,7 @@ def test_a_point_of_a_pattern_is_called_by_it():
 
 
 def test_the_page_has_a_panel_with_bars_names_and_links():
-    (line,) = pictures.accuracy(sparse())
+    (line,) = curves.accuracy(sparse())
     panel = Panel("one", (line,), (Reference("chance", "chance", 0.1),))
     frame = Frame(400, 200, 20, 30, True)
     drawn = charts.draw(panel, [line.label], timing.axis(panel.lines), 1.0, frame)

@@ -1,0 +1,17 @@
+"""Training back what was pruned, with every zero kept."""
+
+from jaxsparse.finetuning.checks import check, refuse_overlap
+from jaxsparse.finetuning.settings import Settings
+from jaxsparse.finetuning.tune import RATES, STEPS, Finetuning, Job, finetune, schedules
+
+__all__ = [
+    "RATES",
+    "STEPS",
+    "Finetuning",
+    "Job",
+    "Settings",
+    "check",
+    "finetune",
+    "refuse_overlap",
+    "schedules",
+]

@@ -1,0 +1,118 @@
+"""The best leaves of a run so far: in memory, or in a file that a later run finds."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+from safetensors.numpy import save_file
+
+from jaxsparse import hosts, trees
+from jaxsparse.types import InputError, Leaves, brief
+from jaxsparse.whole import atomic_file
+
+NAME = "best.safetensors"
+FINISHED = "finished.json"
+
+
+class Kept:
+    """Leaves by path, float32, and what was measured of them."""
+
+    def __init__(self, directory: Path | None):
+        self._file = directory and directory / NAME
+        self._leaves: dict[str, np.ndarray] = {}
+        self._finished = directory and directory / FINISHED
+        self.measured: dict[str, Any] = {}
+        if self._file and self._file.is_file():
+            self._read()
+
+    def _read(self) -> None:
+        assert self._file
+        try:
+            with safetensors.safe_open(self._file, "numpy") as file:
+                self.measured = json.loads((file.metadata() or {})["measured"])
+            if self._finished and self._finished.is_file():
+                self.measured = json.loads(self._finished.read_text("utf-8"))
+        except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
+            raise InputError(
+                f"{self._file} cannot be read ({brief(error)}); remove its directory "
+                "to train again"
+            ) from None
+
+    def write(self, leaves: Leaves, measured: Mapping[str, Any]) -> None:
+        """Raises InputError where the file cannot be written; the one before it is
+        whole."""
+        host = {
+            path: np.asarray(hosts.gathered(leaf), np.float32)
+            for path, leaf in leaves.items()
+        }
+        self.measured = {**measured, "digest": _digest(host)}
+        if self._file is None:
+            self._leaves = host
+            return
+        metadata = {"measured": json.dumps(self.measured)}
+        try:
+            with atomic_file(self._file) as partial:
+                save_file(host, partial, metadata)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise _unwritable(self._file, error) from None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return (
+            bool(self.measured)
+            and self._finished is not None
+            and self._finished.is_file()
+        )
+
+    def finish(self, seconds: float) -> None:
+        """Says that the run has come to its end, and what it took.
+
+        Raises InputError as `write`."""
+        self.measured["seconds"] = seconds
+        if self._finished:
+            write_text(self._finished, json.dumps(self.measured))
+
+    def leaf(self, path: str) -> np.ndarray:
+        if self._file is None:
+            return self._leaves[path]
+        with safetensors.safe_open(self._file, "numpy") as file:
+            return file.get_tensor(path)
+
+    def layer(self, path: str, number: int) -> np.ndarray:
+        """One layer of a leaf; of a leaf of no layer all of it."""
+        if self._file is None:
+            return trees.layer_of(path, self._leaves[path], number)
+        with safetensors.safe_open(self._file, "numpy") as file:
+            part = file.get_slice(path)
+            of_a_layer = 2 if path.endswith(("kernel", "embedding")) else 1
+            stacked = len(part.get_shape()) > of_a_layer
+            return part[number] if stacked else file.get_tensor(path)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Raises InputError where it cannot be written; what was there is whole."""
+    try:
+        with atomic_file(file) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(file, error) from None
+
+
+def _unwritable(file: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{file} could not be written ({brief(error)}); make room, and repeat the "
+        "command"
+    )
+
+
+def _digest(leaves: Mapping[str, np.ndarray]) -> str:
+    content = hashlib.sha256()
+    for path, leaf in sorted(leaves.items()):
+        content.update(f"{path} {leaf.shape}\n".encode())
+        content.update(np.ascontiguousarray(leaf).tobytes())
+    return content.hexdigest()
