@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# ./run.sh [sweep] [flags] | report [flags] | prune [flags] | pretrain [flags] |
-#          build_cbt [flags] | random_checkpoint [flags] | benchmark [flags] |
+# ./run.sh [sweep] [flags] | report [flags] | prune [flags] | finetune [flags] |
+#          pretrain [flags] | build_cbt [flags] | random_checkpoint [flags] |
+#          benchmark [flags] |
 #          test [pytest arguments] | check | help [job]
 # Makes .venv once, installs the package there, and hands over.
 set -euo pipefail
@@ -37,7 +38,7 @@ venv=$root/.venv
 log=$root/.install.$$.log
 state=$(cksum <"$root/pyproject.toml")
 
-jobs="sweep, report, prune, pretrain, build_cbt, random_checkpoint, benchmark, test, check"
+jobs="sweep, report, prune, finetune, pretrain, build_cbt, random_checkpoint, benchmark, test, check"
 explain() {
   cat <<'END'
 How much of a language model can be cut away before it stops understanding a story?
@@ -49,6 +50,7 @@ Jobs; ./run.sh help JOB has the flags of one.
   sweep              draws accuracy against sparsity; what ./run.sh does without a job
   report             merges runs over the same questions into one report
   prune              writes one pruned model for transformers to load
+  finetune           trains pruned models back, and draws the curve again
   pretrain           trains a small model from scratch on plain-text books
   build_cbt          makes questions from plain-text books
   random_checkpoint  writes random weights in a published shape
@@ -152,7 +154,7 @@ if [ "${1-}" = help ]; then
 fi
 job=sweep
 case ${1-} in
-  sweep | report | prune | random_checkpoint | pretrain) job=$1; shift ;;
+  sweep | report | prune | finetune | random_checkpoint | pretrain) job=$1; shift ;;
   build_cbt) job=$1; shift; installed test || install books "$root[books]" ;;
   test | check)
     job=$1
@@ -168,8 +170,6 @@ case ${1-} in
     exec "$venv/bin/basedpyright"
     ;;
   benchmark) job=$1; shift; install test "$root[test]" ;;
-  finetune)
-    fail "$1 is not part of this version; there are $jobs" ;;
   -* | "") ;;
   *) fail "unknown job $1; there are $jobs" ;;
 esac

@@ -5,8 +5,8 @@ from contextlib import closing
 from pathlib import Path
 
 from experiments import inputs
-from experiments.flags import Asking
 from experiments.inputs import Questions
+from experiments.prune_settings import Asking
 from jaxsparse import journal
 from jaxsparse.affordable import Affordable, check_questions, largest_affordable
 from jaxsparse.journal import Journal

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from experiments import paths
-from experiments.flags import Asking, Pruning, Settings
+from experiments.flags import Settings
+from experiments.prune_settings import Asking, Pruning
 from jaxsparse import cbt
 from jaxsparse.calibration import Calibration, calibrate
 from jaxsparse.model import Blueprint

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 
 from absl import flags, logging
 
@@ -93,6 +94,8 @@ def quiet_libraries() -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     logging_of_python.getLogger("matplotlib").setLevel(logging_of_python.ERROR)
+    # Such as in a home that is read-only: then it is compiled again, no more.
+    warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation")
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         from jaxsparse.sparse.build import cache_directory
 

@@ -5,7 +5,7 @@ import importlib.metadata
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from experiments.flags import Settings
 from experiments.inputs import Inputs
 from experiments.model_run import ModelRun
 from jaxsparse import report
+from jaxsparse.journal import Journal
 
 _PACKAGES = (
     "jaxsparse", "jax", "jaxlib", "flax", "numpy", "tokenizers", "transformers",
@@ -27,7 +28,7 @@ def provenance(settings: Settings) -> dict[str, Any]:
     """Command, code and machine, as run.json and the journal have them."""
     return {
         "command": f"./run.sh {shlex.join(sys.argv[1:])}".strip(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "batch_tokens": settings.batch_tokens,
         "levels_at_once": settings.levels_at_once,
         "versions": versions(),
@@ -41,9 +42,18 @@ def provenance(settings: Settings) -> dict[str, Any]:
 
 
 def of_run(
-    settings: Settings, given: Inputs, runs: Sequence[ModelRun]
+    settings: Settings,
+    given: Inputs,
+    runs: Sequence[ModelRun],
+    made_by: Mapping[str, Any],
+    answers: Journal,
 ) -> dict[str, Any]:
-    """What run.json says of the run: how to make it again, and what it was made of."""
+    """What run.json says of the run: how to make it again, and what it was made of.
+
+    Args:
+        made_by: its `provenance`.
+    """
+    started = datetime.fromisoformat(made_by["started"])
     return {
         "notes": notes(settings, given),
         "settings": {**asdict(settings), "out": str(settings.out)},
@@ -71,6 +81,9 @@ def of_run(
             recipe.method: recipe.source for recipe in settings.recipes if recipe.source
         },
         "malformed": [str(item) for item in given.malformed],
+        **made_by,
+        "seconds": (datetime.now(UTC) - started).total_seconds(),
+        "answers": {"new": answers.recorded, "made_by": answers.sources()},
     }
 
 

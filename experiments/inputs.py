@@ -8,7 +8,8 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from experiments import calibrating, paths
-from experiments.flags import Asking, Settings
+from experiments.flags import Settings
+from experiments.prune_settings import Asking
 from experiments.values import comma_hint
 from jaxsparse import cbt, one_shot, parallel, scoring, texts
 from jaxsparse.calibration import Calibration

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from absl import flags as absl_flags
 
+from experiments.finetune_flags import FINETUNE
 from experiments.shared_flags import (
     AFFORDED,
     BUNDLED,
@@ -174,6 +175,7 @@ JOBS: dict[str, dict[str, Flag]] = {
             "model card (default: none)",
         )
     },
+    "finetune": dict(FINETUNE),
     "pretrain": {
         "model": Flag(
             TRAINED, Choice(*BUNDLED), None, f"one of {', '.join(BUNDLED)}"

@@ -7,7 +7,7 @@ from experiments.inputs import Inputs, mesh_of
 from experiments.progress import Shown
 from jaxsparse import capacity, hosts
 from jaxsparse.journal import Journal
-from jaxsparse.model import Blueprint, load
+from jaxsparse.model import Blueprint, Model, load
 from jaxsparse.points import Point, Workload
 from jaxsparse.sparse import Execution, check
 from jaxsparse.sweep import sweep
@@ -22,6 +22,16 @@ class ModelRun:
     mesh: dict[str, int] | None
     batch_tokens: int
     workloads: dict[str, Workload]  # by protocol
+
+    @classmethod
+    def of(cls, model: Model, points: list[Point], batch_tokens: int) -> "ModelRun":
+        workloads = {
+            point.setup.presentation.protocol: point.workload
+            for point in points
+            if point.workload
+        }
+        shape = None if model.mesh is None else dict(model.mesh.shape)
+        return cls(points, model.digest, shape, batch_tokens, workloads)
 
 
 def run_model(
@@ -69,10 +79,4 @@ def run_model(
             progress=shown,
         )
     )
-    workloads = {
-        point.setup.presentation.protocol: point.workload
-        for point in points
-        if point.workload
-    }
-    shape = None if mesh is None else dict(mesh.shape)
-    return ModelRun(points, model.digest, shape, tokens, workloads)
+    return ModelRun.of(model, points, tokens)

@@ -60,15 +60,23 @@ def texts(values: FlagValues) -> tuple[str, ...]:
     return ()
 
 
-def calibration(values: FlagValues, recipes: Sequence[Recipe]) -> str | None:
+OF_CALIBRATION = ("calibration_rows", "calibration_tokens", "allow_overlap")
+
+
+def calibration(
+    values: FlagValues,
+    recipes: Sequence[Recipe],
+    goes_with: Sequence[str] = OF_CALIBRATION,
+) -> str | None:
     """--calibration; None where no recipe is calibrated and nobody asks for errors of
-    reconstruction: then there is nothing else to say of rows."""
+    reconstruction: then there is nothing else to say of rows, in the flags that go with
+    it."""
     named = values.calibration
     if named is None and any(recipe.calibrated for recipe in recipes):
         return "bundled"
     if named is not None and named not in ("bundled", "train"):
         text_files("calibration", [named])
-    for name in ("calibration_rows", "calibration_tokens", "allow_overlap"):
+    for name in goes_with:
         if named is None and name in values and values[name].present:
             raise InputError(
                 f"--{name} goes with --calibration, or a method that is calibrated"
@@ -138,3 +146,15 @@ def check_writable(flag: str, directory: Path) -> None:
         ) from None
     if any(len(os.fsencode(part)) > LONGEST_NAME for part in directory.parts):
         raise InputError(f"--{flag}={directory}: the name is too long")
+
+
+def check_apart(**directories: Path) -> None:
+    """Raises InputError where one of two directories, by their flags, lies in the
+    other."""
+    (first, one), (second, other) = directories.items()
+    one, other = one.resolve(), other.resolve()
+    if one == other or one in other.parents or other in one.parents:
+        raise InputError(
+            f"--{first}={directories[first]} and --{second}={directories[second]}: one "
+            "lies in the other; name another directory"
+        )

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from experiments import devices
 from experiments.jobs import flags_of
-from experiments.paths import check_writable, new_directory, text_files
+from experiments.paths import check_apart, check_writable, new_directory, text_files
 from experiments.progress import Shown
 from jaxsparse import cbt, pretraining
 from jaxsparse.exam import Exam
@@ -68,12 +68,7 @@ def _run_directory(exported: Path) -> Path:
         raise InputError("--work is missing; name the directory of the run")
     directory = Path(os.path.abspath(os.path.expanduser(FLAGS.work)))
     check_writable("work", directory)
-    work, export = directory.resolve(), exported.resolve()
-    if work == export or work in export.parents or export in work.parents:
-        raise InputError(
-            f"--work={FLAGS.work} and --export={FLAGS.export}: one lies in the other; "
-            "name another directory"
-        )
+    check_apart(work=directory, export=exported)
     return directory
 
 

@@ -20,8 +20,8 @@ from experiments import (
     calibrating,
     devices,
     facts,
-    flags,
     inputs,
+    prune_settings,
     pruned_model,
 )
 from experiments.progress import Shown
@@ -33,7 +33,7 @@ from jaxsparse.weights import hub
 
 
 def main() -> None:
-    settings = flags.pruning_from_flags()
+    settings = prune_settings.pruning_from_flags()
     devices.find()
     parallel.check(settings.mesh)
     recipe, asking, start = settings.recipe, settings.asking, time.monotonic()

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from experiments import flags, paths, usage
+from experiments import paths, shared_settings, usage
 from experiments.jobs import flags_of
 from experiments.progress import Shown
 from experiments.values import comma_hint
@@ -32,7 +32,7 @@ def main() -> None:
     command = f"./run.sh report {shlex.join(sys.argv[1:])}"
     with closing(Shown()) as shown:
         runs = _read(directories, shown)
-        merged = report.merge(runs, flags.margin(FLAGS))
+        merged = report.merge(runs, shared_settings.margin_of(FLAGS))
         notes = tuple(usage.in_flags("report", note) for note in merged.notes)
         merged = replace(merged, notes=notes)
         found = report.statistics(merged.points, merged.margin, shown)

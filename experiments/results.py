@@ -1,4 +1,4 @@
-"""Where the results of a sweep go."""
+"""Where the results of a run go."""
 
 import hashlib
 import json
@@ -29,22 +29,23 @@ NEWER = {  # flags that older versions did not have, and what they did without
 }
 
 
-def directory(values: FlagValues, **known: Any) -> Path:
+def directory(values: FlagValues, counting: Sequence[str], **known: Any) -> Path:
     """--out, or a name made of all that changes scores, so that the same command comes
     back to its results.
 
     Args:
+        counting: the flags that change scores.
         known: flags whose values are not as they were given.
     """
     if values.out == "":
         raise InputError("--out is empty; name a directory")
     if values.out is not None:
         return Path(os.path.expanduser(values.out))
-    kept: dict[str, Any] = {name: values[name].value for name in SCORE_FLAGS}
+    kept: dict[str, Any] = {name: values[name].value for name in counting}
     kept |= {"pattern": ",".join(values.pattern), **known}
     for name, defaults in NEWER.items():  # as before the flags were there: same names
-        if kept[name] in defaults:
-            del kept[name]
+        if kept.get(name) in defaults:
+            kept.pop(name, None)
     if values.text:  # likewise
         kept |= {"text": values.text, "text_tokens": values.text_tokens}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

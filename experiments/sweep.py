@@ -8,19 +8,17 @@ if __name__ == "__main__":  # what follows takes seconds to import
 
     main_of_file(__file__)
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments import devices, distributed, facts, flags, inputs, paths
-from experiments.model_run import ModelRun, run_model
+from experiments import curves, devices, distributed, facts, flags, inputs, paths
+from experiments.model_run import run_model
 from experiments.progress import Shown
 from jaxsparse import hosts, journal, parallel, report, sparse
 from jaxsparse.journal import Journal
-from jaxsparse.types import InputError
 
 
 def main() -> None:
@@ -28,7 +26,6 @@ def main() -> None:
     devices.find()
     settings = _settings()
     made_by = facts.provenance(settings)
-    start = time.time()
     with (
         _journal(settings, made_by) as answers,
         closing(Shown(quiet=not hosts.is_first())) as shown,
@@ -42,21 +39,10 @@ def main() -> None:
         ]
         with hosts.together():
             if hosts.is_first():
-                run = {
-                    **facts.of_run(settings, given, runs),
-                    **made_by,
-                    "seconds": time.time() - start,
-                    "answers": {"new": answers.recorded, "made_by": answers.sources()},
-                }
-                if not (answers.recorded or answers.losses.recorded):
-                    known = f"{answers.answered:,}"
-                    shown.note(f"all {known} answers known; nothing to score")
-                shown.rest()
-                points = [point for of_model in runs for point in of_model.points]
-                found = report.statistics(points, settings.margin, shown)
-                _write(settings, given, found, run, answers, shown)
-                shown.close()
-                _show(settings, given, runs, found)
+                run = facts.of_run(settings, given, runs, made_by, answers)
+                curves.conclude(
+                    settings, given, runs, run, answers, shown, flags.FLAGS.verbose
+                )
 
 
 def _settings() -> flags.Settings:
@@ -103,38 +89,3 @@ def _inputs(settings: flags.Settings, shown: Shown) -> inputs.Inputs:
     rows = [calibration.digest for calibration in given.calibrations.values()]
     hosts.agree("calibration", rows)
     return given
-
-
-def _write(
-    settings: flags.Settings,
-    given: inputs.Inputs,
-    found: report.Statistics,
-    run: dict[str, Any],
-    answers: Journal,
-    shown: Shown,
-) -> None:
-    try:
-        report.write(settings.out, found, run, given.calibrations, progress=shown)
-    except OSError as error:
-        raise InputError(
-            f"{settings.out}: results could not be written ({error.strerror}); "
-            f"the journal keeps all {answers.answered} answers: mend that and "
-            "repeat the command"
-        ) from error
-
-
-def _show(
-    settings: flags.Settings,
-    given: inputs.Inputs,
-    runs: Sequence[ModelRun],
-    found: report.Statistics,
-) -> None:
-    """What the terminal says in the end."""
-    verbose = flags.FLAGS.verbose
-    print(report.terminal(found, verbose))
-    for note in facts.notes(settings, given):
-        print(note)
-    if verbose:
-        print(facts.spent(runs))
-    files = report.files_of(found.points, bool(given.calibrations))
-    print(f"Written to {settings.out}: {', '.join(files)}")

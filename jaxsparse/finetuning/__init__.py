@@ -2,6 +2,16 @@
 
 from jaxsparse.finetuning.checks import check, refuse_overlap
 from jaxsparse.finetuning.settings import Settings
-from jaxsparse.finetuning.tune import finetune
+from jaxsparse.finetuning.tune import RATES, STEPS, Finetuning, Job, finetune, schedules
 
-__all__ = ["Settings", "check", "finetune", "refuse_overlap"]
+__all__ = [
+    "RATES",
+    "STEPS",
+    "Finetuning",
+    "Job",
+    "Settings",
+    "check",
+    "finetune",
+    "refuse_overlap",
+    "schedules",
+]

@@ -76,9 +76,15 @@ def _check_gradual(
 
 
 def refuse_overlap(
-    train: Sequence[Question], test: Sequence[Question], allow: bool = False
+    train: Sequence[Question],
+    test: Sequence[Question],
+    allow: bool = False,
+    used: str = "training",
 ) -> int:
     """How many stories of the training questions are stories of the test questions.
+
+    Args:
+        used: what the former are for: training or validation.
 
     Stories are the same where the contexts are; questions without a context, where all
     of them is.
@@ -94,8 +100,9 @@ def refuse_overlap(
         story, question = next(iter(shared.items()))
         raise InputError(
             f"{question.source or question.id}: its story is that of test question "
-            f"{asked[story].id}, and {len(shared):,} training stories are so; what is "
-            "learned would be asked: train on others, or allow it: `allow_overlap`"
+            f"{asked[story].id}, and so are {len(shared):,} {used} stories; what is "
+            "learned would be asked: name other questions, or allow it: "
+            "`allow_overlap`"
         )
     return len(shared)
 

@@ -3,16 +3,17 @@
 step, sparsity, seed     which
 loss                     mean of the step, before its update
 accuracy                 of the step's own questions; null where there are none
-tokens_per_second        real tokens; without validation, but a step that has new
-                         shapes compiles first
+tokens_per_second        real tokens, without compilation and validation
 learning_rate
 validation_accuracy, validation_loss    where the step was followed by an exam
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxsparse.finetuning.events import Events
 from jaxsparse.finetuning.kept import write_text
 
 NAME = "metrics.jsonl"
@@ -21,17 +22,27 @@ NAME = "metrics.jsonl"
 class Metrics:
     """Those of one run; what a killed run wrote behind its checkpoint is forgotten."""
 
-    def __init__(self, directory: Path | None, sparsity: float, seed: int):
-        self._file = directory and directory / NAME
+    def __init__(
+        self,
+        directory: Path | None,
+        sparsity: float,
+        seed: int,
+        events: Path | None = None,
+    ):
+        """
+        Args:
+            events: directory of the same for TensorBoard.
+        """
+        self._directory = directory
         self._known = {"sparsity": sparsity, "seed": seed}
+        self._events, self._flushed = Events(events), 0  # rows
         self.rows: list[dict[str, Any]] = []
 
     def begin(self, step: int) -> None:
         """Takes up what was measured in so many steps."""
-        self.rows = []
-        if self._file and self._file.is_file():
-            lines = self._file.read_text("utf-8").splitlines()
-            self.rows = [row for row in map(json.loads, lines) if row["step"] <= step]
+        rows = read(self._directory)
+        self.rows = [row for row in rows if row["step"] <= step]
+        self._flushed = len(self.rows)
 
     def step(
         self,
@@ -76,5 +87,23 @@ class Metrics:
 
     def flush(self) -> None:
         """Raises InputError where the file cannot be written; then it is as it was."""
-        if self._file:
-            write_text(self._file, "".join(f"{json.dumps(row)}\n" for row in self.rows))
+        if self._directory:
+            self._events.write(self.rows[self._flushed :])
+            self._flushed = len(self.rows)
+            write(self._directory / NAME, self.rows)
+
+    def close(self) -> None:
+        """No more is measured."""
+        self._events.close()
+
+
+def read(directory: Path | None) -> list[dict[str, Any]]:
+    """The rows of a run's directory; none where there are none."""
+    if directory is None or not (file := directory / NAME).is_file():
+        return []
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def write(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Raises InputError where the file cannot be written; then it is as it was."""
+    write_text(file, "".join(f"{json.dumps(row)}\n" for row in rows))

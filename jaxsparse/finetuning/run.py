@@ -50,6 +50,7 @@ class Run:
     directory: Path | None  # of its metrics and best leaves; None: in memory
     leaves: Callable[[], Leaves]  # where it starts: all of the model's
     masks_again: Callable[[Leaves, float], Masks] | None = None  # schedule=gradual
+    events: Path | None = None  # of its metrics for TensorBoard
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,9 @@ class _Training:
         self.trainer, self.runs, self.checkpoints = trainer, runs, checkpoints
         self.steps = runs[0].schedule.steps
         self.kept = [Kept(run.directory) for run in runs]
-        self.metrics = [Metrics(run.directory, run.sparsity, run.seed) for run in runs]
+        self.metrics = [
+            Metrics(run.directory, run.sparsity, run.seed, run.events) for run in runs
+        ]
         self.rates = [rates(run.schedule) for run in runs]
         numbers = trainer.settings
         self.every = numbers.evaluating_every(self.steps)
@@ -186,19 +189,18 @@ class _Training:
         parts = self._parts(step)
         shapes: set[Any] = set()
         while step < self.steps and not self._stopped():
-            begun = time.perf_counter()
+            begun, compiling = time.perf_counter(), 0.0
             for part in parts:
                 shape = tuple(leaf.shape for leaf in jax.tree.leaves(part))
-                with (
-                    nullcontext()
-                    if shape in shapes
-                    else trainer.progress.busy("compiling")
-                ):
+                new, called = shape not in shapes, time.perf_counter()
+                with trainer.progress.busy("compiling") if new else nullcontext():
                     sums = gradient(
                         sums, self.state["trained"], self.fixed, self.state["masks"],
                         trainer.dense, part,
                     )  # fmt: skip
-                shapes.add(shape)
+                if new:
+                    compiling += time.perf_counter() - called
+                    shapes.add(shape)
             measured = sums["loss"], sums["right"]
             rate = np.array([of_run(step) for of_run in self.rates], np.float32)
             measured = [jnp.array(each) for each in measured]
@@ -206,12 +208,13 @@ class _Training:
             # While the device is at it, the host makes what comes next.
             parts = self._parts(step + 1) if step + 1 < self.steps else []
             losses, right = map(np.atleast_1d, map(np.asarray, measured))
-            self._told(step, losses, right, rate, begun)
+            self._told(step, losses, right, rate, begun + compiling)
             step += 1
             trainer.progress.done(1)
             self._after(step)
         for kept, metrics in zip(self.kept, self.metrics, strict=True):
             kept.finish(metrics.seconds)
+            metrics.close()
         return self.kept
 
     def _begin(self) -> None:

@@ -6,18 +6,19 @@ dense     the dense model as a whole, pruned afterwards: the control
 """
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jaxsparse import cbt, parallel, scoring, variants
+from jaxsparse import cbt, hosts, parallel, scoring, variants
 from jaxsparse.calibration import Calibration
 from jaxsparse.cbt import Question
 from jaxsparse.evaluation import Scorer
 from jaxsparse.exam import Exam
-from jaxsparse.finetuning import memory
+from jaxsparse.finetuning import memory, metrics
 from jaxsparse.finetuning.checks import check
 from jaxsparse.finetuning.kept import Kept
 from jaxsparse.finetuning.lessons import QuestionLessons, StoryLessons
@@ -95,33 +96,49 @@ def finetune(
     starts = [pruned] if isinstance(pruned, Variant) else list(pruned)
     training, settings = training or Training(), settings or Settings()
     trainings = [training] if isinstance(training, Training) else list(training)
-    paces = _paces(len(starts), steps, learning_rate)
-    jobs = [
-        _Job(variant, each, schedule, _start(model, variant, each))
-        for variant, pace in zip(starts, paces, strict=True)
+    paces = [
+        schedules(
+            model, each.objective, len(starts), steps, learning_rate, settings.warmup
+        )
         for each in trainings
-        for schedule in (_schedule(model, each, *pace, settings.warmup),)
     ]
-    return _Finetuning(
+    jobs = [
+        Job.of(model, variant, each, pace[number], calibration)
+        for number, variant in enumerate(starts)
+        for each, pace in zip(trainings, paces, strict=True)
+    ]
+    return Finetuning(
         model,
         tuple(questions),
         tuple(validation),
         settings,
         Path(work) if work else None,
-        calibration,
-        readings or Readings(),
-        progress,
+        readings=readings or Readings(),
+        progress=progress,
     ).tuned(jobs)
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
-    """One variant to train back, in one way."""
+class Job:
+    """One variant to train back, in one way; see `finetune`."""
 
     variant: Variant
     training: Training
     schedule: Schedule
     start: Variant  # what is trained
+    calibration: Calibration | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        variant: Variant,
+        training: Training,
+        schedule: Schedule,
+        calibration: Calibration | None = None,
+    ) -> "Job":
+        start = _start(model, variant, training)
+        return cls(variant, training, schedule, start, calibration)
 
     @property
     def grows(self) -> bool:
@@ -138,14 +155,22 @@ def _start(model: Model, variant: Variant, training: Training) -> Variant:
     return variant
 
 
-def _paces(
-    number: int, steps: int | Sequence[int], learning_rate: float | Sequence[float]
-) -> list[tuple[int, float]]:
-    """Steps and rate of each of so many variants; a rate of 0: what suits the family."""
+def schedules(
+    model: Model,
+    objective: str,
+    number: int,
+    steps: int | Sequence[int],
+    learning_rate: float | Sequence[float],
+    warmup: float,
+) -> list[Schedule]:
+    """Steps and rate of each of so many variants, see `finetune`."""
     all_steps = [steps] * number if isinstance(steps, int) else list(steps)
     if isinstance(learning_rate, int | float):
         learning_rate = [learning_rate] * number
-    for name, values in ("steps", all_steps), ("learning_rate", learning_rate):
+    of_questions, of_text = RATES[model.config.reading]
+    own = of_text if objective == "lm" else of_questions
+    all_rates = [rate or own for rate in learning_rate]
+    for name, values in ("steps", all_steps), ("learning_rate", all_rates):
         if len(values) != number:
             raise InputError(
                 f"`{name}`: {len(values)} values for {number} variants; give one, or "
@@ -153,38 +178,39 @@ def _paces(
             )
     if any(each < 1 for each in all_steps):
         raise InputError(f"`steps={min(all_steps)}`: at least 1")
-    for rate in learning_rate:
-        if not 0 <= rate < float("inf"):
-            raise InputError(f"`learning_rate={rate}`: a number above 0, or 0")
-    return list(zip(all_steps, learning_rate, strict=True))
-
-
-def _schedule(
-    model: Model, training: Training, steps: int, rate: float, warmup: float
-) -> Schedule:
-    of_questions, of_text = RATES[model.config.reading]
-    rate = rate or (of_text if training.objective == "lm" else of_questions)
-    warmup_steps = min(round(warmup * steps), steps - 1)
-    return Schedule(steps=steps, warmup=warmup_steps, learning_rate=rate)
+    if not all(0 < rate < float("inf") for rate in all_rates):
+        raise InputError(f"`learning_rate={min(all_rates)}`: a number above 0")
+    return [
+        Schedule(
+            steps=each, warmup=min(round(warmup * each), each - 1), learning_rate=rate
+        )
+        for each, rate in zip(all_steps, all_rates, strict=True)
+    ]
 
 
 @dataclass(eq=False)
-class _Finetuning:
-    """What all trainings of a model share."""
+class Finetuning:
+    """All trainings of a model, which share what is compiled; see `finetune`."""
 
     model: Model
     questions: tuple[Question, ...]
     validation: tuple[Question, ...]
     settings: Settings
-    work: Path | None
-    calibration: Calibration | None
-    readings: Readings
-    progress: Progress
+    work: Path | None = None
+    events: Path | None = None  # of metrics for TensorBoard, a directory a run
+    readings: Readings = field(default_factory=Readings)
+    progress: Progress = NOBODY
     _trainers: dict[Any, Trainer] = field(default_factory=dict)
     _lessons: dict[str, Any] = field(default_factory=dict)
     _exam: Exam | None = None
 
-    def tuned(self, jobs: Sequence[_Job]) -> tuple[Variant, ...]:
+    def tuned(self, jobs: Sequence[Job]) -> tuple[Variant, ...]:
+        """What each job comes to; jobs that are finished are not done again."""
+        if hosts.several():
+            raise InputError(
+                "models are trained back by one process alone, and this is one of "
+                "several; start it without the others"
+            )
         for name in "questions", "validation":
             if not getattr(self, name):
                 raise InputError(f"`{name}`: there are none; give at least one")
@@ -198,7 +224,7 @@ class _Finetuning:
                 job.schedule.steps,
             )
         self._claim()
-        keys = [variants.digest_of(self._identity(job)) for job in jobs]
+        keys = [self.key(job) for job in jobs]
         of_key = dict(zip(keys, jobs, strict=True))  # trainings that are the same once
         kept = {key: Kept(self._directory(key)) for key in of_key}
         left = {key: job for key, job in of_key.items() if not kept[key].finished}
@@ -208,7 +234,7 @@ class _Finetuning:
             self._variant(job, kept[key]) for job, key in zip(jobs, keys, strict=True)
         )
 
-    def _identity(self, job: _Job) -> dict[str, Any]:
+    def identity(self, job: Job) -> dict[str, Any]:
         """All that decides what training comes to."""
         model, training = self.model, job.training
         start = job.variant.identity
@@ -224,8 +250,8 @@ class _Finetuning:
             "steps": job.schedule.steps,
             "learning_rate": job.schedule.learning_rate,
             # Of others the start says it, where it says anything.
-            "calibration": self.calibration.digest
-            if job.grows and self.calibration
+            "calibration": job.calibration.digest
+            if job.grows and job.calibration
             else None,
             "questions": _digest(self.questions),
             "validation_questions": _digest(self.validation),
@@ -260,12 +286,20 @@ class _Finetuning:
                 "`work`"
             ) from None
 
+    def metrics(self, job: Job) -> list[dict[str, Any]]:
+        """What was measured at each step of a job, of which `work` knows."""
+        return metrics.read(self._directory(self.key(job)))
+
+    def key(self, job: Job) -> str:
+        """Names what a job comes to; jobs that come to the same share one."""
+        return variants.digest_of(self.identity(job))
+
     def _directory(self, key: str) -> Path | None:
         return self.work and self.work / key
 
-    def _portions(self, jobs: dict[str, _Job]) -> Iterator[dict[str, _Job]]:
+    def _portions(self, jobs: dict[str, Job]) -> Iterator[dict[str, Job]]:
         """Jobs that are trained in one call: equal steps, function and shapes."""
-        alike: dict[Any, dict[str, _Job]] = {}
+        alike: dict[Any, dict[str, Job]] = {}
         for key, job in jobs.items():
             shapes = tuple(sorted(shapes_of(job.start).items()))
             kind = _function(job), shapes, job.schedule.steps, job.grows
@@ -276,7 +310,7 @@ class _Finetuning:
             for begin in range(0, len(keys), size):
                 yield {key: members[key] for key in keys[begin : begin + size]}
 
-    def _trained(self, jobs: dict[str, _Job]) -> dict[str, Kept]:
+    def _trained(self, jobs: dict[str, Job]) -> dict[str, Kept]:
         first = next(iter(jobs.values()))
         need, instead = self._needs(first, len(jobs))
         memory.check(need, memory.available(), instead, self.model.name)
@@ -292,22 +326,27 @@ class _Finetuning:
             shutil.rmtree(done, ignore_errors=True)
         return dict(zip(jobs, found, strict=True))
 
-    def _run(self, job: _Job, directory: Path | None) -> Run:
+    def _run(self, job: Job, directory: Path | None) -> Run:
         start, training = job.start, job.training
         target = start if training.schedule == "dense" else job.variant
+        name, events = f"{target.name}, {training.title}, seed {training.seed}", None
+        if self.events and directory:
+            plain = re.sub(r"[^\w.=+]+", "-", name)
+            events = self.events / f"{plain}-{directory.name[:6]}"
         return Run(
-            name=f"{target.name}, {training.title}, seed {training.seed}",
+            name=name,
             seed=training.seed,
             sparsity=target.sparsity,
             schedule=job.schedule,
             directory=directory,
             leaves=lambda: {**start.model.params, **start.leaves()},
-            masks_again=Deciding(start.model, target, self.calibration)
+            masks_again=Deciding(start.model, target, job.calibration)
             if job.grows
             else None,
+            events=events,
         )
 
-    def _trainer(self, job: _Job) -> Trainer:
+    def _trainer(self, job: Job) -> Trainer:
         start, training, key = job.start, job.training, _function(job)
         if key in self._trainers:
             return self._trainers[key]
@@ -355,7 +394,9 @@ class _Finetuning:
         tokens = numbers.part_tokens or model.form.batch_tokens
         multiple = parallel.rows_multiple(model.mesh)
         if objective != "lm" and "questions" not in self._lessons:
-            self.progress.stage("reading training questions", len(self.questions))
+            self.progress.stage(
+                "reading training questions", len(self.questions), patient=True
+            )
             reader = scoring.Reader(model.tokenizer, model.config, numbers.presentation)
             encoded = self.readings.read(reader, self.questions, self.progress)
             self._lessons["questions"] = QuestionLessons(
@@ -386,7 +427,7 @@ class _Finetuning:
         return self._exam
 
     def _needs(
-        self, job: _Job, number: int
+        self, job: Job, number: int
     ) -> tuple[memory.Need, dict[str, memory.Need]]:
         """What so many runs in one call take, and would with other arguments."""
         numbers, training = self.settings, job.training
@@ -410,7 +451,7 @@ class _Finetuning:
             instead["both of these"] = need("norms,biases", True)
         return need(training.train, numbers.remat), instead
 
-    def _at_once(self, job: _Job, most: int) -> int:
+    def _at_once(self, job: Job, most: int) -> int:
         """How many runs go in one call."""
         if self.settings.at_once:
             return min(self.settings.at_once, most)
@@ -421,19 +462,17 @@ class _Finetuning:
         left = memory.USABLE * there - need.model
         return max(1, min(most, int(left // (need.state + need.activations))))
 
-    def _variant(self, job: _Job, kept: Kept) -> Variant:
+    def _variant(self, job: Job, kept: Kept) -> Variant:
         start = job.start
         control = job.training.schedule == "dense"
         target = start if control else job.variant
-        trained = trained_variant(
-            start, target, job.training, kept, self._identity(job)
-        )
+        trained = trained_variant(start, target, job.training, kept, self.identity(job))
         if control:
-            return pruned_afterwards(trained, job.variant, self.calibration)
+            return pruned_afterwards(trained, job.variant, job.calibration)
         return trained
 
 
-def _function(job: _Job) -> Any:
+def _function(job: Job) -> Any:
     """What jobs share that are compiled together."""
     return job.start.model.apply, job.training.title, job.variant.recipe.prunable
 

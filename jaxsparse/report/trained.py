@@ -116,7 +116,7 @@ def _of_pruned(members: Sequence[Recovery]) -> Iterator[str]:
     for said, ones in others:
         if ones:
             at = ", ".join(
-                f"{amount(o.first)} ({signed(o.gain or 0)} points)" for o in ones
+                f"{amount(o.first)} ({signed(o.gain or 0.0)} points)" for o in ones
             )
             yield f"{said} {at}."
 

@@ -9,7 +9,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from experiments import calibrating, flags, inputs, model_run, prune, sweep, usage
+from experiments import (
+    calibrating,
+    inputs,
+    model_run,
+    prune,
+    prune_settings,
+    sweep,
+    usage,
+)
 from jaxsparse import cbt
 from jaxsparse.calibration import Walk
 from tests.experiments import binary
@@ -152,7 +160,7 @@ def test_prune_reads_stories_of_train_where_it_asks_questions(place):
     argv += " --word_classes=V --detokenize=none --model=m --export=new"
     usage.parse("prune", argv.split())
     (question,) = cbt.read_questions("data", "train", ["V"])
-    texts = calibrating.texts_of(flags.pruning_from_flags())
+    texts = calibrating.texts_of(prune_settings.pruning_from_flags())
     assert texts == (" ".join(question.context),)
 
 

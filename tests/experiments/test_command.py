@@ -21,6 +21,7 @@ importlib.util.find_spec = lambda name, *rest: (
 from experiments.command import quiet_libraries
 quiet_libraries()
 """
+UNQUIET = "import warnings; warnings.simplefilter('default'); "
 
 
 def test_nothing_is_said_of_torch_where_it_is_not_installed():
@@ -148,3 +149,27 @@ def test_what_is_compiled_is_kept_in_the_users_cache(tmp_path, cache):
         check=True,
     )
     assert ended.stdout.strip() == str(wanted / "jaxsparse" / "xla")
+
+
+def test_a_cache_that_cannot_be_written_is_nobodys_concern(tmp_path):
+    (tmp_path / ".cache").write_text("a file")  # a mode stops nobody who is root
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(binary.ROOT),
+        "HOME": str(tmp_path),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    for name in "JAX_COMPILATION_CACHE_DIR", "XDG_CACHE_HOME":
+        environment.pop(name, None)
+    say = "import jax, jax.numpy as jnp; print(jax.jit(jnp.sin)(0.0))"
+    for quiet in True, False:
+        code = f"{WITHOUT_TORCH}{'' if quiet else UNQUIET}{say}"
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ended.stdout.strip() == "0.0"
+        assert ("persistent compilation cache" not in ended.stderr) == quiet

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from absl import flags as absl_flags
 
-from experiments import flags, inputs, results, usage
+from experiments import flags, inputs, prune_settings, results, usage
 from experiments import sweep as sweep_binary
 from jaxsparse.parallel import Axes
 from jaxsparse.sweep import Recipe
@@ -300,7 +300,7 @@ def test_patterns_with_a_sparsity_of_their_own_are_asked_for_no_other(tmp_path):
     assert alone.sparsities == ()
     assert [recipe.own_sparsity for recipe in alone.recipes] == [0.5, 0.75]
     usage.parse("prune", ["--model=m", "--pattern=1:4", f"--export={tmp_path}/new"])
-    assert flags.pruning_from_flags().sparsities == (0.75,)
+    assert prune_settings.pruning_from_flags().sparsities == (0.75,)
     for wrong, message in (
         (["--sparsities=0.75"], "--sparsities: --pattern=1:4 has one of its own"),
         (["--pattern=1:4,2:4"], "--pattern: prune takes one, got 2"),
@@ -308,7 +308,7 @@ def test_patterns_with_a_sparsity_of_their_own_are_asked_for_no_other(tmp_path):
         argv = ["--model=m", "--pattern=1:4", f"--export={tmp_path}/new", *wrong]
         usage.parse("prune", argv)
         with pytest.raises(InputError, match=message):
-            flags.pruning_from_flags()
+            prune_settings.pruning_from_flags()
 
 
 def test_scope_and_order_are_of_patterns_whose_weights_go_one_by_one():
@@ -334,7 +334,7 @@ def test_scope_and_order_are_of_patterns_whose_weights_go_one_by_one():
 def test_pruning_takes_one_of_each(tmp_path):
     argv = ("--model=m", "--method=random", "--sparsities=0.5", "--seed=3")
     usage.parse("prune", [*argv, f"--export={tmp_path}/new", "--mesh=model:2"])
-    assert flags.pruning_from_flags() == flags.Pruning(
+    assert prune_settings.pruning_from_flags() == prune_settings.Pruning(
         model="m",
         recipe=Recipe("random", "matrix", "blocks", "unstructured", 3),
         sparsities=(0.5,),
@@ -354,14 +354,14 @@ def test_pruning_takes_one_of_each(tmp_path):
 
 def pruning(tmp_path, *argv):
     usage.parse("prune", ["--model=tiny-t5", f"--export={tmp_path}/new", *argv])
-    return flags.pruning_from_flags()
+    return prune_settings.pruning_from_flags()
 
 
 def test_with_a_margin_it_takes_sparsities_to_go_up_through(tmp_path):
     asked = "--num_examples=9", "--protocol=append", "--word_classes=V", "--seed=3"
     found = pruning(tmp_path, "--margin=2.5", "--sparsities=0.5,0,0.3", *asked)
     assert found.sparsities == (0.3, 0.5)
-    assert found.asking == flags.Asking(
+    assert found.asking == prune_settings.Asking(
         margin=0.025,
         data="bundled",
         word_classes=("V",),
@@ -376,7 +376,7 @@ def test_with_a_margin_it_takes_sparsities_to_go_up_through(tmp_path):
     assert (own.sparsities, own.asking.num_examples) == ((0.5,), 0)
 
 
-@pytest.mark.parametrize("name", flags.ASKING)
+@pytest.mark.parametrize("name", prune_settings.ASKING)
 def test_what_goes_with_a_margin_is_refused_without(tmp_path, name):
     value = {"num_examples": "3", "batch_tokens": "3", "skip_malformed": "true"}
     default = {"sample": "first", "context": "full", "detokenize": "none"}

@@ -51,8 +51,8 @@ def trainer_of(
 ) -> Trainer:
     """The trainer that `finetune` would make for a variant."""
     schedule = Schedule(1, 0, 0.01)
-    job = tune._Job(start, training or Training(), schedule, start)
-    shared = tune._Finetuning(
+    job = tune.Job(start, training or Training(), schedule, start)
+    shared = tune.Finetuning(
         model, TRAIN, VALIDATION, settings, None, None, Readings(), NOBODY
     )
     return shared._trainer(job)
