@@ -109,7 +109,7 @@ FINETUNE: dict[str, Flag] = {
         "steps between two decisions of gradual masks; 0: a twentieth of the steps",
     ),
     "steps": Flag(
-        LEARNED, Names(), ["60"], "one number, or one for each of --sparsities"
+        LEARNED, Names(), ["120"], "one number, or one for each of --sparsities"
     ),
     "learning_rate": Flag(
         LEARNED, Names(), ["0"],
@@ -134,7 +134,7 @@ FINETUNE: dict[str, Flag] = {
     ),
     "evaluate_every": Flag(
         LEARNED, Integer(0), 0,
-        "steps between two validations; 0: a quarter of the steps",
+        "steps between two validations; 0: half of the steps",
     ),
     "checkpoint_every": Flag(
         REPORT, Integer(0), 0,

@@ -123,6 +123,7 @@ def _jobs(
     wanted = [v for v in curves if v.sparsity or 0 in sparsities]
     planned = schedules(
         model,
+        settings.trainings[0].objective,
         len(wanted),
         [settings.steps[variant.sparsity] for variant in wanted],
         [settings.learning_rates[variant.sparsity] for variant in wanted],
