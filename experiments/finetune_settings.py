@@ -19,6 +19,7 @@ from jaxsparse.training.training import Training
 from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.hub import BUNDLED
 
+EVENTS = "tensorboard"  # the directory in --out for TensorBoard
 NUMBERS = {  # of the library's settings, those that have a flag
     field.name for field in fields(finetuning.Settings)
 } & {*FINETUNE}
@@ -53,6 +54,7 @@ def settings_from_flags() -> FineTuning:
     """Raises InputError for what no training could mean."""
     values = flags_of("finetune")
     sweep = _sweep(values)
+    _check_needed(values)
     own = {r.own_sparsity for r in sweep.recipes if r.own_sparsity is not None}
     if values.export is not None:
         only("finetune", "model", sweep.models)
@@ -83,6 +85,19 @@ def settings_from_flags() -> FineTuning:
         work=_work(values, sweep.out),
         export=_export(values),
     )
+
+
+def _check_needed(values: FlagValues) -> None:
+    """Raises InputError for a flag without another that it says more of."""
+    for name, flag, value in (
+        ("rank", "train", "masklora"),
+        ("mask_every", "schedule", "gradual"),
+    ):
+        if values[name].present and values[flag].value != value:
+            raise InputError(
+                f"--{name} goes with --{flag}={value}; give that as well, or leave "
+                f"--{name} out"
+            )
 
 
 def _sweep(values: FlagValues) -> Settings:
@@ -157,8 +172,10 @@ def _each(
 
 
 def _steps(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text)):
-        raise ValueError(f"{text!r} is no whole number from 1 on")
+    digits = text.isascii() and text.isdigit() and len(text) < 20
+    if not (digits and 1 <= int(text) <= finetuning.MOST_STEPS):
+        most = finetuning.MOST_STEPS
+        raise ValueError(f"{text!r} is no whole number from 1 to {most:,}")
     return int(text)
 
 
@@ -196,3 +213,7 @@ def check_directories(settings: FineTuning) -> None:
         return
     paths.check_writable("export", settings.export)
     paths.check_apart(work=settings.work, export=settings.export)
+    out, export = settings.sweep.out.resolve(), settings.export.resolve()
+    if out == export or export in out.parents:  # the other way round is usual
+        paths.check_apart(out=out, export=export)
+    paths.check_apart(out=out / EVENTS, export=export)

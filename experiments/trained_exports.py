@@ -110,7 +110,7 @@ def _card(
 
 
 def _name(job: Job) -> str:
-    return f"{job.variant.sparsity:g}-seed{job.training.seed}"
+    return f"{job.variant.sparsity:.15g}-seed{job.training.seed}"
 
 
 def _identity(tuning: Finetuning, job: Job) -> dict[str, Any]:

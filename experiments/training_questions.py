@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from experiments import inputs
 from experiments.finetune_settings import FineTuning
+from experiments.flags import Settings
 from experiments.inputs import Inputs, Questions
 from jaxsparse import finetuning, one_shot
 from jaxsparse.progress import Progress
@@ -50,12 +51,14 @@ def read(given: Inputs, settings: FineTuning, progress: Progress) -> Lessons:
     _check(given, settings)
     sweep = settings.sweep
     train, validation = (
-        inputs.read_questions(
-            given.models, replace(sweep, num_examples=number), split, progress
-        )
-        for split, number in (
-            (settings.split, settings.train_examples),
-            (settings.validation_split, settings.validation_examples),
+        _of_split(given, replace(sweep, num_examples=number), flag, split, progress)
+        for flag, split, number in (
+            ("split", settings.split, settings.train_examples),
+            (
+                "validation_split",
+                settings.validation_split,
+                settings.validation_examples,
+            ),
         )
     )
     overlap = {
@@ -65,6 +68,17 @@ def read(given: Inputs, settings: FineTuning, progress: Progress) -> Lessons:
         for use, questions in zip(USES, (train, validation), strict=True)
     }
     return Lessons(train, validation, overlap)
+
+
+def _of_split(
+    given: Inputs, sweep: Settings, flag: str, split: str, progress: Progress
+) -> Questions:
+    """Raises InputError, which names the split by its flag."""
+    try:
+        return inputs.read_questions(given.models, sweep, split, progress)
+    except InputError as error:
+        named = str(error).replace("`split=", f"`{flag}=")
+        raise InputError(named) from None
 
 
 def _check(given: Inputs, settings: FineTuning) -> None:

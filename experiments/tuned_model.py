@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments import trained_exports
-from experiments.finetune_settings import FineTuning
+from experiments.finetune_settings import EVENTS, FineTuning
 from experiments.inputs import Inputs, mesh_of
 from experiments.model_run import ModelRun
 from experiments.progress import Shown
@@ -24,7 +24,6 @@ from jaxsparse.variants import Variant, dense, prunable_model
 # The dense model, and in float32 what is trained, two gradients of it and two moments:
 # as much as three levels of a sweep take.
 LEVELS = 3
-EVENTS = "tensorboard"  # the directory for it, in --out
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,18 @@
 
 from jaxsparse.finetuning.checks import check, refuse_overlap
 from jaxsparse.finetuning.settings import Settings
-from jaxsparse.finetuning.tune import RATES, STEPS, Finetuning, Job, finetune, schedules
+from jaxsparse.finetuning.tune import (
+    MOST_STEPS,
+    RATES,
+    STEPS,
+    Finetuning,
+    Job,
+    finetune,
+    schedules,
+)
 
 __all__ = [
+    "MOST_STEPS",
     "RATES",
     "STEPS",
     "Finetuning",

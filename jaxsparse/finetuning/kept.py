@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,13 @@ from jaxsparse.whole import atomic_file
 
 NAME = "best.safetensors"
 FINISHED = "finished.json"
+UNREADABLE = (
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+)  # what damaged JSON raises
 
 
 class Kept:
@@ -33,14 +40,16 @@ class Kept:
         assert self._file
         try:
             with safetensors.safe_open(self._file, "numpy") as file:
-                self.measured = json.loads((file.metadata() or {})["measured"])
+                measured = json.loads((file.metadata() or {})["measured"])
+                _check_digest(file, measured["digest"])
             if self._finished and self._finished.is_file():
-                self.measured = json.loads(self._finished.read_text("utf-8"))
-        except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-            raise InputError(
-                f"{self._file} cannot be read ({brief(error)}); remove its directory "
-                "to train again"
-            ) from None
+                finished = json.loads(self._finished.read_text("utf-8"))
+                if finished["digest"] != measured["digest"]:
+                    raise ValueError(f"{FINISHED} is of other weights")
+                measured = {**finished, "seconds": float(finished["seconds"])}
+        except (*UNREADABLE, safetensors.SafetensorError) as error:
+            raise unreadable(self._file, error) from None
+        self.measured = measured
 
     def write(self, leaves: Leaves, measured: Mapping[str, Any]) -> None:
         """Raises InputError where the file cannot be written; the one before it is
@@ -49,7 +58,7 @@ class Kept:
             path: np.asarray(hosts.gathered(leaf), np.float32)
             for path, leaf in leaves.items()
         }
-        self.measured = {**measured, "digest": _digest(host)}
+        self.measured = {**measured, "digest": _digest(sorted(host.items()))}
         if self._file is None:
             self._leaves = host
             return
@@ -103,6 +112,12 @@ def write_text(file: Path, text: str) -> None:
         raise _unwritable(file, error) from None
 
 
+def unreadable(file: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{file} cannot be read ({brief(error)}); remove its directory to train again"
+    )
+
+
 def _unwritable(file: Path, error: Exception) -> InputError:
     return InputError(
         f"{file} could not be written ({brief(error)}); make room, and repeat the "
@@ -110,9 +125,16 @@ def _unwritable(file: Path, error: Exception) -> InputError:
     )
 
 
-def _digest(leaves: Mapping[str, np.ndarray]) -> str:
+def _check_digest(file: Any, digest: str) -> None:
+    """Raises ValueError where leaves are not those that were written."""
+    if _digest((path, file.get_tensor(path)) for path in sorted(file.keys())) != digest:
+        raise ValueError("its weights are damaged")
+
+
+def _digest(leaves: Iterable[tuple[str, np.ndarray]]) -> str:
+    """Of leaves that are sorted by path."""
     content = hashlib.sha256()
-    for path, leaf in sorted(leaves.items()):
+    for path, leaf in leaves:
         content.update(f"{path} {leaf.shape}\n".encode())
         content.update(np.ascontiguousarray(leaf).tobytes())
     return content.hexdigest()

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxsparse.finetuning.events import Events
-from jaxsparse.finetuning.kept import write_text
+from jaxsparse.finetuning.events import SCALARS, Events
+from jaxsparse.finetuning.kept import UNREADABLE, unreadable, write_text
 
 NAME = "metrics.jsonl"
+NAMES = ("step", *SCALARS, "seconds")  # of every line, beside what is known before
 
 
 class Metrics:
@@ -98,10 +99,18 @@ class Metrics:
 
 
 def read(directory: Path | None) -> list[dict[str, Any]]:
-    """The rows of a run's directory; none where there are none."""
+    """The rows of a run's directory; none where there are none.
+
+    Raises InputError where they cannot be read."""
     if directory is None or not (file := directory / NAME).is_file():
         return []
-    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    try:
+        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        if not all({*NAMES} <= row.keys() for row in rows):
+            raise ValueError("a line lacks what was measured")
+    except UNREADABLE as error:
+        raise unreadable(file, error) from None
+    return rows
 
 
 def write(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -6,6 +6,7 @@ dense     the dense model as a whole, pruned afterwards: the control
 """
 
 import hashlib
+import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from jaxsparse.evaluation import Scorer
 from jaxsparse.exam import Exam
 from jaxsparse.finetuning import memory, metrics
 from jaxsparse.finetuning.checks import check
-from jaxsparse.finetuning.kept import Kept
+from jaxsparse.finetuning.kept import UNREADABLE, Kept, unreadable, write_text
 from jaxsparse.finetuning.lessons import QuestionLessons, StoryLessons
 from jaxsparse.finetuning.losses import Losses
 from jaxsparse.finetuning.outcome import (
@@ -44,6 +45,7 @@ from jaxsparse.whole import locked
 
 REVISION = 1  # raised when the same settings come to train otherwise
 STEPS = 120
+MOST_STEPS = 2**31 - 1  # what int32 counts
 # Of questions, and of running text, which a gradient is less noisy of; by reading.
 RATES = {
     "causal": (2e-4, 6e-4),
@@ -51,6 +53,7 @@ RATES = {
     "replaced": (1e-4, 1e-4),
     "seq2seq": (0.015, 0.02),
 }
+RUNS = "runs.json"  # in the directory of several in one call: whose
 DIGESTS = ("weights", "questions", "validation_questions")
 
 
@@ -176,8 +179,9 @@ def schedules(
                 f"`{name}`: {len(values)} values for {number} variants; give one, or "
                 "one for each"
             )
-    if any(each < 1 for each in all_steps):
-        raise InputError(f"`steps={min(all_steps)}`: at least 1")
+    for each in all_steps:
+        if not 1 <= each <= MOST_STEPS:
+            raise InputError(f"`steps={each}`: 1 to {MOST_STEPS:,}")
     if not all(0 < rate < float("inf") for rate in all_rates):
         raise InputError(f"`learning_rate={min(all_rates)}`: a number above 0")
     return [
@@ -227,7 +231,12 @@ class Finetuning:
         keys = [self.key(job) for job in jobs]
         of_key = dict(zip(keys, jobs, strict=True))  # trainings that are the same once
         kept = {key: Kept(self._directory(key)) for key in of_key}
+        for key in of_key:  # damage is told before anything is trained
+            metrics.read(self._directory(key))
         left = {key: job for key, job in of_key.items() if not kept[key].finished}
+        for portion in self._begun(of_key, left):
+            kept |= self._trained(portion)
+            left = {key: job for key, job in left.items() if key not in portion}
         for portion in self._portions(left):
             kept |= self._trained(portion)
         return tuple(
@@ -297,6 +306,23 @@ class Finetuning:
     def _directory(self, key: str) -> Path | None:
         return self.work and self.work / key
 
+    def _begun(
+        self, jobs: dict[str, Job], left: dict[str, Job]
+    ) -> Iterator[dict[str, Job]]:
+        """What a killed process had in one call, as it was, also where some of it is
+        finished: the bits of a run depend on how many are with it."""
+        for file in sorted(self.work.glob(f"*/{RUNS}")) if self.work else ():
+            try:
+                keys = [str(key) for key in json.loads(file.read_text("utf-8"))]
+            except UNREADABLE as error:
+                raise unreadable(file, error) from None
+            if not jobs.keys() >= {*keys}:
+                continue
+            if left.keys() & {*keys}:
+                yield {key: jobs[key] for key in keys}
+            else:
+                shutil.rmtree(file.parent, ignore_errors=True)
+
     def _portions(self, jobs: dict[str, Job]) -> Iterator[dict[str, Job]]:
         """Jobs that are trained in one call: equal steps, function and shapes."""
         alike: dict[Any, dict[str, Job]] = {}
@@ -320,6 +346,9 @@ class Finetuning:
         if self.work:
             key = variants.digest_of({"runs": list(jobs)})
             directory = self.work / (key if len(jobs) > 1 else next(iter(jobs)))
+            if len(jobs) > 1:
+                directory.mkdir(exist_ok=True)
+                write_text(directory / RUNS, json.dumps(list(jobs)))
         found = trainer.run(runs, directory)
         if directory:
             done = directory if len(jobs) > 1 else directory / "checkpoints"

@@ -5,6 +5,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet
@@ -12,10 +13,10 @@ import pytest
 from transformers import GPT2LMHeadModel
 
 import jaxsparse
-from experiments import finetune, finetune_settings, progress, usage
+from experiments import finetune, finetune_settings, progress, trained_exports, usage
 from jaxsparse import finetuning
 from jaxsparse.finetuning import run as training
-from jaxsparse.training.training import LEGAL
+from jaxsparse.training.training import LEGAL, Training
 from tests.experiments import binary, training_data
 from tests.experiments.finetune_lines import __name__ as LINES
 from tests.experiments.test_bad_input import assert_refused
@@ -210,6 +211,18 @@ def test_what_draws_is_trained_from_what_its_seed_pruned(saved, place, trainings
     assert all((masks[0][name] != masks[1][name]).any() for name in masks[0])
 
 
+def test_sparsities_that_are_close_have_directories_of_their_own():
+    jobs = [
+        SimpleNamespace(
+            variant=SimpleNamespace(sparsity=sparsity), training=Training(seed=3)
+        )
+        for sparsity in (0.0, 0.1, 0.1234567, 0.1234568)
+    ]
+    assert [trained_exports._name(job) for job in jobs] == [  # pyright: ignore
+        "0-seed3", "0.1-seed3", "0.1234567-seed3", "0.1234568-seed3",
+    ]  # fmt: skip
+
+
 # Bad input
 
 
@@ -230,7 +243,12 @@ REFUSED = {
     "--schedule=x": "--schedule=x",
     "--stop_on=x": "--stop_on=x",
     "--steps=4,5": "--steps=4,5: 2 values for 1 sparsities; give one, or one for each",
-    "--steps=0": "--steps=0: '0' is no whole number from 1 on",
+    "--steps=0": "--steps=0: '0' is no whole number from 1 to 2,147,483,647",
+    "--steps=2147483648": "'2147483648' is no whole number from 1 to 2,147,483,647",
+    "--rank=4": "--rank goes with --train=masklora; give that",
+    "--mask_every=2": "--mask_every goes with --schedule=gradual; give that",
+    "--out=x/y --work=w --export=x": "--out=.*y and --export=.*: one lies in the other",
+    "--export=bad/tensorboard/gpt2": "--out=.*tensorboard and --export=.*: one lies in",
     "--learning_rate=x": "--learning_rate=x: 'x' is no number",
     "--learning_rate=1,2": "--learning_rate=1,2: 2 values",
     "--steps=1,2 --sparsities=0.5,0.6 --pattern=unstructured,2:4": "2:4 has a sparsity",
@@ -272,6 +290,24 @@ def test_a_split_that_is_missing_is_named(saved, tmp_path, unread):
     ended = finetuned(saved, tmp_path, "--out=bad")
     assert_refused(ended, r"cbtest_V_valid")
     assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.parametrize(
+    ("lacking", "flag"), [("train", "split"), ("validation", "validation_split")]
+)
+def test_a_split_without_rows_is_named_by_its_flag(
+    saved, tmp_path, unread, lacking, flag
+):
+    row = {"task": "t", "query": "The XXXXX saw him .", "options": ["fox", "hen"]}
+    rows = [
+        {**row, "context": f"{split} .", "answer": "hen", "split": split}
+        for split in ("train", "validation", "test")
+        if split != lacking
+    ]
+    lines = "".join(f"{json.dumps(row)}\n" for row in rows)
+    (tmp_path / "rows.jsonl").write_text(lines)
+    ended = finetuned(saved, tmp_path, "--data=rows.jsonl", "--out=bad")
+    assert_refused(ended, f"holds no questions of .*--{flag}={lacking}$")
 
 
 def test_rows_without_a_split_would_be_asked_as_well(saved, tmp_path, unread):
@@ -428,7 +464,8 @@ def test_a_directory_is_named_for_what_is_the_same_of_all_its_runs():
     ).sweep.out  # fmt: skip
     for argv in (
         ["--objective=lm"], ["--train=norms,biases"], ["--distill=hidden"],
-        ["--schedule=dense"], ["--steps=7"], ["--learning_rate=1"], ["--rank=3"],
+        ["--schedule=dense"], ["--steps=7"], ["--learning_rate=1"],
+        ["--train=masklora"], ["--train=masklora", "--rank=3"],
         ["--split=validation"], ["--train_examples=5"], ["--batch_questions=3"],
         ["--seed=2"], ["--context=last"], ["--pattern=2:4"], ["--clip=2"],
     ):  # fmt: skip

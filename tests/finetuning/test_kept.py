@@ -90,6 +90,32 @@ def test_damage_is_refused_by_the_file(tmp_path, name):
         Kept(tmp_path)
 
 
+@pytest.mark.parametrize("said", ["", "[1]", "{}", "null", "\\xff", '{"digest": "0"}'])
+def test_an_end_that_says_no_more_is_refused(tmp_path, said):
+    kept = Kept(tmp_path)
+    kept.write(leaves(), {"step": 1})
+    (tmp_path / FINISHED).write_bytes(said.encode().replace(b"\\xff", b"\xff"))
+    with pytest.raises(InputError, match=f"^{tmp_path / NAME} cannot be read .*remove"):
+        Kept(tmp_path)
+
+
+def test_weights_that_are_not_what_was_written_are_refused(tmp_path):
+    for seed, name in enumerate(("one", "other")):
+        (tmp_path / name).mkdir()
+        kept = Kept(tmp_path / name)
+        kept.write(leaves(seed), {"step": 1})
+        kept.finish(1.0)
+    file = tmp_path / "one" / NAME
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 64
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="its weights are damaged"):
+        Kept(tmp_path / "one")
+    file.write_bytes((tmp_path / "other" / NAME).read_bytes())
+    with pytest.raises(InputError, match=f"{FINISHED} is of other weights"):
+        Kept(tmp_path / "one")
+
+
 def test_what_was_measured_is_json(tmp_path):
     kept = Kept(tmp_path)
     kept.write(leaves(), {"step": 1, "accuracy": 0.5})

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from jaxsparse import whole
-from jaxsparse.finetuning.metrics import NAME, Metrics
+from jaxsparse.finetuning.metrics import NAME, Metrics, read
 from jaxsparse.types import InputError
 
 CONTRACT = {  # DESIGN section 9
@@ -46,6 +46,13 @@ def test_what_stands_behind_the_checkpoint_is_forgotten(tmp_path):
     again.begin(0)
     assert again.rows == []
     assert again.seconds == 0
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "{}", "\xff", '{"step": 1}'])
+def test_damaged_lines_are_refused_by_the_file(tmp_path, line):
+    (tmp_path / NAME).write_text(f"{line}\n", encoding="latin-1")
+    with pytest.raises(InputError, match=f"^{tmp_path / NAME} cannot be read .*remove"):
+        read(tmp_path)
 
 
 def test_in_memory_nothing_is_written(tmp_path, monkeypatch):

@@ -11,8 +11,9 @@ import pytest
 import jaxsparse
 from jaxsparse import evaluate, load_model, save, variants
 from jaxsparse.finetuning import metrics
+from jaxsparse.finetuning.kept import Kept
 from jaxsparse.finetuning.run import Trainer
-from jaxsparse.finetuning.tune import Deciding
+from jaxsparse.finetuning.tune import RUNS, Deciding
 from jaxsparse.model import untie
 from jaxsparse.one_shot import OneShot, prune
 from jaxsparse.pruning import Recipe
@@ -293,6 +294,49 @@ def test_several_at_once_are_what_each_is_alone(loaded, tmp_path, updates):
     scores = scores_of(model, *together), scores_of(model, *alone)
     for one, other in zip(*scores, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-3)
+
+
+def test_several_that_were_killed_at_their_end_go_on_together(
+    loaded, tmp_path, monkeypatch
+):
+    """Between two that are finished. The bits of a run depend on how many are with
+    it, and none is trained again."""
+    model = loaded("gpt2")
+    settings = dataclasses.replace(NUMBERS, at_once=2)
+    curve = pruned(model, 0.5, 0.7, 0.9)
+    finish, seen = Kept.finish, []
+
+    def killed(kept, seconds):
+        seen.append(kept)
+        if len(seen) == 2:
+            raise Killed
+        finish(kept, seconds)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Kept, "finish", killed)
+        with pytest.raises(Killed):
+            tuned(model, curve, None, settings, work=tmp_path)
+    trained = []
+    run = Trainer.run
+
+    def counted(trainer, runs, directory):
+        trained.append([run.sparsity for run in runs])
+        return run(trainer, runs, directory)
+
+    monkeypatch.setattr(Trainer, "run", counted)
+    found = tuned(model, curve, None, settings, work=tmp_path)
+    assert trained == [[0.5, 0.7], [0.9]]
+    alone = tuned(model, curve, None, settings)
+    for variant, expected in zip(found, alone, strict=True):
+        assert_same_leaves(leaves_of(variant), leaves_of(expected))
+    assert not [*tmp_path.glob(f"*/{RUNS}")]
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2**31])
+def test_steps_that_cannot_be_counted_are_refused(loaded, steps):
+    model = loaded("gpt2")
+    with pytest.raises(InputError, match=f"`steps={steps}`: 1 to 2,147,483,647"):
+        tuned(model, pruned(model, 0.5), steps=steps)
 
 
 # How it is computed
