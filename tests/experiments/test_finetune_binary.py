@@ -403,9 +403,12 @@ def test_defaults_are_the_librarys():
     for name, legal in LEGAL.items():
         assert flags[name].kind.values == legal
     assert flags["stop_on"].kind.values == finetuning.settings.STOP_ON
-    for rate in finetuning.RATES.values():
-        said = flags["learning_rate"].help.lower().replace("e-0", "e-")
-        assert f"{rate:g}" in said or f"{rate:.0e}".replace("e-0", "e-") in said
+    said = flags["learning_rate"].help
+    of_questions, of_text = said.split("; of lm ")
+    for reading, (questions, text) in finetuning.RATES.items():
+        assert f" {questions:g} for" in of_questions
+        # A discriminator learns nothing from text.
+        assert reading == "replaced" or f" {text:g}" in of_text
 
 
 def test_one_for_each_sparsity_goes_by_their_order():
