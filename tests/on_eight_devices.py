@@ -17,11 +17,12 @@ from jaxsparse.parallel import Axes
 from jaxsparse.progress import Progress
 from jaxsparse.pruning import Recipe
 from jaxsparse.scoring import PROTOCOLS
-from jaxsparse.sweep import sweep
+from jaxsparse.sweep import evaluate, sweep
 from jaxsparse.types import Presentation
 from tests import tiny
 from tests.asking import plan_of
 from tests.calibration import hooks
+from tests.finetuning import school
 from tests.slices import slow
 from tests.test_forms import PLATFORMS, every_case, lowered
 
@@ -300,6 +301,31 @@ def test_a_mesh_removes_and_says_what_one_device_does(saved, loaded, variant, pa
         )
     else:
         assert noted.lines == []
+
+
+@pytest.mark.parametrize("text", slow(["data:8", BOTH], ["data:8"]))
+def test_a_mesh_trains_as_one_device_does(saved, loaded, text):
+    """Rows and matrices divided; the same zeros, and scores that differ by rounding,
+    of which Adam makes steps where a gradient is nothing else."""
+
+    def found(model):
+        (start,) = school.pruned(model, 0.5)
+        (trained,) = school.tuned(model, start)
+        points = evaluate(
+            [school.dense(model), start, trained], QUESTIONS, school.QUERY
+        )
+        return trained, [point.answers.scores for point in points]
+
+    one, expected = found(loaded("gpt2"))
+    model = load_model(str(saved("gpt2")), mesh=mesh_of(text))
+    trained, scores = found(model)
+    assert np.abs(expected[2] - expected[1]).max() > 1  # nats that training moved
+    np.testing.assert_allclose(scores[2], expected[2], rtol=1e-4, atol=1e-2)
+    for path in one.shapes:
+        leaf, placed = trained.leaf(path), model.params[path].sharding
+        assert leaf.sharding.is_equivalent_to(placed, leaf.ndim), path
+        zeros = np.asarray(one.leaf(path)) == 0
+        np.testing.assert_array_equal(hosts.gathered(leaf) == 0, zeros)
 
 
 # Which mesh

@@ -20,6 +20,7 @@ from jaxsparse.training import record
 from jaxsparse.training.training import Training
 from jaxsparse.types import InputError
 from tests import rows
+from tests.calibration import hooks
 from tests.finetuning.school import (
     NUMBERS,
     QUERY,
@@ -358,6 +359,52 @@ def test_an_export_has_its_zeros_in_place_and_gives_the_same_scores(loaded, tmp_
     np.testing.assert_array_equal(point.answers.scores, scores)
     for matrix, before in zip(found.matrices, start.matrices, strict=True):
         assert (matrix.pruned, matrix.weights) == (before.pruned, before.weights)
+
+
+# Families, objectives, shapes
+
+
+@pytest.mark.parametrize(
+    ("variant", "training", "rate"),
+    [
+        ("electra-discriminator", Training(distill="options"), 0.003),
+        ("electra-generator", Training("lm", "masklora"), 0.01),
+        ("t5", Training("both", distill="hidden"), 0.03),
+    ],
+)
+def test_every_family_learns(variant, training, rate, loaded, tmp_path):
+    model = loaded(variant)
+    settings = dataclasses.replace(NUMBERS, evaluate_every=12, batch_questions=8)
+    (found,) = tuned(
+        model, pruned(model, 0.6), training, settings, steps=12, learning_rate=rate,
+        work=tmp_path,
+    )  # fmt: skip
+    (file,) = tmp_path.glob(f"*/{metrics.NAME}")
+    losses = [json.loads(line)["loss"] for line in file.read_text().splitlines()]
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+    assert found.achieved_sparsity == pytest.approx(0.6, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("variant", "pattern"), [("gpt2", "neurons"), ("t5", "layers")]
+)
+def test_models_of_smaller_shapes_are_trained_back_like_any_other(
+    variant, pattern, loaded, tmp_path
+):
+    model = loaded(variant)
+    rows_of = hooks.calibration_of(model, hooks.made_rows(model))
+    start = prune(model, "magnitude", 0.5, pattern=pattern, calibration=rows_of)
+    training = Training() if pattern == "layers" else Training(distill="hidden")
+    (found,) = tuned(model, start, training)
+    assert found.parameters == start.parameters < dense(model).parameters
+    assert found.finetuned
+    assert found.sparsity == 0.5
+    moved = [
+        path for path, leaf in leaves_of(start).items()
+        if not np.array_equal(found.leaf(path), leaf)
+    ]  # fmt: skip
+    assert len(moved) == len(found.shapes)
+    assert_loads(variant, found, tmp_path / "smaller")
 
 
 # From Python
