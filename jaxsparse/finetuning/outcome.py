@@ -105,7 +105,7 @@ def pruned_afterwards(
 
 
 @dataclass(frozen=True, eq=False)
-class Deciding:
+class MaskDecision:
     """Masks of weights as they have become, by the target's recipe."""
 
     model: Model

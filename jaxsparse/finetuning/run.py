@@ -69,7 +69,7 @@ class Trainer:
     exam: Exam
     dense: Leaves  # of the dense model, where something is distilled
     prunable: tuple[str, ...]
-    held: tuple[str, ...]  # leaves whose zeros stay: the prunable, and maybe more
+    masked: tuple[str, ...]  # leaves whose zeros stay: the prunable, and maybe more
     mesh: Any
     compiler_options: Mapping[str, Any]
     dtype: str
@@ -174,7 +174,7 @@ class _Training:
             # While the device is at it, the host makes what comes next.
             parts = self._parts(step + 1) if step + 1 < self.steps else []
             losses, right = map(np.atleast_1d, map(np.asarray, told))
-            self._told(step, losses, right, rate, begun + compiling)
+            self._record(step, losses, right, rate, begun + compiling)
             step += 1
             trainer.progress.done(1)
             self._after(step)
@@ -191,7 +191,7 @@ class _Training:
             parts = split(
                 leaves, trainer.prunable, trainer.train, trainer.settings.rank, run.seed
             )
-            begun.append(first_state(parts, leaves, trainer.held, trainer.transform))
+            begun.append(first_state(parts, leaves, trainer.masked, trainer.transform))
             fixed.append(dict(parts.fixed))
         self.state, self.fixed = together(begun), together(fixed)
 
@@ -203,7 +203,7 @@ class _Training:
         if not step:
             return 0
         assert self.checkpoints
-        whole = self.checkpoints.load(step, self._whole())
+        whole = self.checkpoints.load(step, self._saved())
         self.best.load(whole.pop("best"))
         self.state = whole
         if step < self.steps and self.best.going().any():
@@ -212,7 +212,7 @@ class _Training:
             )
         return step
 
-    def _whole(self) -> State:
+    def _saved(self) -> State:
         return {**self.state, "best": self.best.arrays}
 
     def _parts(self, step: int) -> list[Part]:
@@ -220,7 +220,7 @@ class _Training:
         found = parts_of(self.trainer.lessons, seeds, step)
         return [placed(self.trainer.mesh, part) for part in found]
 
-    def _told(
+    def _record(
         self,
         step: int,
         losses: np.ndarray,
@@ -282,7 +282,7 @@ class _Training:
                 metrics.flush()
             if self.checkpoints:
                 self._check_weights(step)
-                self.checkpoints.save(step, self._whole())
+                self.checkpoints.save(step, self._saved())
 
     def _check_weights(self, step: int) -> None:
         """A step may break weights although its loss was finite: these are not kept."""

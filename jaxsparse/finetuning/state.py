@@ -21,21 +21,21 @@ State = dict[str, Any]
 def first_state(
     parts: Split,
     leaves: Leaves,
-    held: Sequence[str],
+    masked: Sequence[str],
     transform: optax.GradientTransformation,
 ) -> State:
     """Of one run.
 
     Args:
         leaves: all of the model's.
-        held: paths of those whose zeros stay.
+        masked: paths of those whose zeros stay.
     """
     # Copies, since the state's memory is used again.
     trained = {path: jnp.array(leaf) for path, leaf in parts.trained.items()}
     return {
         "trained": trained,
         "optimizer": transform.init(trained),
-        "masks": {path: jnp.asarray(leaves[path]) != 0 for path in held},
+        "masks": {path: jnp.asarray(leaves[path]) != 0 for path in masked},
     }
 
 

@@ -33,7 +33,7 @@ def transform_of(settings: Settings, relative: bool) -> Transform:
         steps=0, warmup=0, learning_rate=0.0, weight_decay=settings.weight_decay,
         clip=settings.clip, relative=relative,
     )  # fmt: skip
-    return optax.chain(*directions(schedule), holding.at_rate(), holding.held())
+    return optax.chain(*directions(schedule), holding.at_rate(), holding.keep_zeros())
 
 
 def compiled(

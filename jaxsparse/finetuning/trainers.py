@@ -54,7 +54,7 @@ class Trainers:
             exam=replace(self._the_exam(), apply=start.model.apply),
             dense=model.params if training.distill != "none" else {},
             prunable=prunable,
-            held=_held(start.model.params, prunable),
+            masked=_masked(start.model.params, prunable),
             mesh=model.mesh,
             compiler_options=model.compiler_options,
             dtype=model.dtype,
@@ -163,7 +163,7 @@ def function_of(job: Job) -> Any:
     return job.start.model.apply, job.training.title, job.variant.recipe.prunable
 
 
-def _held(leaves: Leaves, prunable: tuple[str, ...]) -> tuple[str, ...]:
+def _masked(leaves: Leaves, prunable: tuple[str, ...]) -> tuple[str, ...]:
     """Leaves whose zeros stay: the prunable ones, and matrices that a checkpoint, which
     may have been pruned more widely, has zeros in."""
     others = [

@@ -20,7 +20,7 @@ from jaxsparse.finetuning.checks import check
 from jaxsparse.finetuning.jobs import STEPS, Job, schedules
 from jaxsparse.finetuning.kept import Kept
 from jaxsparse.finetuning.outcome import (
-    Deciding,
+    MaskDecision,
     pruned_afterwards,
     shapes_of,
     trained_variant,
@@ -262,7 +262,7 @@ class Finetuning:
             schedule=job.schedule,
             directory=directory,
             leaves=lambda: {**start.model.params, **start.leaves()},
-            masks_again=Deciding(start.model, target, job.calibration)
+            masks_again=MaskDecision(start.model, target, job.calibration)
             if job.grows
             else None,
             events=events,

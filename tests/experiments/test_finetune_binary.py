@@ -408,7 +408,7 @@ def test_defaults_are_the_librarys():
     for reading, (questions, text) in finetuning.RATES.items():
         assert f" {questions:g} for" in of_questions
         # A discriminator learns nothing from text.
-        assert reading == "replaced" or f" {text:g}" in of_text
+        assert reading == "replaced" or f" {text:g}" in f" {of_text}"
 
 
 def test_one_for_each_sparsity_goes_by_their_order():
