@@ -104,6 +104,7 @@ class Benchmark:
     masks: bool
     methods: bool
     sparse: bool
+    training: bool
     parts: bool
     host: bool
     sparsities: tuple[float, ...]
@@ -126,10 +127,12 @@ def benchmark_from_flags() -> Benchmark:
         "json": paths.new_file("json", values.json),
         "tokenizer": values.tokenizer and Path(os.path.expanduser(values.tokenizer)),
     }
-    modes = ("parts", "masks", "methods", "sparse", "host")
+    modes = ("parts", "masks", "methods", "sparse", "training", "host")
     modes = [f"--{mode}" for mode in modes if values[mode].value]
     if len(modes) > 1:
         raise InputError(f"{' and '.join(modes)} are measured one at a time")
+    if values.training and values["model"].using_default_value:
+        checked["models"] = ("gpt2-small",)
     if values.num_examples is None:
         checked["num_examples"] = 10_000 if values.host else 24
     for name in {field.name for field in fields(Benchmark)} - {*checked}:

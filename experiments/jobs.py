@@ -291,6 +291,10 @@ JOBS: dict[str, dict[str, Flag]] = {
             MEASURED, YesNo(), False,
             "measure what pruning buys: time, memory and files of pruned models",
         ),
+        "training": Flag(
+            MEASURED, YesNo(), False,
+            "measure a training step beside torch's (default of --model: gpt2-small)",
+        ),
         "sparsities": Flag(
             MEASURED, Names(), [],
             f"of --masks or --sparse (default: {','.join(SPARSITIES)} of the former, "

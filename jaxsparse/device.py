@@ -19,6 +19,7 @@ class Form:
     part_tokens: int | None  # of rows computed one part after another; None: all rows
     batch_tokens: int  # rows x length, where memory allows
     logits: int | None  # so many of running text at once; None: as memory allows
+    text_targets: int | None  # that are trained on with logits at once; None: all
     vmaps_variants: bool  # several sparsities in one call, where memory allows
     compilation: float  # operations that one compilation less is worth
     widens_bfloat16: bool  # kernels become float32 for their products
@@ -45,6 +46,7 @@ CPU = Form(
     part_tokens=2048,
     batch_tokens=2048,
     logits=1 << 26,
+    text_targets=512,
     vmaps_variants=False,
     compilation=1e11,
     widens_bfloat16=True,
@@ -58,6 +60,7 @@ ACCELERATOR = Form(
     part_tokens=None,
     batch_tokens=32768,
     logits=None,
+    text_targets=None,
     vmaps_variants=True,
     compilation=math.inf,
     widens_bfloat16=False,

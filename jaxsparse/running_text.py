@@ -56,6 +56,21 @@ def loss_sums(
     return jnp.sum(losses, where=examples.valid), jnp.sum(examples.valid)
 
 
+def portioned_loss_sums(
+    text_loss: Callable[[Leaves, Any, Any, Any], jax.Array],
+    params: Leaves,
+    examples: Examples,
+) -> tuple[Float[jax.Array, ""], Int[jax.Array, ""]]:
+    """The same as `loss_sums`, with the logits of a portion of the targets at a time:
+    what a training step of text wants.
+
+    Args:
+        text_loss: as `models.apply.make_text_loss` makes it.
+    """
+    targets, valid = jnp.asarray(examples.targets), jnp.asarray(examples.valid)
+    return text_loss(params, examples.inputs, targets, valid), jnp.sum(valid)
+
+
 def tokenized(text: str, tokenizer: "PreTrainedTokenizerFast") -> Tokens:
     """The tokens of a whole text, a beginning-of-text token in front if the tokenizer
     puts one there; what frames a row ([CLS], [SEP], </s>) is no part of a text.

@@ -60,7 +60,7 @@ def test_an_accelerators_scores_are_those_of_a_cpu(
     for form in (CPU, ACCELERATOR):
         if form is ACCELERATOR:  # nothing of the CPU's is asked for by then
             for room, name in (
-                (attention, "_by_blocks"), (attention, "_sum_of_last"),
+                (attention, "_by_blocks"), (attention, "sum_of_last"),
                 (evaluation, "in_parts"),
             ):  # fmt: skip
                 monkeypatch.setattr(room, name, None)

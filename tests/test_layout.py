@@ -39,7 +39,10 @@ TORCH = (
     "weights/reading.py",
     *(
         f"benchmark/{name}.py"
-        for name in ("feed_forward_torch", "masks", "methods_torch", "peers")
+        for name in (
+            *("feed_forward_torch", "masks", "methods_torch", "peers"),
+            "training_torch",
+        )
     ),
 )
 RANK = {room: rank for rank, group in enumerate(GROUPS) for room in group}

@@ -21,6 +21,7 @@ from experiments.benchmark import (
     peers,
     questions,
     table,
+    training,
 )
 from experiments.jobs import JOBS, flags_of
 from jaxsparse import cbt, device, sparse
@@ -39,7 +40,8 @@ def main() -> None:
     jax.config.update("jax_enable_compilation_cache", False)
     alone = settings.parts or settings.host
     pruned = settings.masks or settings.methods
-    if pruned or settings.sparse or (settings.peers and not alone):
+    other = settings.sparse or settings.training
+    if pruned or other or (settings.peers and not alone):
         peers.check_torch()
     started = datetime.now(UTC).isoformat(timespec="seconds")
     if settings.parts:
@@ -53,6 +55,8 @@ def main() -> None:
         print("\n".join(host_table.lines(results[0])))
     elif settings.sparse:
         results = _measure_sparse(settings)
+    elif settings.training:
+        results = _measure_training(settings)
     else:
         results = (_measure_pruning if pruned else _measure_models)(settings)
     everything = {"started": started, **_conditions(), "results": results}
@@ -60,7 +64,7 @@ def main() -> None:
         partial.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
     print(f"Written to {settings.json}, every repeat")
     for result in () if pruned or alone or settings.sparse else results:
-        if wrong := table.disagreement(result):
+        if wrong := (training if settings.training else table).disagreement(result):
             raise InputError(wrong)
 
 
@@ -89,6 +93,19 @@ def _measure_sparse(settings: flags.Benchmark) -> list[dict[str, Any]]:
             result = buys.measure(shape, tokenizer, asked, settings, place, _tell)
         print("\n".join(buys.table(shape, result)))
         results.append({"shape": shape, **result})
+    return results
+
+
+def _measure_training(settings: flags.Benchmark) -> list[dict[str, Any]]:
+    for shape in settings.models:
+        training.check_shape(shape)
+    results = []
+    for shape in settings.models:
+        tokenizer = _tokenizer(shape, settings.tokenizer)
+        with scratch_directory("benchmark-") as place:
+            result = training.measure(shape, tokenizer, settings, place, _tell)
+        print("\n".join(training.table(result)))
+        results.append(result)
     return results
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32
 from jaxsparse.device import Form
 from jaxsparse.models.family import Family
 from jaxsparse.trees import flatten, unflatten
-from jaxsparse.types import Array, Leaves
+from jaxsparse.types import Array, InputError, Leaves
 
 Apply = Callable[[Leaves, Any], jax.Array]
 
@@ -43,6 +43,36 @@ class LayerStates:
 
     states: Float32[Array, "layer row position hidden"]  # before any norm at the end
     attended: Bool[Array, "row position"]  # True at real tokens
+
+
+TextLoss = Callable[[Leaves, Any, Array, Array], jax.Array]
+
+
+def make_text_loss(family: Family, config: Any, dtype: str, form: Form) -> TextLoss:
+    """What running text costs, as training wants it: `(params, inputs, targets, valid)
+    -> the summed cross entropy` of the valid targets in nats, float32.
+
+    The same as of the logits that `make_apply(everywhere=True)` gives, but these are
+    never there all at once, and what a gradient needs is computed with the loss.
+
+    Raises:
+        InputError: the model predicts no tokens.
+    """
+    if config.reading == "replaced":
+        raise InputError(
+            "a discriminator predicts no tokens of a text; train it on questions"
+        )
+    module = family.module(config, jnp.dtype(dtype), form, everywhere=True)
+
+    def text_loss(
+        params: Leaves, inputs: Any, targets: Array, valid: Array
+    ) -> jax.Array:
+        with _precision(dtype):
+            return module.apply(  # pyright: ignore[reportReturnType]
+                {"params": unflatten(params)}, inputs, (targets, valid)
+            )
+
+    return text_loss
 
 
 ApplyWithStates = Callable[[Leaves, Any], tuple[jax.Array, dict[str, LayerStates]]]

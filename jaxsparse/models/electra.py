@@ -101,13 +101,15 @@ class GeneratorHead(nn.Module):
     """The masked-LM head: back to the embedding's size, then the vocabulary."""
 
     config: ElectraConfig
+    form: Form
 
     @nn.compact
     def __call__(
         self,
         hidden: Float[Array, "row scored hidden"],
         embedding: Float[Array, "vocab embedding"],
-    ) -> Float[Array, "row scored vocab"]:
+        targets: layers.Targets | None,
+    ) -> Float[Array, "row scored vocab"] | Float[Array, ""]:
         config, dtype = self.config, hidden.dtype
         # transformers has this activation fixed, whatever hidden_act says.
         dense = layers.Linear(
@@ -115,9 +117,10 @@ class GeneratorHead(nn.Module):
         )
         hidden = layers.layer_norm(config.norm_epsilon, "norm", dtype)(dense(hidden))
         if not config.tied:
-            return layers.Head(config.vocab, use_bias=True, name="lm_head")(hidden)
+            head = layers.Head(config.vocab, True, self.form, name="lm_head")
+            return head(hidden, targets)
         bias = layers.Bias(config.vocab, name="lm_head")()
-        return layers.tied_logits(hidden, embedding.astype(dtype)) + bias
+        return layers.tied_head(hidden, embedding, bias, targets, form=self.form)
 
 
 class DiscriminatorHead(nn.Module):
@@ -143,10 +146,13 @@ class Electra(nn.Module):
 
     @nn.compact
     def __call__(
-        self, inputs: MaskedInputs
-    ) -> Float[Array, "row scored vocab"] | Float[Array, "row scored"]:
+        self, inputs: MaskedInputs, targets: layers.Targets | None = None
+    ) -> (
+        Float[Array, "row scored vocab"] | Float[Array, "row scored"] | Float[Array, ""]
+    ):
         """At the scored positions only, float32: the generator's logits over the
-        vocabulary, or the discriminator's logit of the token being a replacement."""
+        vocabulary, or the discriminator's logit of the token being a replacement; of
+        targets, where there are any, the generator's summed cross entropy in nats."""
         config = self.config
         embeddings = Embeddings(config, self.dtype, name="embeddings")
         hidden = embeddings(inputs.tokens)
@@ -159,9 +165,11 @@ class Electra(nn.Module):
             self, Block, "block", hidden, inputs.scored, mask
         )
         if config.role == DISCRIMINATOR:
+            assert targets is None, "a discriminator predicts no tokens"
             return DiscriminatorHead(config, name="discriminator")(hidden)
         word = embeddings.variables["params"]["word"]["embedding"]
-        return GeneratorHead(config, name="generator")(hidden, word)
+        head = GeneratorHead(config, self.form, name="generator")
+        return head(hidden, word, targets)
 
 
 def operations(config: ElectraConfig) -> ops.Operations:

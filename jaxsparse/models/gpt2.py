@@ -157,8 +157,11 @@ class GPT2(nn.Module):
     everywhere: bool = False  # see `layers.through_layers`
 
     @nn.compact
-    def __call__(self, inputs: CausalInputs) -> Float[Array, "row scored vocab"]:
-        """Float32 logits at the scored positions only."""
+    def __call__(
+        self, inputs: CausalInputs, targets: layers.Targets | None = None
+    ) -> Float[Array, "row scored vocab"] | Float[Array, ""]:
+        """Float32 logits at the scored positions only; of targets, where there are any,
+        the summed cross entropy in nats."""
         config = self.config
         wte = nn.Embed(config.vocab, config.hidden, name="wte", dtype=self.dtype)
         wpe = nn.Embed(config.positions, config.hidden, name="wpe", dtype=self.dtype)
@@ -168,8 +171,10 @@ class GPT2(nn.Module):
         hidden = layers.through_layers(self, Block, "h", hidden, inputs.scored, mask)
         hidden = layers.layer_norm(config.norm_epsilon, "ln_f", self.dtype)(hidden)
         if config.tied:
-            return layers.tied_logits(hidden, wte.embedding.astype(self.dtype))
-        return layers.Head(config.vocab, name="lm_head")(hidden)
+            embedding = wte.embedding
+            return layers.tied_head(hidden, embedding, None, targets, form=self.form)
+        head = layers.Head(config.vocab, form=self.form, name="lm_head")
+        return head(hidden, targets)
 
 
 def operations(config: GPT2Config) -> ops.Operations:

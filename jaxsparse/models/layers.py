@@ -10,11 +10,20 @@ from flax import linen as nn
 from jaxtyping import Bool, Float, Int, Shaped
 
 from jaxsparse import sparse
-from jaxsparse.device import Form
-from jaxsparse.models.attention import attention
+from jaxsparse.device import CPU, Form
+from jaxsparse.models.attention import KEPT, attention
+from jaxsparse.models.cross_entropy import summed_nats
 from jaxsparse.types import Array
 
+# What a gradient keeps of a layer: the rest, activations and norms, takes longer to be
+# written and read than to be computed again.
+PRODUCTS = jax.checkpoint_policies.save_from_both_policies(
+    jax.checkpoint_policies.dots_saveable,
+    jax.checkpoint_policies.save_only_these_names(KEPT),
+)
 Activation = Callable[[Array], jax.Array]
+# What is to be predicted at the scored positions, and where a row has as many.
+Targets = tuple[Int[Array, "row scored"], Bool[Array, "row scored"]]
 
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -172,7 +181,8 @@ def all_layers(
         in_axes=(0, *[nn.broadcast] * len(context)),  # pyright: ignore[reportArgumentType]
         length=depth,
     )
-    kind: Any = nn.remat(block, prevent_cse=False) if parent.form.remat else block
+    policy = None if parent.form.remat else PRODUCTS
+    kind: Any = nn.remat(block, prevent_cse=False, policy=policy)
     stack = kind(parent.config, parent.form, name=name)
     hidden, states = scanned(stack, hidden, jnp.arange(depth), *context)
     if wanted:
@@ -257,9 +267,19 @@ class Head(nn.Module):
 
     vocab: int
     use_bias: bool = False
+    form: Form = CPU
 
     @nn.compact
-    def __call__(self, hidden: Float[Array, "b q m"]) -> Float[Array, "b q v"]:
+    def __call__(
+        self, hidden: Float[Array, "b q m"], targets: Targets | None = None
+    ) -> Float[Array, "b q v"] | Float[Array, ""]:
+        """Logits; of targets, where there are any, the summed cross entropy."""
+        if targets is not None:
+            params = self.variables["params"]
+            kernel = params["kernel"].astype(hidden.dtype)
+            bias = params.get("bias")
+            return summed_nats(hidden, kernel.T, bias, *targets, self.form)
+
         def dot_general(x, kernel, dimensions, **_):
             return jax.lax.dot_general(
                 x, kernel, dimensions, preferred_element_type=jnp.float32
@@ -275,13 +295,23 @@ class Head(nn.Module):
         return head(hidden)
 
 
-def tied_logits(
-    hidden: Float[Array, "b q m"], embedding: Float[Array, "v m"]
-) -> Float[Array, "b q v"]:
-    """Float32 logits against the token embedding itself."""
-    return jnp.einsum(
+def tied_head(
+    hidden: Float[Array, "b q m"],
+    embedding: Float[Array, "v m"],
+    bias: Float[Array, " v"] | None = None,
+    targets: Targets | None = None,
+    *,
+    form: Form,
+) -> Float[Array, "b q v"] | Float[Array, ""]:
+    """Float32 logits against the token embedding itself; of targets, where there are
+    any, the summed cross entropy."""
+    embedding = embedding.astype(hidden.dtype)
+    if targets is not None:
+        return summed_nats(hidden, embedding, bias, *targets, form)
+    logits = jnp.einsum(
         "bqm,vm->bqv", hidden, embedding, preferred_element_type=jnp.float32
     )
+    return logits if bias is None else logits + bias
 
 
 def layer_norm(epsilon: float, name: str, dtype: jnp.dtype) -> nn.LayerNorm:

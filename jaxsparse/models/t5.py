@@ -171,8 +171,11 @@ class T5(nn.Module):
     everywhere: bool = False  # it is in any case
 
     @nn.compact
-    def __call__(self, inputs: Seq2SeqInputs) -> Float[Array, "row scored vocab"]:
-        """Float32 logits at the scored positions of the decoder only."""
+    def __call__(
+        self, inputs: Seq2SeqInputs, targets: layers.Targets | None = None
+    ) -> Float[Array, "row scored vocab"] | Float[Array, ""]:
+        """Float32 logits at the scored positions of the decoder only; of targets, where
+        there are any, the summed cross entropy in nats."""
         config = self.config
         shared = nn.Embed(config.vocab, config.hidden, name="shared", dtype=self.dtype)
         mask = inputs.attention_mask[:, None, :]
@@ -183,8 +186,10 @@ class T5(nn.Module):
         if config.scaled:
             hidden = hidden * jnp.asarray(config.hidden**-0.5, hidden.dtype)
         if config.tied:
-            return layers.tied_logits(hidden, shared.embedding.astype(self.dtype))
-        return layers.Head(config.vocab, name="lm_head")(hidden)
+            embedding = shared.embedding
+            return layers.tied_head(hidden, embedding, None, targets, form=self.form)
+        head = layers.Head(config.vocab, form=self.form, name="lm_head")
+        return head(hidden, targets)
 
 
 def operations(config: T5Config) -> ops.Operations:

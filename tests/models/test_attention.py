@@ -89,3 +89,65 @@ def test_log_sum_exp(shape, form):
     np.testing.assert_allclose(log_sum_exp(logits, form), expected, rtol=1e-6)
     far = log_sum_exp(jnp.asarray(logits) + 1e4, form)  # exp(1e4) would be infinite
     np.testing.assert_allclose(far, expected + 1e4, rtol=1e-6)
+
+
+def branches(length):
+    made = np.zeros((2, length), np.int32)
+    made[:, length // 2 :] = 1 + np.arange(length - length // 2) // 20
+    made[1, -30:] = attention.PADDING
+    return branch_mask(made)
+
+
+def padded_keys(keys):
+    """The second row sees nothing at all."""
+    mask = np.ones((2, 1, keys), bool)
+    mask[0, 0, 200:] = mask[1] = False
+    return mask
+
+
+@pytest.mark.parametrize("bias", [None, 1, 2])
+@pytest.mark.parametrize(
+    ("mask", "keys", "causal"),
+    [
+        (branches(300), 300, True),
+        (branches(256), 256, True),
+        (padded_keys(260), 260, False),
+    ],
+)
+def test_the_gradient_by_blocks_is_that_of_all_at_once(mask, keys, causal, bias):
+    """JAX's own gradient, in all that attention depends on."""
+    queries = mask.shape[1] if causal else 300
+    given = heads(5, queries, keys)
+    weights = jax.random.normal(jax.random.key(6), given[0].shape)
+    if bias:
+        bias = jax.random.normal(jax.random.key(7), (bias, 3, queries, keys))
+
+    def slope(form):
+        def loss(given, scale, bias):
+            found = attention.attention(
+                *given, mask, scale, bias, causal=causal, form=form
+            )
+            return jnp.sum(weights * jnp.tanh(found))
+
+        return jax.jit(jax.grad(loss, (0, 1, 2)))(given, jnp.float32(0.3), bias)
+
+    found, expected = (jax.tree.leaves(slope(form)) for form in (CPU, ACCELERATOR))
+    assert len(found) == (5 if bias is not None else 4)
+    for one, other in zip(found, expected, strict=True):
+        largest = float(jnp.abs(other).max())
+        assert largest > 0.01
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * largest)
+
+
+def test_weights_are_not_kept_for_the_gradient():
+    """Of twelve heads a gradient keeps less than the weights of four."""
+    mask = branch_mask(np.zeros((1, 1024), np.int32))
+    given = [jax.ShapeDtypeStruct((1, 1024, 12, 8), jnp.float32)] * 3
+
+    def loss(*given):
+        return jnp.sum(attention.attention(*given, mask, causal=True, form=CPU))
+
+    compiled = jax.jit(jax.grad(loss, (0, 1, 2))).lower(*given).compile()
+    sizes = compiled.memory_analysis()
+    assert sizes is not None
+    assert sizes.temp_size_in_bytes < 4 * 4 * 1024 * 1024
