@@ -18,7 +18,10 @@ SHARED_WITH_SWEEP = (
     "calibration calibration_rows calibration_tokens allow_overlap prunable seed seeds "
     "dtype mesh batch_tokens out margin verbose"
 )
-OWN_CHOICE = "0: what suits the family: 4e-4 for GPT-2, 1e-3 for ELECTRA, 0.01 for T5"
+OWN_CHOICE = (  # `finetuning.RATES`, which takes seconds to import
+    "0: what suits the family and the objective: 0.0002 for GPT-2, 0.0001 for ELECTRA, "
+    "0.015 for T5; of lm 0.0006, 0.0005, 0.02"
+)
 
 FINETUNE: dict[str, Flag] = {
     **shared(

@@ -164,7 +164,8 @@ def _metrics(
             continue
         done.add(key)
         recipe = job.variant.recipe
-        dense = not job.variant.sparsity
+        # Trained whole, the model is no method's yet: several prune it afterwards.
+        dense = not job.variant.sparsity or job.training.schedule == "dense"
         for row in tuning.metrics(job):
             yield {
                 "step": row["step"],

@@ -107,6 +107,7 @@ def _all() -> set[str]:
 OTHERWISE = {
     "sparsity": "sparsities", "directory": "export", "name_or_dir": "model",
     "texts": "text", "rows": "calibration_rows", "tokens": "calibration_tokens",
+    "at_once": "trained_at_once", "part_tokens": "batch_tokens",
 }  # fmt: skip
 
 # Quoted text is somebody's own and stays as it is.

@@ -72,7 +72,7 @@ def read_task(items: Sequence[Item], file: str, asked: Selection) -> Reading:
     if not chosen:
         splits = ", ".join(sorted({row.split for row in rows}))
         raise InputError(
-            f"{file}: no questions of these groups are of `split`={split}; "
+            f"{file}: no questions of these groups are of `split={split}`; "
             f"its splits: {splits}"
         )
     judged = [_judge(row, file) for row in chosen]

@@ -1,16 +1,9 @@
 """Training back what was pruned, with every zero kept."""
 
 from jaxsparse.finetuning.checks import check, refuse_overlap
+from jaxsparse.finetuning.jobs import MOST_STEPS, RATES, STEPS, Job, schedules
 from jaxsparse.finetuning.settings import Settings
-from jaxsparse.finetuning.tune import (
-    MOST_STEPS,
-    RATES,
-    STEPS,
-    Finetuning,
-    Job,
-    finetune,
-    schedules,
-)
+from jaxsparse.finetuning.tune import Finetuning, finetune
 
 __all__ = [
     "MOST_STEPS",

@@ -13,7 +13,7 @@ from jaxsparse.types import Leaves
 GROWING = 0.75  # of the steps of schedule=gradual; then masks stay, and weights recover
 
 
-def held() -> optax.GradientTransformationExtraArgs:
+def keep_zeros() -> optax.GradientTransformationExtraArgs:
     """The last transform of a chain, whose `update` is told `masks`: where one is
     False, the update takes what is there away, whatever decay and momentum say, so that
     the weight is exactly zero after it."""

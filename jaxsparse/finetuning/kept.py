@@ -16,13 +16,8 @@ from jaxsparse.whole import atomic_file
 
 NAME = "best.safetensors"
 FINISHED = "finished.json"
-UNREADABLE = (
-    OSError,
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-)  # what damaged JSON raises
+# What reading raises where JSON is damaged.
+UNREADABLE = (OSError, LookupError, TypeError, ValueError, AttributeError)
 
 
 class Kept:

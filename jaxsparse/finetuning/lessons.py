@@ -15,42 +15,20 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Int, Int32
+from jaxtyping import Int
 
 from jaxsparse import scoring
 from jaxsparse.cbt import Question
-from jaxsparse.running_text import SHORTEST, Examples
+from jaxsparse.finetuning.parts import NO_ANSWER, Part, QuestionPart, StoryPart
+from jaxsparse.running_text import SHORTEST
 from jaxsparse.scoring import BatchPlan, BatchShape, Encoded
 from jaxsparse.training.corpus import Corpus
 from jaxsparse.training.objectives import OBJECTIVES, Vocabulary
-from jaxsparse.types import Array, InputError
+from jaxsparse.types import InputError
 
 # Of all questions, how many must share a shape: a compilation takes seconds, and a
 # gradient's more.
 LEAST_SHARE = 0.15
-NO_ANSWER = -1  # of a question that only fills a shape up
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class QuestionPart:
-    """Questions whose gradient is taken at once."""
-
-    batch: scoring.Batch
-    answers: Int32[Array, " question"]  # the option that is right, or NO_ANSWER
-    weight: Any  # float32, of each question in the step's mean
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class StoryPart:
-    """Windows of stories whose gradient is taken at once."""
-
-    examples: Examples
-    weight: Any  # float32, of each target in the step's mean
-
-
-Part = QuestionPart | StoryPart
 RowShape = tuple[int, tuple[tuple[str, int], ...]]  # rows, the length of each field
 
 

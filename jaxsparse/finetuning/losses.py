@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from jaxsparse.device import Form
-from jaxsparse.finetuning.lessons import NO_ANSWER, Part, QuestionPart
+from jaxsparse.finetuning.parts import NO_ANSWER, Part, QuestionPart
 from jaxsparse.models.apply import Apply, ApplyWithStates, LayerStates
 from jaxsparse.running_text import loss_sums
 from jaxsparse.scoring import option_scores

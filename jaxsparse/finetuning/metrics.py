@@ -65,13 +65,16 @@ class Metrics:
 
     def validated(self, accuracy: float, loss: float, seconds: float) -> None:
         """After the last step."""
-        last = self.rows[-1]
-        last |= {"validation_accuracy": accuracy, "validation_loss": loss}
-        last["seconds"] += seconds
+        self.rows[-1] |= {"validation_accuracy": accuracy, "validation_loss": loss}
+        self.took(seconds)
+
+    def took(self, seconds: float) -> None:
+        """What was done after the last step."""
+        self.rows[-1]["seconds"] += seconds
 
     @property
     def seconds(self) -> float:
-        """What all steps took, with their exams."""
+        """What all steps took, with their exams and decisions on masks."""
         return sum((row["seconds"] for row in self.rows), 0.0)
 
     def told(self) -> str:

@@ -49,9 +49,11 @@ def trained_variant(
     def layer(path: str, number: int) -> Layer:
         return kept.layer(path, number).astype(dtype).astype(np.float32)
 
-    made = replace(
+    found = replace(
         target,
         model=model,
+        # Errors of reconstruction were those of the weights before training.
+        matrices=tuple(replace(matrix, error=None) for matrix in target.matrices),
         identity={**learned, "trained_weights": kept.measured["digest"]},
         shapes={
             path: jax.ShapeDtypeStruct(shape, dtype)
@@ -63,7 +65,7 @@ def trained_variant(
         training=training,
         training_seconds=kept.measured["seconds"],
     )
-    return _counted(made) if training.schedule == "gradual" else made
+    return _counted(found) if training.schedule == "gradual" else found
 
 
 def _counted(variant: Variant) -> Variant:
@@ -103,7 +105,7 @@ def pruned_afterwards(
 
 
 @dataclass(frozen=True, eq=False)
-class Deciding:
+class MaskDecision:
     """Masks of weights as they have become, by the target's recipe."""
 
     model: Model

@@ -1,7 +1,5 @@
 """Variants that are trained back: one, or several that share shapes in one call.
 
-    step   parts ─▶ gradients, added ─▶ AdamW ─▶ the update on the mask ─▶ leaves
-
 Batches are functions of seed and step, and a checkpoint holds the rest: what is
 trained, the optimizer's moments, the masks, the step and what was best. So a run that
 was killed and started again ends with the same bits as one that was not.
@@ -11,32 +9,39 @@ import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jaxsparse import parallel
-from jaxsparse.evaluation import placed
 from jaxsparse.exam import Exam
 from jaxsparse.finetuning import holding
+from jaxsparse.finetuning.best import Best, measured
 from jaxsparse.finetuning.kept import Kept
-from jaxsparse.finetuning.lessons import Part, QuestionPart, parts_of
-from jaxsparse.finetuning.losses import Losses, choice_losses
+from jaxsparse.finetuning.lessons import QuestionLessons, StoryLessons, parts_of
+from jaxsparse.finetuning.losses import Losses
 from jaxsparse.finetuning.metrics import Metrics
+from jaxsparse.finetuning.parts import Part, placed
 from jaxsparse.finetuning.settings import Settings
+from jaxsparse.finetuning.state import (
+    State,
+    finite,
+    first_state,
+    grown,
+    no_sums,
+    of_run,
+    together,
+)
+from jaxsparse.finetuning.step import Transform, compiled, transform_of
 from jaxsparse.finetuning.trained import Masks, merged, split
 from jaxsparse.progress import Progress
 from jaxsparse.training.checkpoints import Checkpoints
-from jaxsparse.training.optimizer import Schedule, directions, rates
+from jaxsparse.training.optimizer import Schedule, rates
 from jaxsparse.types import InputError, Leaves
 from jaxsparse.whole import locked
-
-State = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,11 @@ class Trainer:
     train: str
     settings: Settings
     losses: Losses
-    lessons: Sequence[Any]
+    lessons: Sequence[QuestionLessons | StoryLessons]
     exam: Exam
     dense: Leaves  # of the dense model, where something is distilled
     prunable: tuple[str, ...]
-    held: tuple[str, ...]  # leaves whose zeros stay: the prunable, and maybe more
+    masked: tuple[str, ...]  # leaves whose zeros stay: the prunable, and maybe more
     mesh: Any
     compiler_options: Mapping[str, Any]
     dtype: str
@@ -73,58 +78,17 @@ class Trainer:
     _compiled: dict[int, Any] = field(default_factory=dict)
 
     @functools.cached_property
-    def transform(self) -> optax.GradientTransformationExtraArgs:
-        numbers = self.settings
-        schedule = Schedule(
-            steps=0, warmup=0, learning_rate=0.0, weight_decay=numbers.weight_decay,
-            clip=numbers.clip, relative=self.relative,
-        )  # fmt: skip
-        return optax.chain(*directions(schedule), holding.at_rate(), holding.held())
+    def transform(self) -> Transform:
+        return transform_of(self.settings, self.relative)
 
     def compiled(self, runs: int) -> tuple[Any, Any]:
         """What adds the gradient of a part, and what updates; of so many runs in one
-        call, on axis 0."""
+        call."""
         if runs not in self._compiled:
-            add, update = self._add, self._update
-            if runs > 1:
-                add = jax.vmap(add, in_axes=(0, 0, 0, 0, None, 0))
-                update = jax.vmap(update)
-            options = dict(self.compiler_options)
-            self._compiled[runs] = (
-                jax.jit(add, donate_argnums=0, compiler_options=options),
-                jax.jit(update, donate_argnums=(0, 1), compiler_options=options),
+            self._compiled[runs] = compiled(
+                self.train, self.losses, self.transform, runs, self.compiler_options
             )
         return self._compiled[runs]
-
-    def _add(self, sums, trained, fixed, masks, dense, part) -> State:
-        """The sums with a part added.
-
-        Args:
-            sums: of gradients, losses, and questions answered right.
-            trained, fixed: as `split` gives them.
-            dense: leaves of the dense model, where something is distilled.
-        """
-
-        def loss_of(trained: Leaves) -> Any:
-            leaves = merged(self.train, trained, fixed, masks)
-            return self.losses(leaves, dense, part)
-
-        (loss, right), found = jax.value_and_grad(loss_of, has_aux=True)(trained)
-        added = {"gradient": found, "loss": loss, "right": right}
-        return jax.tree.map(jnp.add, sums, added)
-
-    def _update(self, state: State, sums: State, rate: Any) -> tuple[State, State]:
-        """The next state, and sums of nothing."""
-        updates, optimizer = self.transform.update(
-            sums["gradient"],
-            state["optimizer"],
-            state["trained"],
-            masks=state["masks"],
-            rate=rate,
-        )
-        trained = optax.apply_updates(state["trained"], updates)
-        zero = jax.tree.map(jnp.zeros_like, sums)
-        return {**state, "trained": trained, "optimizer": optimizer}, zero
 
     def run(self, runs: Sequence[Run], directory: Path | None) -> list[Kept]:
         """Trains runs of equally many steps, or takes up what is there of them.
@@ -173,6 +137,8 @@ class _Training:
         self.decisions = (
             holding.decisions(self.steps, self.grow_every) if growing else 0
         )
+        seeds = [run.seed for run in runs]
+        self.best = Best(seeds, numbers.stop_on, numbers.patience)
         self.fixed: Leaves = {}
         self.state: State = {}
 
@@ -185,10 +151,10 @@ class _Training:
         trainer.progress.stage(
             f"training · {name}", self.steps, step, unit="steps", patient=True
         )
-        sums = self._no_sums()
+        sums = no_sums(self.state, number)
         parts = self._parts(step)
         shapes: set[Any] = set()
-        while step < self.steps and not self._stopped():
+        while step < self.steps and self.best.going().any():
             begun, compiling = time.perf_counter(), 0.0
             for part in parts:
                 shape = tuple(leaf.shape for leaf in jax.tree.leaves(part))
@@ -201,14 +167,14 @@ class _Training:
                 if new:
                     compiling += time.perf_counter() - called
                     shapes.add(shape)
-            measured = sums["loss"], sums["right"]
-            rate = np.array([of_run(step) for of_run in self.rates], np.float32)
-            measured = [jnp.array(each) for each in measured]
+            told = sums["loss"], sums["right"]
+            rate = np.array([pace(step) for pace in self.rates], np.float32)
+            told = [jnp.array(each) for each in told]  # the sums' memory is reused
             self.state, sums = update(self.state, sums, rate if number > 1 else rate[0])
             # While the device is at it, the host makes what comes next.
             parts = self._parts(step + 1) if step + 1 < self.steps else []
-            losses, right = map(np.atleast_1d, map(np.asarray, measured))
-            self._told(step, losses, right, rate, begun + compiling)
+            losses, right = map(np.atleast_1d, map(np.asarray, told))
+            self._record(step, losses, right, rate, begun + compiling)
             step += 1
             trainer.progress.done(1)
             self._after(step)
@@ -222,29 +188,12 @@ class _Training:
         begun, fixed = [], []
         for run in self.runs:
             leaves = run.leaves()
-            masks = {p: jnp.asarray(leaves[p]) != 0 for p in trainer.held}
             parts = split(
                 leaves, trainer.prunable, trainer.train, trainer.settings.rank, run.seed
             )
-            # Copies, since the state's memory is used again.
-            trained = {path: jnp.array(leaf) for path, leaf in parts.trained.items()}
-            begun.append(
-                {
-                    "trained": trained,
-                    "optimizer": trainer.transform.init(trained),
-                    "masks": masks,
-                }
-            )
+            begun.append(first_state(parts, leaves, trainer.masked, trainer.transform))
             fixed.append(dict(parts.fixed))
-        self.state, self.fixed = _together(begun), _together(fixed)
-        runs = len(self.runs)
-        self.best = {
-            "step": np.zeros(runs, np.int32),
-            "accuracy": np.zeros(runs),
-            "loss": np.full(runs, np.inf),
-            "waited": np.zeros(runs, np.int32),
-            "seed": np.array([run.seed for run in self.runs], np.int64),
-        }
+        self.state, self.fixed = together(begun), together(fixed)
 
     def _resume(self) -> int:
         """The number of steps that are done."""
@@ -254,34 +203,24 @@ class _Training:
         if not step:
             return 0
         assert self.checkpoints
-        whole = self.checkpoints.load(step, self._whole())
-        self.best = {name: np.array(value) for name, value in whole.pop("best").items()}
+        whole = self.checkpoints.load(step, self._saved())
+        self.best.load(whole.pop("best"))
         self.state = whole
-        if step < self.steps and not self._stopped():
+        if step < self.steps and self.best.going().any():
             self.trainer.progress.note(
                 f"{self.runs[0].name}: resuming at step {step} of {self.steps}"
             )
         return step
 
-    def _whole(self) -> State:
-        return {**self.state, "best": self.best}
-
-    def _no_sums(self) -> State:
-        zero = jax.tree.map(jnp.zeros_like, dict(self.state["trained"]))
-        runs = len(self.runs)
-        shape = (runs,) if runs > 1 else ()
-        return {
-            "gradient": zero,
-            "loss": jnp.zeros(shape, jnp.float32),
-            "right": jnp.zeros(shape, jnp.int32),
-        }
+    def _saved(self) -> State:
+        return {**self.state, "best": self.best.arrays}
 
     def _parts(self, step: int) -> list[Part]:
         seeds = [run.seed for run in self.runs]
         found = parts_of(self.trainer.lessons, seeds, step)
-        return [_placed(self.trainer.mesh, part) for part in found]
+        return [placed(self.trainer.mesh, part) for part in found]
 
-    def _told(
+    def _record(
         self,
         step: int,
         losses: np.ndarray,
@@ -290,11 +229,11 @@ class _Training:
         begun: float,
     ) -> None:
         seconds = time.perf_counter() - begun
-        going = [not self._waited_long(number) for number in range(len(self.runs))]
+        going = self.best.going()
         self._check_finite(step + 1, np.where(going, losses, 0.0))
         lessons, numbers = self.trainer.lessons, self.trainer.settings
         asked = numbers.batch_questions
-        choosing = any(hasattr(lesson, "members") for lesson in lessons)
+        choosing = any(isinstance(lesson, QuestionLessons) for lesson in lessons)
         for number, run in enumerate(self.runs):
             if not going[number]:
                 continue  # alone it would have stopped
@@ -338,116 +277,58 @@ class _Training:
         due = ends or step % self.every == 0
         if due and final_masks:
             self._examine(step)
-        if due or step % self.checkpoint_every == 0 or self._stopped():
+        if due or step % self.checkpoint_every == 0 or not self.best.going().any():
             for metrics in self.metrics:
                 metrics.flush()
             if self.checkpoints:
                 self._check_weights(step)
-                self.checkpoints.save(step, self._whole())
+                self.checkpoints.save(step, self._saved())
 
     def _check_weights(self, step: int) -> None:
         """A step may break weights although its loss was finite: these are not kept."""
-        wrong = np.zeros(len(self.runs))
-        for leaf in self.state["trained"].values():
-            finite = jnp.isfinite(leaf).reshape(len(self.runs), -1).all(axis=1)
-            wrong += np.where(finite, 0.0, np.nan)
-        going = [not self._waited_long(number) for number in range(len(self.runs))]
-        self._check_finite(step, np.where(going, wrong, 0.0))
+        broken = self.best.going() & ~finite(self.state, len(self.runs))
+        self._check_finite(step, np.where(broken, np.nan, 0.0))
 
     def _grow(self, decision: int) -> None:
         """Decides masks again, of weights as they have become."""
-        masks, trained = [], []
+        begun = time.perf_counter()
+        trained, masks = [], []
         for number, run in enumerate(self.runs):
             assert run.masks_again
             sparsity = holding.cubic(run.sparsity, decision, self.decisions)
             decided = run.masks_again(self._leaves(number), sparsity)
-            own = self._of(number, self.state["masks"])
-            grown = {p: jnp.asarray(mask) & own[p] for p, mask in decided.items()}
-            decided = {**own, **grown}
-            leaves = self._of(number, self.state["trained"])
-            trained.append(
-                {
-                    path: jnp.where(decided[path], leaf, 0.0)
-                    if path in decided
-                    else leaf
-                    for path, leaf in leaves.items()
-                }
-            )
-            masks.append(decided)
-        self.state |= {"masks": _together(masks), "trained": _together(trained)}
+            own = self._of(number, "trained"), self._of(number, "masks")
+            leaves, mask = grown(*own, decided)
+            trained.append(leaves)
+            masks.append(mask)
+        self.state |= {"masks": together(masks), "trained": together(trained)}
+        seconds = (time.perf_counter() - begun) / len(self.runs)
+        for number in np.flatnonzero(self.best.going()).tolist():
+            self.metrics[number].took(seconds)
 
     def _examine(self, step: int) -> None:
         """Asks the validation questions, and keeps what answers them best so far."""
-        exam, best = self.trainer.exam, self.best
-        for number in range(len(self.runs)):
-            if self._waited_long(number):
-                continue
+        trainer = self.trainer
+        for number in np.flatnonzero(self.best.going()).tolist():
             begun = time.perf_counter()
             leaves = self._leaves(number)
-            with self.trainer.progress.busy("validating"):
-                answers = exam.answers(_cast(leaves, self.trainer.dtype))
-            if not np.isfinite(answers.of_options).all():
+            with trainer.progress.busy("validating"):
+                found = measured(trainer.exam, leaves, trainer.dtype)
+            if not np.isfinite(found["loss"]):
                 losses = np.zeros(len(self.runs))
-                losses[number] = np.nan
+                losses[number] = found["loss"]
                 self._check_finite(step, losses)
-            right = [q.options.index(q.answer) for q in answers.questions]
-            losses = choice_losses(jnp.asarray(answers.scores), jnp.asarray(right))
-            found = {
-                "accuracy": float(answers.correct.mean()),
-                "loss": float(losses.mean()),
-            }
             seconds = time.perf_counter() - begun
             self.metrics[number].validated(**found, seconds=seconds)
-            before = best["accuracy"][number], -best["loss"][number]
-            now = found["accuracy"], -found["loss"]
-            if self.trainer.settings.stop_on == "loss":
-                before, now = before[::-1], now[::-1]
-            best["waited"][number] += 1
-            if not best["step"][number] or now > before:
-                for name, value in found.items():
-                    best[name][number] = value
-                best["step"][number], best["waited"][number] = step, 0
+            if self.best.examined(number, step, found):
                 self.kept[number].write(leaves, {**found, "step": step})
-
-    def _waited_long(self, number: int) -> bool:
-        return bool(self.best["waited"][number] >= self.trainer.settings.patience)
-
-    def _stopped(self) -> bool:
-        return all(map(self._waited_long, range(len(self.runs))))
 
     def _leaves(self, number: int) -> Leaves:
         """The model's leaves as one of the runs has them."""
-        state, fixed = self.state, self._of(number, self.fixed)
-        trained, masks = (
-            self._of(number, state[name]) for name in ("trained", "masks")
-        )
+        trained, masks = self._of(number, "trained"), self._of(number, "masks")
+        fixed = of_run(self.fixed, number, len(self.runs))
         return merged(self.trainer.train, trained, fixed, masks)
 
-    def _of(self, number: int, leaves: Leaves) -> Leaves:
-        if len(self.runs) == 1:
-            return leaves
-        return {path: leaf[number] for path, leaf in leaves.items()}
-
-
-def _together(trees: Sequence[Any]) -> Any:
-    """One tree as it is; several stacked on a new axis 0."""
-    if len(trees) == 1:
-        return trees[0]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-def _cast(leaves: Leaves, dtype: str) -> Leaves:
-    return {path: leaf.astype(dtype) for path, leaf in leaves.items()}
-
-
-def _placed(mesh: Any, part: Part) -> Part:
-    """A part on its devices: rows are divided, what is read of them is not."""
-    if mesh is None:
-        return part
-    if isinstance(part, QuestionPart):
-        return replace(
-            part,
-            batch=placed(mesh, part.batch),
-            answers=parallel.place_everywhere(mesh, part.answers),
-        )
-    return replace(part, examples=parallel.place_rows(mesh, part.examples))
+    def _of(self, number: int, name: str) -> Leaves:
+        """What the state has of one of the runs."""
+        return of_run(self.state[name], number, len(self.runs))

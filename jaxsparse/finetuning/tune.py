@@ -1,8 +1,7 @@
 """Trains variants of a model back: pruned, smaller or dense, each with its masks held.
 
-oneshot   the variant as it is, its zeros staying zero
-gradual   the dense model, masks decided again while sparsity grows to the variant's
-dense     the dense model as a whole, pruned afterwards: the control
+A training is named by all that decides what it comes to: one that is finished is not
+done again, one that was killed goes on.
 """
 
 import hashlib
@@ -10,49 +9,36 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jaxsparse import cbt, hosts, parallel, scoring, variants
+from jaxsparse import hosts, variants
 from jaxsparse.calibration import Calibration
 from jaxsparse.cbt import Question
-from jaxsparse.evaluation import Scorer
-from jaxsparse.exam import Exam
 from jaxsparse.finetuning import memory, metrics
 from jaxsparse.finetuning.checks import check
+from jaxsparse.finetuning.jobs import STEPS, Job, schedules
 from jaxsparse.finetuning.kept import UNREADABLE, Kept, unreadable, write_text
-from jaxsparse.finetuning.lessons import QuestionLessons, StoryLessons
-from jaxsparse.finetuning.losses import Losses
 from jaxsparse.finetuning.outcome import (
-    Deciding,
+    MaskDecision,
     pruned_afterwards,
     shapes_of,
     trained_variant,
 )
-from jaxsparse.finetuning.run import Run, Trainer
+from jaxsparse.finetuning.run import Run
 from jaxsparse.finetuning.settings import Settings
+from jaxsparse.finetuning.trainers import Trainers, function_of
 from jaxsparse.model import Model
-from jaxsparse.models.apply import make_apply, make_apply_with_states
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.readings import Readings
 from jaxsparse.training import record
-from jaxsparse.training.optimizer import Schedule
 from jaxsparse.training.training import Training
-from jaxsparse.types import InputError, Leaves
+from jaxsparse.types import InputError
 from jaxsparse.variants import Variant
 from jaxsparse.whole import locked
 
 REVISION = 1  # raised when the same settings come to train otherwise
-STEPS = 120
-MOST_STEPS = 2**31 - 1  # what int32 counts
-# Of questions, and of running text, which a gradient is less noisy of; by reading.
-RATES = {
-    "causal": (2e-4, 6e-4),
-    "masked": (1e-4, 5e-4),
-    "replaced": (1e-4, 1e-4),
-    "seq2seq": (0.015, 0.02),
-}
 RUNS = "runs.json"  # in the directory of several in one call: whose
 DIGESTS = ("weights", "questions", "validation_questions")
 
@@ -121,77 +107,6 @@ def finetune(
     ).tuned(jobs)
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One variant to train back, in one way; see `finetune`."""
-
-    variant: Variant
-    training: Training
-    schedule: Schedule
-    start: Variant  # what is trained
-    calibration: Calibration | None = None
-
-    @classmethod
-    def of(
-        cls,
-        model: Model,
-        variant: Variant,
-        training: Training,
-        schedule: Schedule,
-        calibration: Calibration | None = None,
-    ) -> "Job":
-        start = _start(model, variant, training)
-        return cls(variant, training, schedule, start, calibration)
-
-    @property
-    def grows(self) -> bool:
-        """Whether masks are decided while it is trained."""
-        return self.training.schedule == "gradual" and self.variant.sparsity > 0
-
-
-def _start(model: Model, variant: Variant, training: Training) -> Variant:
-    """What is trained. Masks that grow may be of a head that is tied in `model`."""
-    if training.schedule == "dense":
-        return variants.dense(model, variant.recipe)
-    if training.schedule == "gradual":
-        return variants.dense(variant.model, variant.recipe)
-    return variant
-
-
-def schedules(
-    model: Model,
-    objective: str,
-    number: int,
-    steps: int | Sequence[int],
-    learning_rate: float | Sequence[float],
-    warmup: float,
-) -> list[Schedule]:
-    """Steps and rate of each of so many variants, see `finetune`."""
-    all_steps = [steps] * number if isinstance(steps, int) else list(steps)
-    if isinstance(learning_rate, int | float):
-        learning_rate = [learning_rate] * number
-    of_questions, of_text = RATES[model.config.reading]
-    own = of_text if objective == "lm" else of_questions
-    all_rates = [rate or own for rate in learning_rate]
-    for name, values in ("steps", all_steps), ("learning_rate", all_rates):
-        if len(values) != number:
-            raise InputError(
-                f"`{name}`: {len(values)} values for {number} variants; give one, or "
-                "one for each"
-            )
-    for each in all_steps:
-        if not 1 <= each <= MOST_STEPS:
-            raise InputError(f"`steps={each}`: 1 to {MOST_STEPS:,}")
-    if not all(0 < rate < float("inf") for rate in all_rates):
-        raise InputError(f"`learning_rate={min(all_rates)}`: a number above 0")
-    return [
-        Schedule(
-            steps=each, warmup=min(round(warmup * each), each - 1), learning_rate=rate
-        )
-        for each, rate in zip(all_steps, all_rates, strict=True)
-    ]
-
-
 @dataclass(eq=False)
 class Finetuning:
     """All trainings of a model, which share what is compiled; see `finetune`."""
@@ -204,9 +119,12 @@ class Finetuning:
     events: Path | None = None  # of metrics for TensorBoard, a directory a run
     readings: Readings = field(default_factory=Readings)
     progress: Progress = NOBODY
-    _trainers: dict[Any, Trainer] = field(default_factory=dict)
-    _lessons: dict[str, Any] = field(default_factory=dict)
-    _exam: Exam | None = None
+
+    def __post_init__(self):
+        self._trainers = Trainers(
+            self.model, self.questions, self.validation, self.settings, self.readings,
+            self.progress,
+        )  # fmt: skip
 
     def tuned(self, jobs: Sequence[Job]) -> tuple[Variant, ...]:
         """What each job comes to; jobs that are finished are not done again."""
@@ -249,6 +167,7 @@ class Finetuning:
         start = job.variant.identity
         if training.schedule == "dense":
             start = variants.identity(model)
+        adapts = training.train == "masklora"  # which a dense start does not say
         numbers = asdict(self.settings)
         for name in ("checkpoint_every", "part_tokens", "at_once"):
             del numbers[name]  # how it is computed
@@ -262,6 +181,7 @@ class Finetuning:
             "calibration": job.calibration.digest
             if job.grows and job.calibration
             else None,
+            **({"adapted": job.variant.recipe.prunable} if adapts else {}),
             "questions": _digest(self.questions),
             "validation_questions": _digest(self.validation),
             "revision": REVISION,
@@ -328,19 +248,19 @@ class Finetuning:
         alike: dict[Any, dict[str, Job]] = {}
         for key, job in jobs.items():
             shapes = tuple(sorted(shapes_of(job.start).items()))
-            kind = _function(job), shapes, job.schedule.steps, job.grows
+            kind = function_of(job), shapes, job.schedule.steps, job.grows
             alike.setdefault(kind, {})[key] = job
         for members in alike.values():
             keys = list(members)
-            size = self._at_once(members[keys[0]], len(keys))
+            size = self._trainers.at_once(members[keys[0]], len(keys))
             for begin in range(0, len(keys), size):
                 yield {key: members[key] for key in keys[begin : begin + size]}
 
     def _trained(self, jobs: dict[str, Job]) -> dict[str, Kept]:
         first = next(iter(jobs.values()))
-        need, instead = self._needs(first, len(jobs))
+        need, instead = self._trainers.needs(first, len(jobs))
         memory.check(need, memory.available(), instead, self.model.name)
-        trainer = self._trainer(first)
+        trainer = self._trainers.of(first)
         runs = [self._run(job, self._directory(key)) for key, job in jobs.items()]
         directory = None
         if self.work:
@@ -369,127 +289,11 @@ class Finetuning:
             schedule=job.schedule,
             directory=directory,
             leaves=lambda: {**start.model.params, **start.leaves()},
-            masks_again=Deciding(start.model, target, job.calibration)
+            masks_again=MaskDecision(start.model, target, job.calibration)
             if job.grows
             else None,
             events=events,
         )
-
-    def _trainer(self, job: Job) -> Trainer:
-        start, training, key = job.start, job.training, _function(job)
-        if key in self._trainers:
-            return self._trainers[key]
-        model, prunable = self.model, start.model.prunable(job.variant.recipe.prunable)
-        self._trainers[key] = Trainer(
-            train=training.train,
-            settings=self.settings,
-            losses=self._losses(start.model, training),
-            lessons=self._lessons_of(training.objective),
-            exam=replace(self._the_exam(), apply=start.model.apply),
-            dense=model.params if training.distill != "none" else {},
-            prunable=prunable,
-            held=_held(start.model.params, prunable),
-            mesh=model.mesh,
-            compiler_options=model.compiler_options,
-            dtype=model.dtype,
-            relative=model.blueprint.family.relative_steps,
-            progress=self.progress,
-        )
-        return self._trainers[key]
-
-    def _losses(self, model: Model, training: Training) -> Losses:
-        form = replace(model.form, remat=self.settings.remat)
-
-        def made(make: Any, of: Model, **how: bool) -> Any:
-            return make(of.blueprint.family, of.config, of.dtype, form, **how)
-
-        losses = Losses(
-            apply=made(make_apply, model),
-            apply_everywhere=made(make_apply, model, everywhere=True),
-            form=form,
-        )
-        if training.distill == "options":
-            return replace(losses, dense_apply=self.model.apply)
-        if training.distill == "hidden":
-            return replace(
-                losses,
-                states=made(make_apply_with_states, model),
-                dense_states=made(make_apply_with_states, self.model),
-            )
-        return losses
-
-    def _lessons_of(self, objective: str) -> list[Any]:
-        model, numbers = self.model, self.settings
-        tokens = numbers.part_tokens or model.form.batch_tokens
-        multiple = parallel.rows_multiple(model.mesh)
-        if objective != "lm" and "questions" not in self._lessons:
-            self.progress.stage(
-                "reading training questions", len(self.questions), patient=True
-            )
-            reader = scoring.Reader(model.tokenizer, model.config, numbers.presentation)
-            encoded = self.readings.read(reader, self.questions, self.progress)
-            self._lessons["questions"] = QuestionLessons(
-                encoded, self.questions, model.config, numbers.presentation.protocol,
-                numbers.batch_questions, tokens, multiple,
-            )  # fmt: skip
-        if objective != "choice" and "stories" not in self._lessons:
-            texts = cbt.context_texts(self.questions, numbers.presentation.detokenize)
-            self._lessons["stories"] = StoryLessons(
-                texts, model.tokenizer, model.config, numbers.story_windows,
-                numbers.story_tokens, tokens, multiple,
-            )  # fmt: skip
-        wanted = {"choice": ["questions"], "lm": ["stories"]}
-        names = wanted.get(objective, ["questions", "stories"])
-        return [self._lessons[name] for name in names]
-
-    def _the_exam(self) -> Exam:
-        if self._exam is None:
-            model = self.model
-            scorer = Scorer(
-                1, model.compiler_options, model.mesh, self.progress, model.form
-            )
-            self._exam = Exam.of(
-                self.validation, model.tokenizer, model.blueprint.family, model.config,
-                model.apply, self.settings.presentation, model.form, scorer,
-                parallel.rows_multiple(model.mesh),
-            )  # fmt: skip
-        return self._exam
-
-    def _needs(
-        self, job: Job, number: int
-    ) -> tuple[memory.Need, dict[str, memory.Need]]:
-        """What so many runs in one call take, and would with other arguments."""
-        numbers, training = self.settings, job.training
-
-        def need(train: str, remat: bool, number: int = number) -> memory.Need:
-            return memory.needed(
-                self.model,
-                shapes_of(job.start),
-                job.start.model.prunable(job.variant.recipe.prunable),
-                (train, numbers.rank),
-                self._lessons_of(training.objective),
-                remat,
-            ).of(number)
-
-        if number > 1:
-            fewer = {"`at_once=1`": need(training.train, numbers.remat, 1)}
-            return need(training.train, numbers.remat), fewer
-        instead = {"`remat=true`": need(training.train, True)}
-        if training.train == "all":
-            instead["`train=norms,biases`"] = need("norms,biases", numbers.remat)
-            instead["both of these"] = need("norms,biases", True)
-        return need(training.train, numbers.remat), instead
-
-    def _at_once(self, job: Job, most: int) -> int:
-        """How many runs go in one call."""
-        if self.settings.at_once:
-            return min(self.settings.at_once, most)
-        there = memory.available()
-        if not (self.model.form.vmaps_variants and there):
-            return 1
-        need, _ = self._needs(job, 1)
-        left = memory.USABLE * there - need.model
-        return max(1, min(most, int(left // (need.state + need.activations))))
 
     def _variant(self, job: Job, kept: Kept) -> Variant:
         start = job.start
@@ -499,24 +303,6 @@ class Finetuning:
         if control:
             return pruned_afterwards(trained, job.variant, job.calibration)
         return trained
-
-
-def _function(job: Job) -> Any:
-    """What jobs share that are compiled together."""
-    return job.start.model.apply, job.training.title, job.variant.recipe.prunable
-
-
-def _held(leaves: Leaves, prunable: tuple[str, ...]) -> tuple[str, ...]:
-    """Leaves whose zeros stay: the prunable ones, and matrices that a checkpoint, which
-    may have been pruned more widely, has zeros in."""
-    others = [
-        path
-        for path, leaf in leaves.items()
-        if path.endswith(("kernel", "embedding"))
-        and path not in prunable
-        and bool((leaf == 0).any())
-    ]
-    return (*prunable, *others)
 
 
 def _digest(questions: Sequence[Question]) -> str:

@@ -70,7 +70,7 @@ def prune_blocks(
     """
     walk = new_walk()
     # The rows as the dense model has them, for what blocks are fitted to.
-    beside = walk if dense or not task.recipe.fits_blocks else new_walk()
+    dense_walk = walk if dense or not task.recipe.fits_blocks else new_walk()
     known, total = leaves.blocks, len(walk.stages)
     name = f"{task.recipe.method} {task.sparsity:g} · pruning"
     progress.stage(name, total, known, unit="blocks", patient=True)
@@ -80,7 +80,7 @@ def prune_blocks(
             matrices = _prune_block(task, leaves, stage, gathered)
             if task.recipe.fits_blocks:
                 pruned = _changed(leaves, stage)
-                for path, values in walk.fitted(stage, pruned, beside).items():
+                for path, values in walk.fitted(stage, pruned, dense_walk).items():
                     pruned[path][...] = values
             leaves.block_done(matrices)
             progress.done(1)
@@ -88,7 +88,7 @@ def prune_blocks(
             if dense is None:
                 walk.advance(stage, _changed(leaves, stage))
             if task.recipe.fits_blocks:
-                beside.advance(stage)
+                dense_walk.advance(stage)
 
 
 def _known(

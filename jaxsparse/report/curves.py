@@ -8,7 +8,12 @@ from jaxsparse.points import Point
 from jaxsparse.report.grid import amount
 from jaxsparse.report.labels import Labels
 from jaxsparse.report.lines import Line
-from jaxsparse.report.recovery import Seeds, seeds_together, trainings_together, way
+from jaxsparse.report.recovery import (
+    Seeds,
+    pruning_of,
+    seeds_together,
+    trainings_together,
+)
 
 
 def accuracy(points: Sequence[Point]) -> list[Line]:
@@ -35,12 +40,12 @@ def finetuned(points: Sequence[Point]) -> list[Line]:
     """One-shot against fine-tuned, of the curves that are there in both; maybe none. A
     panel for each way of pruning, in it a line for each training, by all seeds."""
     labels, curves = Labels(points), list(seeds_together(points))
-    one_shot = {way(curve) for curve, _ in curves if not curve.training}
-    trained = {way(curve) for curve, _ in curves if curve.training}
+    one_shot = {pruning_of(curve) for curve, _ in curves if not curve.training}
+    trained = {pruning_of(curve) for curve, _ in curves if curve.training}
     titles = {curve.training.title for curve, _ in curves if curve.training}
     lines = []
     for curve, places in curves:
-        if way(curve) in one_shot & trained:
+        if pruning_of(curve) in one_shot & trained:
             label = "fine-tuned" if curve.training else "one-shot"
             if curve.training and len(titles) > 1:
                 label = f"fine-tuned: {curve.training.title}"

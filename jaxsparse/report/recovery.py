@@ -64,7 +64,7 @@ def mean(points: Seeds) -> float:
     return fmean(point.accuracy for point in points)
 
 
-def way(curve: Curve) -> tuple:
+def pruning_of(curve: Curve) -> tuple:
     """What a curve shares with those that differ in seed and training alone."""
     recipe = {**asdict(curve.recipe), "seed": None}
     return curve.setup, tuple(recipe.items()), curve.execution
@@ -77,7 +77,7 @@ def seeds_together(points: Sequence[Point]) -> Iterator[tuple[Curve, list[Seeds]
     members = dict(by_curve(points))
     for curve in members:
         title = curve.training and curve.training.title
-        found.setdefault((way(curve), title), []).append(curve)
+        found.setdefault((pruning_of(curve), title), []).append(curve)
     for curves in found.values():
         places: dict[float, list[Point]] = {}
         for point in (point for curve in curves for point in members[curve]):
@@ -102,18 +102,18 @@ def recoveries(points: Sequence[Point]) -> tuple[Recovery, ...]:
     one_shot: dict[tuple, list[Point]] = {}
     for point in points:
         if not point.curve.finetuned:
-            place = way(point.curve), point.sparsity
+            place = pruning_of(point.curve), point.sparsity
             one_shot.setdefault(place, []).append(point)
     found = []
     for curve, places in seeds_together([p for p in points if p.curve.finetuned]):
         dense = dense_of(points, curve.setup)
         for tuned in places:
-            place = way(curve), tuned[0].sparsity
+            place = pruning_of(curve), tuned[0].sparsity
             origins = [
                 _origin(point, one_shot.get(place, []), dense) for point in tuned
             ]
             found.append(_recovery(tuned, origins, dense))
-    tested = [at for at, one in enumerate(found) if one.p is not None]
+    tested = [at for at, recovery in enumerate(found) if recovery.p is not None]
     adjusted = stats.holm([found[at].p for at in tested])
     for at, corrected in zip(tested, adjusted, strict=True):
         found[at] = replace(found[at], adjusted=float(corrected))

@@ -36,43 +36,45 @@ def overview(found: Statistics) -> Iterator[TextTable]:
     yield TextTable(
         title="What training won back",
         header=header,
-        rows=(*(_row(one, found) for one in found.recoveries), *levels),
+        rows=(*(_row(recovery, found) for recovery in found.recoveries), *levels),
         notes=NOTES,
     )
 
 
-def _row(one: Recovery, found: Statistics) -> tuple[str, ...]:
-    star = "*" if one.significant else ""
+def _row(recovery: Recovery, found: Statistics) -> tuple[str, ...]:
+    star = "*" if recovery.significant else ""
     return (
-        f"{found.labels.curve(one.first.curve, *WITHOUT)}: {_title(one)}",
-        amount(one.first),
-        of_seeds(one.one_shot),
-        of_seeds(one.tuned),
-        f"{len(one.tuned)}",
-        "" if one.won_back is None else f"{100 * one.won_back:.0f}",
-        "" if one.p is None else f"{one.p:.2g}",
-        "" if one.adjusted is None else f"{one.adjusted:.2g}{star}",
-        "" if one.seconds is None else seconds(one.seconds),
+        f"{found.labels.curve(recovery.first.curve, *WITHOUT)}: {_title(recovery)}",
+        amount(recovery.first),
+        of_seeds(recovery.one_shot),
+        of_seeds(recovery.tuned),
+        f"{len(recovery.tuned)}",
+        "" if recovery.won_back is None else f"{100 * recovery.won_back:.0f}",
+        "" if recovery.p is None else f"{recovery.p:.2g}",
+        "" if recovery.adjusted is None else f"{recovery.adjusted:.2g}{star}",
+        "" if recovery.seconds is None else seconds(recovery.seconds),
     )
 
 
-def _title(one: Recovery) -> str:
-    assert one.first.curve.training
-    return one.first.curve.training.title
+def _title(recovery: Recovery) -> str:
+    assert recovery.first.curve.training
+    return recovery.first.curve.training.title
 
 
 def sentences(found: Statistics) -> Iterator[str]:
     """What every training did, each in one paragraph."""
     groups: dict[str, list[Recovery]] = {}
-    for one in found.recoveries:
-        seeds = f", {len(one.tuned)} seeds" if len(one.tuned) > 1 else ""
-        name = found.labels.curve(one.first.curve, *WITHOUT)
-        title = f"{name}, fine-tuned ({_title(one)}{seeds})"
-        groups.setdefault(title, []).append(one)
+    for recovery in found.recoveries:
+        seeds = f", {len(recovery.tuned)} seeds" if len(recovery.tuned) > 1 else ""
+        name = found.labels.curve(recovery.first.curve, *WITHOUT)
+        title = f"{name}, fine-tuned ({_title(recovery)}{seeds})"
+        groups.setdefault(title, []).append(recovery)
     for title, members in groups.items():
         said = [
-            *_of_dense([one for one in members if not one.first.sparsity]),
-            *_of_pruned([one for one in members if one.first.sparsity]),
+            *_of_dense(
+                [recovery for recovery in members if not recovery.first.sparsity]
+            ),
+            *_of_pruned([recovery for recovery in members if recovery.first.sparsity]),
             _beside_no_model(members[-1], found),
         ]
         yield f"{title}: {' '.join(said)}"
@@ -80,13 +82,13 @@ def sentences(found: Statistics) -> Iterator[str]:
 
 def _of_dense(members: Sequence[Recovery]) -> Iterator[str]:
     """Trained whole, against dense as it was."""
-    for one in members:
-        if one.gain is None:
+    for recovery in members:
+        if recovery.gain is None:
             continue
-        figures = f"{signed(one.gain)} points, p = {one.adjusted:.2g} (Holm)"
-        if not one.significant:
+        figures = f"{signed(recovery.gain)} points, p = {recovery.adjusted:.2g} (Holm)"
+        if not recovery.significant:
             yield f"dense fine-tuned is not shown to differ from dense: {figures}."
-        elif one.gain > 0:
+        elif recovery.gain > 0:
             yield f"dense fine-tuned beats dense one-shot: {figures}."
         else:
             yield f"dense fine-tuned is worse than dense one-shot: {figures}."
@@ -94,12 +96,17 @@ def _of_dense(members: Sequence[Recovery]) -> Iterator[str]:
 
 def _of_pruned(members: Sequence[Recovery]) -> Iterator[str]:
     """Where training helped, where that is not shown, and where it harmed."""
-    compared = [one for one in members if one.gain is not None]
-    shown = [one for one in compared if one.significant]
-    better = [one for one in shown if one.gain is not None and one.gain > 0]
-    if won := [one for one in better if one.won_back is not None]:
+    compared = [recovery for recovery in members if recovery.gain is not None]
+    shown = [recovery for recovery in compared if recovery.significant]
+    better = [
+        recovery
+        for recovery in shown
+        if recovery.gain is not None and recovery.gain > 0
+    ]
+    if won := [recovery for recovery in better if recovery.won_back is not None]:
         shares = [
-            f"{100 * (one.won_back or 0):.0f} % at {amount(one.first)}" for one in won
+            f"{100 * (recovery.won_back or 0):.0f} % at {amount(recovery.first)}"
+            for recovery in won
         ]
         yield f"Training wins back {', '.join(shares)} of what one-shot lost."
     others = (
@@ -113,10 +120,10 @@ def _of_pruned(members: Sequence[Recovery]) -> Iterator[str]:
             [o for o in compared if o not in shown],
         ),
     )
-    for said, ones in others:
-        if ones:
+    for said, group in others:
+        if group:
             at = ", ".join(
-                f"{amount(o.first)} ({signed(o.gain or 0.0)} points)" for o in ones
+                f"{amount(o.first)} ({signed(o.gain or 0.0)} points)" for o in group
             )
             yield f"{said} {at}."
 

@@ -171,7 +171,7 @@ def test_a_row_without_a_split_is_of_every_split(cloze):
         assert [question.id for question in found] == ids
     only = cloze(row(split="train"))
     assert len(read(only, None, None).questions) == 1
-    with pytest.raises(InputError, match="`split`=test; its splits: train"):
+    with pytest.raises(InputError, match="`split=test`; its splits: train"):
         read(only, "test", None)
 
 

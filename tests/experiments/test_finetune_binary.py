@@ -307,7 +307,7 @@ def test_a_split_without_rows_is_named_by_its_flag(
     lines = "".join(f"{json.dumps(row)}\n" for row in rows)
     (tmp_path / "rows.jsonl").write_text(lines)
     ended = finetuned(saved, tmp_path, "--data=rows.jsonl", "--out=bad")
-    assert_refused(ended, f"holds no questions of .*--{flag}={lacking}$")
+    assert_refused(ended, f"no questions of these groups are of --{flag}={lacking};")
 
 
 def test_rows_without_a_split_would_be_asked_as_well(saved, tmp_path, unread):
@@ -439,9 +439,12 @@ def test_defaults_are_the_librarys():
     for name, legal in LEGAL.items():
         assert flags[name].kind.values == legal
     assert flags["stop_on"].kind.values == finetuning.settings.STOP_ON
-    for rate in finetuning.RATES.values():
-        said = flags["learning_rate"].help.lower().replace("e-0", "e-")
-        assert f"{rate:g}" in said or f"{rate:.0e}".replace("e-0", "e-") in said
+    said = flags["learning_rate"].help
+    of_questions, of_text = said.split("; of lm ")
+    for reading, (questions, text) in finetuning.RATES.items():
+        assert f" {questions:g} for" in of_questions
+        # A discriminator learns nothing from text.
+        assert reading == "replaced" or f" {text:g}" in f" {of_text}"
 
 
 def test_one_for_each_sparsity_goes_by_their_order():

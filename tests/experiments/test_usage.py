@@ -135,6 +135,7 @@ def test_old_spellings_still_work(job, old, new):
         ("sweep", "`dtype=f8`: try `dtype`", "--dtype=f8: try --dtype"),
         ("prune", "`sparsity=2`; (`sparsity`)", "--sparsities=2; (--sparsities)"),
         ("prune", "m: `directory` is there", "m: --export is there"),
+        ("finetune", "`at_once=1` would fit", "--trained_at_once=1 would fit"),
         ("report", "the same `data`, `split`.", "the same --data, --split."),
         ("sweep", "`model=a`b`: a file", "--model=a`b: a file"),
         ("sweep", "`model=o'b`, or `data`", "--model=o'b, or --data"),

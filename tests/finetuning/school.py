@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from jaxsparse import variants
-from jaxsparse.finetuning import Settings, finetune, tune
+from jaxsparse.finetuning import Job, Settings, finetune
 from jaxsparse.finetuning.run import Run, Trainer
+from jaxsparse.finetuning.trainers import Trainers
 from jaxsparse.one_shot import OneShot
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.pruning import Recipe
@@ -51,11 +52,8 @@ def trainer_of(
 ) -> Trainer:
     """The trainer that `finetune` would make for a variant."""
     schedule = Schedule(1, 0, 0.01)
-    job = tune.Job(start, training or Training(), schedule, start)
-    shared = tune.Finetuning(
-        model, TRAIN, VALIDATION, settings, None, None, Readings(), NOBODY
-    )
-    return shared._trainer(job)
+    job = Job(start, training or Training(), schedule, start)
+    return Trainers(model, TRAIN, VALIDATION, settings, Readings(), NOBODY).of(job)
 
 
 def run_of(start, directory=None, steps=5, seed=0, rate=0.01, name="the run", **more):

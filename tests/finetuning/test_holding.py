@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxsparse.finetuning.holding import GROWING, at_rate, cubic, decisions, held
+from jaxsparse.finetuning.holding import GROWING, at_rate, cubic, decisions, keep_zeros
 
 
 def grows_everything(size=1e30):
@@ -43,7 +43,7 @@ def leaves():
 def test_whatever_stands_before_it_the_mask_is_last(name):
     """Zeros that are there stay, and what a new mask takes away goes at once; never a
     zero with a sign."""
-    transform = optax.chain(TRANSFORMS[name], held())
+    transform = optax.chain(TRANSFORMS[name], keep_zeros())
     params = leaves()
     masks = {p: jnp.abs(params[p]) > 0.5 for p in ("h/kernel", "wte/embedding")}
     state = transform.init(params)
@@ -61,7 +61,7 @@ def test_whatever_stands_before_it_the_mask_is_last(name):
 def test_a_mask_of_what_is_not_trained_is_no_update():
     params = {"h/bias": leaves()["h/bias"]}
     masks = {"h/kernel": jnp.zeros((2, 3, 5), bool)}
-    updates, _ = held().update(params, optax.EmptyState(), params, masks=masks)
+    updates, _ = keep_zeros().update(params, optax.EmptyState(), params, masks=masks)
     assert updates.keys() == params.keys()
     np.testing.assert_array_equal(updates["h/bias"], params["h/bias"])
 

@@ -13,9 +13,9 @@ from jaxsparse.exam import Exam
 from jaxsparse.finetuning import run as module
 from jaxsparse.finetuning.kept import Kept
 from jaxsparse.finetuning.metrics import NAME
+from jaxsparse.finetuning.outcome import MaskDecision
 from jaxsparse.finetuning.run import Trainer
 from jaxsparse.finetuning.trained import merged, split
-from jaxsparse.finetuning.tune import Deciding
 from jaxsparse.training.checkpoints import Checkpoints
 from jaxsparse.training.training import Training
 from jaxsparse.types import InputError
@@ -139,7 +139,7 @@ def timeless(directory):
 def gradual_run(half, directory):
     """One whose masks are decided three times in five steps."""
     start = dense(half.model)
-    decide = Deciding(start.model, half, None)
+    decide = MaskDecision(start.model, half, None)
     run = run_of(start, directory, STEPS, masks_again=decide)
     return dataclasses.replace(run, sparsity=0.5)
 

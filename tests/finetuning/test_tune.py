@@ -12,8 +12,9 @@ import jaxsparse
 from jaxsparse import evaluate, load_model, save, variants
 from jaxsparse.finetuning import metrics
 from jaxsparse.finetuning.kept import Kept
+from jaxsparse.finetuning.outcome import MaskDecision
 from jaxsparse.finetuning.run import Trainer
-from jaxsparse.finetuning.tune import RUNS, Deciding
+from jaxsparse.finetuning.tune import RUNS
 from jaxsparse.model import untie
 from jaxsparse.one_shot import OneShot, prune
 from jaxsparse.pruning import Recipe
@@ -162,7 +163,7 @@ def test_sparsity_grows_to_exact_counts_with_nested_masks(loaded, monkeypatch):
     recipe = Recipe("magnitude", "global", "all")
     (target,) = OneShot(untie(model)).variants(recipe, [0.7])
     decided, zeros = [], []
-    decide = Deciding.__call__
+    decide = MaskDecision.__call__
 
     def deciding(self, leaves, sparsity):
         decided.append(sparsity)
@@ -173,7 +174,7 @@ def test_sparsity_grows_to_exact_counts_with_nested_masks(loaded, monkeypatch):
     def look(_, state):
         zeros.append(zeros_of(state["trained"], paths))
 
-    monkeypatch.setattr(Deciding, "__call__", deciding)
+    monkeypatch.setattr(MaskDecision, "__call__", deciding)
     watch(monkeypatch, look)
     settings = dataclasses.replace(NUMBERS, mask_every=2)
     (found,) = tuned(model, target, GRADUAL, settings, steps=8, learning_rate=0.03)
