@@ -187,8 +187,9 @@ def _step(
     kernels, moments = state
     value, gradients = jax.value_and_grad(loss)(kernels)
     updates, moments = ADAM.update(gradients, moments)
+    by_path: Any = updates
     moved = {}
     for path, kernel in kernels.items():
         kept, size = limits[path]
-        moved[path] = jnp.where(kept, kernel - rate * size * updates[path], 0)
+        moved[path] = jnp.where(kept, kernel - rate * size * by_path[path], 0)
     return (moved, moments), value
