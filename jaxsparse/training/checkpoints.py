@@ -28,8 +28,14 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._checkpointer.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._checkpointer.close()
+        except Exception:
+            # Of a checkpoint that could not be written orbax tells once more here;
+            # what ended the block has said so already.
+            if kind is None:
+                raise
 
     @property
     def latest_step(self) -> int | None:

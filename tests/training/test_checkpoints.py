@@ -1,6 +1,8 @@
 """Checkpoints: what was saved comes back bit for bit, or is refused by its name."""
 
+import resource
 import shutil
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -125,3 +127,27 @@ def test_damage_is_refused_and_the_older_one_still_there(directory):
     with Checkpoints(directory) as checkpoints:
         assert checkpoints.latest_step == 10
         assert_same(checkpoints.load(10, state()), state(10))
+
+
+@pytest.fixture
+def full_disk():
+    """No file may have more than a few bytes from now on."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+# What orbax began beside the write that failed is never awaited.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+def test_a_full_disk_is_told_once_and_the_older_one_still_there(directory, full_disk):
+    def written():
+        with Checkpoints(directory) as checkpoints:
+            full_disk()
+            checkpoints.save(30, state(30))
+
+    said = "checkpoint 30 could not be written .* that of step 20 is whole"
+    with pytest.raises(InputError, match=said):
+        written()
