@@ -120,6 +120,10 @@ FINETUNE: dict[str, Flag] = {
         "of each parameter's root mean square)",
     ),
     "batch_questions": Flag(LEARNED, Integer(1), 16, "questions of a step"),
+    "story_windows": Flag(
+        LEARNED, Integer(1), 16, "windows of the stories in a step, of lm and both"
+    ),
+    "story_tokens": Flag(LEARNED, Integer(4), 128, "tokens of such a window"),
     "warmup": Flag(
         LEARNED, Number(0, 1), 0.1,
         "fraction of the steps in which the learning rate grows; then it falls as a "
@@ -136,7 +140,7 @@ FINETUNE: dict[str, Flag] = {
         "questions",
     ),
     "evaluate_every": Flag(
-        LEARNED, Integer(0), 0,
+        LEARNED, Integer(0), 60,
         "steps between two validations; 0: half of the steps",
     ),
     "checkpoint_every": Flag(

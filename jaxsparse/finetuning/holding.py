@@ -1,5 +1,5 @@
-"""How sparsity is held: the last transform puts every update on the mask; and how it
-grows, where it does."""
+"""How sparsity is held: only what is kept has a gradient, the last transform puts every
+update on the mask; and how sparsity grows, where it does."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +11,17 @@ from jaxsparse.finetuning.trained import Masks
 from jaxsparse.types import Leaves
 
 GROWING = 0.75  # of the steps of schedule=gradual; then masks stay, and weights recover
+
+
+def of_kept(gradient: Leaves, masks: Masks) -> Leaves:
+    """The gradient of the weights that are kept, zero elsewhere: what pruned weights
+    would want counts neither for the norm that is clipped nor for moments."""
+    kept = {
+        path: jnp.where(mask, gradient[path], 0.0)
+        for path, mask in masks.items()
+        if path in gradient
+    }
+    return {**gradient, **kept}
 
 
 def keep_zeros() -> optax.GradientTransformationExtraArgs:

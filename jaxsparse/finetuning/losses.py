@@ -19,8 +19,8 @@ from jaxtyping import Float, Int
 
 from jaxsparse.device import Form
 from jaxsparse.finetuning.parts import NO_ANSWER, Part, QuestionPart
-from jaxsparse.models.apply import Apply, ApplyWithStates, LayerStates
-from jaxsparse.running_text import loss_sums
+from jaxsparse.models.apply import Apply, ApplyWithStates, LayerStates, TextLoss
+from jaxsparse.running_text import Examples, loss_sums, portioned_loss_sums
 from jaxsparse.scoring import option_scores
 from jaxsparse.types import Array, Leaves
 
@@ -35,8 +35,8 @@ class Losses:
     """
 
     apply: Apply  # of questions
-    apply_everywhere: Apply  # of running text, which is read at every position
     form: Form
+    text_loss: TextLoss | None = None  # of running text, where any is learned from
     dense_apply: Apply | None = None  # the dense model's, of distill=options
     states: ApplyWithStates | None = None  # of distill=hidden
     dense_states: ApplyWithStates | None = None
@@ -51,7 +51,7 @@ class Losses:
         """
         asks = isinstance(part, QuestionPart)
         inputs = part.batch.inputs if asks else part.examples.inputs
-        apply, away = (self.apply if asks else self.apply_everywhere), None
+        apply, away = None, jnp.float32(0)
         if self.states and self.dense_states:
             outputs, states = self.states(leaves, inputs)
             _, of_dense = self.dense_states(dense, inputs)
@@ -61,14 +61,21 @@ class Losses:
                 return outputs
 
         if asks:
-            loss, correct = self._of_questions(apply, leaves, dense, part)
+            loss, correct = self._of_questions(apply or self.apply, leaves, dense, part)
             items = jnp.sum(part.answers != NO_ANSWER)
         else:
-            loss, items = loss_sums(apply, leaves, part.examples)
+            loss, items = self._of_text(apply, leaves, part.examples)
             correct = jnp.int32(0)
-        if away is not None:
-            loss += away * items
-        return loss * part.weight, correct
+        return (loss + away * items) * part.weight, correct
+
+    def _of_text(
+        self, apply: Apply | None, leaves: Leaves, examples: Examples
+    ) -> tuple[Float[Array, ""], Int[Array, ""]]:
+        """By the outputs where these are there already, else a portion at a time."""
+        if apply:
+            return loss_sums(apply, leaves, examples)
+        assert self.text_loss
+        return portioned_loss_sums(self.text_loss, leaves, examples)
 
     def _of_questions(
         self, apply: Apply, leaves: Leaves, dense: Leaves, part: QuestionPart

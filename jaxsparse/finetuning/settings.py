@@ -27,7 +27,7 @@ class Settings:
     story_tokens: int = 128  # of a window
     rank: int = 16  # of masklora's adapters
     mask_every: int = 0  # steps, of schedule=gradual; 0: a twentieth of them
-    evaluate_every: int = 0  # steps; 0: half of them
+    evaluate_every: int = 60  # steps; 0: half of them
     checkpoint_every: int = 0  # steps; 0: whenever it is evaluated
     patience: int = 3  # evaluations without a gain, after which training stops
     stop_on: str = "accuracy"  # one of STOP_ON, of the validation questions

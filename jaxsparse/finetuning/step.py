@@ -1,6 +1,7 @@
 """A step of training, compiled: gradients of parts are added, then one update.
 
-parts ─▶ gradients, added ─▶ AdamW ─▶ the update on the mask ─▶ leaves
+parts ─▶ gradients, added ─▶ of what is kept ─▶ AdamW ─▶ the update on the mask ─▶
+leaves
 """
 
 import functools
@@ -91,7 +92,7 @@ def _update(
 ) -> tuple[State, State]:
     """The next state, and sums of nothing."""
     updates, optimizer = transform.update(
-        sums["gradient"],
+        holding.of_kept(sums["gradient"], state["masks"]),
         state["optimizer"],
         state["trained"],
         masks=state["masks"],

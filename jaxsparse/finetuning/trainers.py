@@ -16,7 +16,11 @@ from jaxsparse.finetuning.outcome import shapes_of
 from jaxsparse.finetuning.run import Trainer
 from jaxsparse.finetuning.settings import Settings
 from jaxsparse.model import Model
-from jaxsparse.models.apply import make_apply, make_apply_with_states
+from jaxsparse.models.apply import (
+    make_apply,
+    make_apply_with_states,
+    make_text_loss,
+)
 from jaxsparse.progress import Progress
 from jaxsparse.readings import Readings
 from jaxsparse.training.training import Training
@@ -66,13 +70,14 @@ class Trainers:
     def _losses(self, model: Model, training: Training) -> Losses:
         form = replace(model.form, remat=self.settings.remat)
 
-        def build(make: Any, of: Model, **how: bool) -> Any:
-            return make(of.blueprint.family, of.config, of.dtype, form, **how)
+        def build(make: Any, of: Model) -> Any:
+            return make(of.blueprint.family, of.config, of.dtype, form)
 
+        reads = training.objective != "choice"
         losses = Losses(
             apply=build(make_apply, model),
-            apply_everywhere=build(make_apply, model, everywhere=True),
             form=form,
+            text_loss=build(make_text_loss, model) if reads else None,
         )
         if training.distill == "options":
             return replace(losses, dense_apply=self.model.apply)

@@ -133,7 +133,8 @@ def test_words_and_fractions_too():
 
 def test_what_is_0_is_chosen_by_the_number_of_steps():
     assert [Settings().growing_every(steps) for steps in (1, 20, 100)] == [1, 1, 5]
-    assert [Settings().evaluating_every(steps) for steps in (1, 5, 60)] == [1, 3, 30]
+    half = Settings(evaluate_every=0)
+    assert [half.evaluating_every(steps) for steps in (1, 5, 60)] == [1, 3, 30]
     assert Settings(mask_every=7).growing_every(100) == 7
     assert Settings(evaluate_every=7).evaluating_every(100) == 7
 

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxsparse.finetuning.holding import GROWING, at_rate, cubic, decisions, keep_zeros
+from jaxsparse.finetuning.settings import Settings
+from jaxsparse.finetuning.step import _update, transform_of
 
 
 def grows_everything(size=1e30):
@@ -92,3 +94,25 @@ def test_sparsity_grows_by_the_papers_equation_to_exactly_what_was_asked(
         assert got == pytest.approx(zhu_gupta(t, sparsity, 0, span), abs=1e-12)
     assert grown == sorted(grown)
     assert grown[-1:] == [sparsity] * bool(number)
+
+
+def test_what_pruned_weights_want_counts_for_nothing():
+    """Neither for the norm that is clipped, nor for the moments."""
+    params = leaves()
+    masks = {"h/kernel": jnp.abs(params["h/kernel"]) > 0.5}
+    params["h/kernel"] = jnp.where(masks["h/kernel"], params["h/kernel"], 0.0)
+    transform = transform_of(Settings(clip=0.1), relative=False)
+    state = {
+        "trained": params, "optimizer": transform.init(params), "masks": masks,
+    }  # fmt: skip
+    gradient = leaves()
+    wild = {
+        **gradient,
+        "h/kernel": jnp.where(masks["h/kernel"], gradient["h/kernel"], 1e30),
+    }
+    updated = [
+        _update(transform, state, {"gradient": each}, 0.1) for each in (gradient, wild)
+    ]
+    for one, other in zip(*map(jax.tree.leaves, updated), strict=True):
+        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+    assert not np.array_equal(updated[0][0]["trained"]["h/kernel"], params["h/kernel"])

@@ -1,7 +1,5 @@
 """What training lowers, held to numpy, scipy and torch."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +12,12 @@ from jaxsparse.exam import Exam
 from jaxsparse.finetuning import lessons as lessons_module
 from jaxsparse.finetuning.lessons import NO_ANSWER, QuestionLessons, StoryLessons
 from jaxsparse.finetuning.losses import Losses, choice_losses, divergences, square_head
-from jaxsparse.models.apply import LayerStates, make_apply, make_apply_with_states
+from jaxsparse.models.apply import (
+    LayerStates,
+    make_apply,
+    make_apply_with_states,
+    make_text_loss,
+)
 from jaxsparse.readings import Readings
 from jaxsparse.running_text import loss_sums
 from jaxsparse.weights import rules
@@ -40,10 +43,11 @@ def parts_of(model, part_tokens=LARGE):
 
 
 def losses_of(model, **distilled):
-    make = functools.partial(
-        make_apply, model.blueprint.family, model.config, "float32", model.form
-    )
-    return Losses(make(), make(everywhere=True), model.form, **distilled)
+    made = model.blueprint.family, model.config, "float32", model.form
+    text_loss = None
+    if model.config.reading != "replaced":
+        text_loss = make_text_loss(*made)
+    return Losses(make_apply(*made), model.form, text_loss, **distilled)
 
 
 def with_states(model):
@@ -231,7 +235,8 @@ def test_lm_is_the_mean_over_the_targets_of_a_step(variant, loaded):
         assert len(parts) == (3 if part_tokens == 1 else 1)
         found.append(summed(losses_of(model), model, parts)[0])
     (part,) = parts
-    apply = losses_of(model).apply_everywhere
+    blueprint = model.blueprint
+    apply = make_apply(blueprint.family, model.config, "float32", model.form)
     total, targets = jax.jit(loss_sums, static_argnums=0)(
         apply, model.params, part.examples
     )
