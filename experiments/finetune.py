@@ -79,12 +79,15 @@ def _training(
         "trainings": [asdict(training) for training in settings.trainings],
         "settings": asdict(settings.numbers),
         "steps": settings.steps,
-        "learning_rates": settings.learning_rates,
+        "learning_rates": {
+            each.run.points[0].setup.model: each.learning_rates for each in tuned
+        },
         "split": settings.split,
         "questions": len(lessons.train.asked),
         "validation_split": settings.validation_split,
         "validation_questions": len(lessons.validation.asked),
         "overlap": dict(lessons.overlap),
         "seconds": {each.run.points[0].setup.model: each.seconds for each in tuned},
+        "digests": {each.run.points[0].setup.model: each.digest for each in tuned},
         "work": str(settings.work),
     }

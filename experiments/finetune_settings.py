@@ -57,7 +57,7 @@ def settings_from_flags() -> FineTuning:
     _check_needed(values)
     own = {r.own_sparsity for r in sweep.recipes if r.own_sparsity is not None}
     if values.export is not None:
-        only("finetune", "model", sweep.models)
+        only("finetune with --export", "model", sweep.models)
         _only_recipe(sweep.recipes)
     numbers: dict[str, Any] = {name: values[name].value for name in NUMBERS}
     return FineTuning(
@@ -89,14 +89,17 @@ def settings_from_flags() -> FineTuning:
 
 def _check_needed(values: FlagValues) -> None:
     """Raises InputError for a flag without another that it says more of."""
-    for name, flag, value in (
-        ("rank", "train", "masklora"),
-        ("mask_every", "schedule", "gradual"),
+    for name, flag, wanted in (
+        ("rank", "train", ("masklora",)),
+        ("mask_every", "schedule", ("gradual",)),
+        ("batch_questions", "objective", ("choice", "both")),
+        ("story_windows", "objective", ("lm", "both")),
+        ("story_tokens", "objective", ("lm", "both")),
     ):
-        if values[name].present and values[flag].value != value:
+        if values[name].present and values[flag].value not in wanted:
             raise InputError(
-                f"--{name} goes with --{flag}={value}; give that as well, or leave "
-                f"--{name} out"
+                f"--{name} goes with --{flag}={' or '.join(wanted)}; give that as "
+                f"well, or leave --{name} out"
             )
 
 
@@ -184,8 +187,8 @@ def _rate(text: str) -> float:
         rate = float(text)
     except ValueError:
         rate = -1.0
-    if not 0 <= rate < float("inf"):
-        raise ValueError(f"{text!r} is no number from 0 on")
+    if not 0 <= rate <= finetuning.HIGHEST_RATE:
+        raise ValueError(f"{text!r} is no number from 0 on that float32 holds")
     return rate
 
 

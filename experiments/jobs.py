@@ -293,7 +293,8 @@ JOBS: dict[str, dict[str, Flag]] = {
         ),
         "training": Flag(
             MEASURED, YesNo(), False,
-            "measure a training step beside torch's (default of --model: gpt2-small)",
+            "measure a training step beside torch's, and five tiny models trained in "
+            "one job beside five runs (default of --model: gpt2-small)",
         ),
         "sparsities": Flag(
             MEASURED, Names(), [],

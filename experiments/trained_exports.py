@@ -12,7 +12,7 @@ from typing import Any
 from experiments import facts
 from experiments.finetune_settings import FineTuning
 from experiments.progress import Shown
-from jaxsparse import model_card
+from jaxsparse import model_card, variants
 from jaxsparse.finetuning import Finetuning, Job
 from jaxsparse.points import Point
 from jaxsparse.types import InputError
@@ -39,7 +39,9 @@ def check_same(directory: Path, tuning: Finetuning, jobs: Sequence[Job]) -> None
     """Raises InputError if a directory that is to be written is of another training."""
     for job in jobs:
         there = directory / _name(job)
-        if there.exists() and _identity_in(there) != _identity(tuning, job):
+        if there.exists() and _known_of(there).get("identity") != _identity(
+            tuning, job
+        ):
             raise InputError(
                 f"--export={directory}: {there.name} is there, of another training; "
                 "name another directory"
@@ -58,16 +60,26 @@ def write(
 
     Args:
         trained, points: what each job came to, and what it answered.
+
+    Raises:
+        InputError: a directory has other weights of the same training.
     """
     assert settings.export
     for job, variant, point in zip(jobs, trained, points, strict=True):
-        if (there := settings.export / _name(job)).exists():
-            continue
         known = {
             "identity": _identity(tuning, job),
-            "trained_weights": variant.identity.get("trained_weights"),
+            # Of what was trained, whose bits the identity alone does not decide.
+            "weights": variants.digest_of(variant.identity),
             "seconds": variant.training_seconds,
         }
+        if (there := settings.export / _name(job)).exists():
+            if _known_of(there).get("weights") != known["weights"]:
+                raise InputError(
+                    f"--export={settings.export}: {there.name} is there with other "
+                    "weights of the same training, made again since; remove it, or "
+                    "name another directory"
+                )
+            continue
         files = {
             NAME: f"{json.dumps(known, indent=2)}\n",
             model_card.NAME: _card(settings, tuning, job, variant, point),
@@ -119,8 +131,10 @@ def _identity(tuning: Finetuning, job: Job) -> dict[str, Any]:
     return json.loads(json.dumps(own))
 
 
-def _identity_in(directory: Path) -> dict[str, Any] | None:
+def _known_of(directory: Path) -> dict[str, Any]:
+    """What the file in a directory says; nothing where it cannot be read."""
     try:
-        return json.loads((directory / NAME).read_text("utf-8"))["identity"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        known = json.loads((directory / NAME).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

@@ -87,8 +87,9 @@ def _check(given: Inputs, settings: FineTuning) -> None:
     for model in given.models:
         shapes = one_shot.leaf_shapes(model, recipes[0].prunable)
         try:
+            pruned = {steps for level, steps in settings.steps.items() if level}
             for recipe in recipes:
-                for steps in {*settings.steps.values()}:
+                for steps in pruned or {None}:
                     finetuning.check(
                         model, shapes, recipe, training, settings.numbers, steps
                     )

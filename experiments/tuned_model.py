@@ -1,7 +1,7 @@
 """One model of `finetune`: loaded, pruned, trained back and asked, and gone before the
 next comes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from experiments.inputs import Inputs, mesh_of
 from experiments.model_run import ModelRun
 from experiments.progress import Shown
 from experiments.training_questions import Lessons
-from jaxsparse import capacity, text_loss, texts
+from jaxsparse import capacity, text_loss, texts, variants
 from jaxsparse.calibration import Calibration
 from jaxsparse.finetuning import Finetuning, Job, schedules
 from jaxsparse.journal import Journal
@@ -31,6 +31,8 @@ class TunedModel:
     run: ModelRun
     metrics: list[dict[str, Any]]  # a row a step of every training
     seconds: float  # that these trainings took
+    learning_rates: dict[float, float]  # by sparsity; the family's own where 0 is given
+    digest: str  # of all that decides training but the seed
 
 
 def tune_model(
@@ -56,6 +58,7 @@ def tune_model(
         answers.readings,
         shown,
     )
+    tuning.claim()
     pruners, curves, jobs = [], [], []
     for seed, rows in _draws(given, model.name, settings):
         pruner = OneShot(model, rows, answers.directory, shown)
@@ -77,7 +80,27 @@ def tune_model(
     )
     rows = list(_metrics(model.name, tuning, jobs))
     seconds = sum(row["seconds"] for row in rows)
-    return TunedModel(ModelRun.of(model, points, tokens), rows, seconds)
+    rates = {job.variant.sparsity: job.schedule.learning_rate for job in jobs}
+    return TunedModel(
+        ModelRun.of(model, points, tokens), rows, seconds, rates,
+        _digest(tuning, settings, rates),
+    )  # fmt: skip
+
+
+def _digest(
+    tuning: Finetuning, settings: FineTuning, rates: Mapping[float, float]
+) -> str:
+    """Of all that decides training but the seed. A pace that is the same everywhere
+    says nothing of the sparsities, so that runs of some each are of one training."""
+
+    def pace(values: Mapping[float, float]) -> Any:
+        different = {*values.values()}
+        return sorted(values.items()) if len(different) > 1 else [*different]
+
+    training = settings.trainings[0]
+    common = tuning.common(training, grows=training.schedule == "gradual")
+    steps = {level: settings.steps[level] for level in rates}
+    return variants.digest_of({**common, "steps": pace(steps), "rates": pace(rates)})
 
 
 def _draws(

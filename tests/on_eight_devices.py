@@ -1,5 +1,6 @@
 """What test_parallel.py runs in a process of its own, where there are eight devices."""
 
+import dataclasses
 import functools
 import math
 
@@ -18,7 +19,7 @@ from jaxsparse.progress import Progress
 from jaxsparse.pruning import Recipe
 from jaxsparse.scoring import PROTOCOLS
 from jaxsparse.sweep import evaluate, sweep
-from jaxsparse.types import Presentation
+from jaxsparse.types import InputError, Presentation
 from tests import tiny
 from tests.asking import plan_of
 from tests.calibration import hooks
@@ -326,6 +327,28 @@ def test_a_mesh_trains_as_one_device_does(saved, loaded, text):
         assert leaf.sharding.is_equivalent_to(placed, leaf.ndim), path
         zeros = np.asarray(one.leaf(path)) == 0
         np.testing.assert_array_equal(hosts.gathered(leaf) == 0, zeros)
+
+
+def test_a_training_on_a_mesh_that_was_killed_goes_on(saved, tmp_path):
+    """From a checkpoint all that was on one device alone is on all of them."""
+    model = load_model(str(saved("gpt2")), mesh=mesh_of("data:2,model:2"))
+    (start,) = school.pruned(model, 0.5)
+    (whole,) = school.tuned(model, start)
+    with pytest.raises(school.Killed):
+        school.tuned(model, start, work=tmp_path, progress=school.Kills(3))
+    goes_on = school.Kills(0)
+    (found,) = school.tuned(model, start, work=tmp_path, progress=goes_on)
+    assert any("resuming at step 2" in note for note in goes_on.notes)
+    for path in whole.shapes:
+        one, other = (hosts.gathered(each.leaf(path)) for each in (whole, found))
+        np.testing.assert_array_equal(one, other)
+
+
+def test_on_a_mesh_trainings_go_one_after_another(saved):
+    model = load_model(str(saved("gpt2")), mesh=mesh_of("data:2"))
+    several = dataclasses.replace(school.NUMBERS, at_once=2)
+    with pytest.raises(InputError, match="`at_once=2`: on a mesh"):
+        school.tuned(model, school.pruned(model, 0.5, 0.7), settings=several)
 
 
 # Which mesh

@@ -13,7 +13,7 @@ of 500 tokens, the same for all: ours, torch transformers one question at a time
 in sorted batches, and lm-evaluation-harness where it is installed. With --masks instead
 what magnitude masks of all sparsities take, and what torch's l1_unstructured takes;
 with --methods every criterion and update beside the same algorithm in torch;
-with --training a training step beside torch's;
+with --training a training step beside torch's, and five tiny models beside five runs;
 with --parts the parts of scoring that are written for CPUs, beside the plain ones;
 with --host all that the host does for a question, and whether a device would wait.
 """

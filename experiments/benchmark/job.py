@@ -22,6 +22,7 @@ from experiments.benchmark import (
     questions,
     table,
     training,
+    training_sweep,
 )
 from experiments.jobs import JOBS, flags_of
 from jaxsparse import cbt, device, sparse
@@ -106,7 +107,9 @@ def _measure_training(settings: flags.Benchmark) -> list[dict[str, Any]]:
             result = training.measure(shape, tokenizer, settings, place, _tell)
         print("\n".join(training.table(result)))
         results.append(result)
-    return results
+    result = training_sweep.measure(settings, _tell)
+    print("\n".join(training_sweep.table(result)))
+    return [*results, result]
 
 
 def _measure_pruning(settings: flags.Benchmark) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from jaxsparse.cbt import Question
 from jaxsparse.finetuning import holding
+from jaxsparse.finetuning.lessons import check_story_tokens
 from jaxsparse.finetuning.settings import Settings
 from jaxsparse.finetuning.trained import check_rank
 from jaxsparse.model import Blueprint
@@ -18,18 +19,21 @@ def check(
     recipe: Recipe,
     training: Training,
     settings: Settings,
-    steps: int,
+    steps: int | None,
 ) -> None:
     """Raises InputError for what model, recipe and training do not allow together.
 
     Args:
         shapes: of the leaves.
+        steps: None: of the dense model, whose masks are not decided.
     """
     if training.objective != "choice" and blueprint.config.reading == "replaced":
         raise InputError(
             f"`objective={training.objective}`: a discriminator predicts no token of a "
             "text; choose choice"
         )
+    if training.objective != "choice":
+        check_story_tokens(settings.story_tokens, blueprint.config)
     if training.distill == "options" and training.objective == "lm":
         raise InputError(
             "`distill=options` is told by questions, which `objective=lm` does not "
@@ -48,7 +52,7 @@ def check(
 
 
 def _check_gradual(
-    recipe: Recipe, training: Training, settings: Settings, steps: int
+    recipe: Recipe, training: Training, settings: Settings, steps: int | None
 ) -> None:
     if training.train == "masklora":
         raise InputError(
@@ -65,6 +69,8 @@ def _check_gradual(
             f"`method={recipe.method}` with `schedule=gradual`: its update would undo "
             "what was trained; choose a criterion alone"
         )
+    if steps is None:
+        return
     every = settings.growing_every(steps)
     if not holding.decisions(steps, every):
         most = holding.decisions(steps, 1)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxsparse.types import InputError
+
 SCALARS = (
     "loss", "accuracy", "tokens_per_second", "learning_rate", "validation_accuracy",
     "validation_loss",
@@ -24,9 +26,20 @@ class Events:
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Rows of `Metrics`; what an earlier process wrote of these steps and later
-        ones counts no more."""
+        ones counts no more.
+
+        Raises InputError where they cannot be written."""
         if self._directory is None or not rows or not is_installed():
             return
+        try:
+            self._write(rows)
+        except OSError as error:
+            raise InputError(
+                f"{self._directory}: what is for TensorBoard could not be written "
+                f"({error.strerror}); make room, and repeat the command"
+            ) from None
+
+    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if self._writer is None:
             from tensorboardX import (  # pyright: ignore[reportMissingImports]
                 SummaryWriter,

@@ -18,6 +18,7 @@ from jaxsparse.variants import Variant
 
 STEPS = 120
 MOST_STEPS = 2**31 - 1  # what int32 counts
+HIGHEST_RATE = 3e38  # what float32 holds
 # Of questions, and of running text, which a gradient is less noisy of; by reading.
 RATES = {
     "causal": (2e-4, 6e-4),
@@ -88,8 +89,11 @@ def schedules(
     for each in all_steps:
         if not 1 <= each <= MOST_STEPS:
             raise InputError(f"`steps={each}`: 1 to {MOST_STEPS:,}")
-    if not all(0 < rate < float("inf") for rate in all_rates):
-        raise InputError(f"`learning_rate={min(all_rates)}`: a number above 0")
+    for rate in all_rates:
+        if not 0 < rate <= HIGHEST_RATE:
+            raise InputError(
+                f"`learning_rate={rate}`: a number above 0 that float32 holds"
+            )
     return [
         Schedule(
             steps=each, warmup=min(round(warmup * each), each - 1), learning_rate=rate

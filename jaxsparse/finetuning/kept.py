@@ -59,6 +59,8 @@ class Kept:
             return
         metadata = {"measured": json.dumps(self.measured)}
         try:
+            if self._finished:  # of weights that were trained with others in one call
+                self._finished.unlink(missing_ok=True)
             with atomic_file(self._file) as partial:
                 save_file(host, partial, metadata)
         except (OSError, safetensors.SafetensorError) as error:
@@ -96,6 +98,17 @@ class Kept:
             of_a_layer = 2 if path.endswith(("kernel", "embedding")) else 1
             stacked = len(part.get_shape()) > of_a_layer
             return part[number] if stacked else file.get_tensor(path)
+
+
+def make_directory(directory: Path) -> None:
+    """And those above it. Raises InputError where it cannot be made."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{directory} cannot be made a directory ({error.strerror}); remove what "
+            "is there, or name another `work`"
+        ) from None
 
 
 def write_text(file: Path, text: str) -> None:

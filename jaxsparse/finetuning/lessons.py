@@ -75,7 +75,9 @@ class QuestionLessons:
         ]
         shares = np.array([len(group.members) for group in self._groups])
         self._shares = shares / shares.sum()
-        self._drawn: list[int] = []  # the group of each step so far
+        # The group of each step so far, and how many before it had the same.
+        self._drawn: list[tuple[int, int]] = []
+        self._turns = [0] * len(self._groups)
 
     @property
     def row_shapes(self) -> list[RowShape]:
@@ -85,36 +87,38 @@ class QuestionLessons:
 
     def members(self, seed: int, step: int) -> tuple[BatchShape, list[int]]:
         """The numbers of a step's questions, and the shape of their parts."""
-        drawn = self._group_of(step)
+        drawn, before = self._group_of(step)
         group = self._groups[drawn]
         size = len(group.members)
-        first = self._drawn[:step].count(drawn) * self._batch
+        first = before * self._batch
         numbers = []
         for place in range(first, first + self._batch):
             order = _order(size, place // size, drawn, seed)
             numbers.append(int(group.members[order[place % size]]))
         return group.shape, numbers
 
-    def _group_of(self, step: int) -> int:
-        """Drawn by the groups' shares of the questions."""
+    def _group_of(self, step: int) -> tuple[int, int]:
+        """Drawn by the groups' shares of the questions; and its steps before."""
         for number in range(len(self._drawn), step + 1):
             generator = np.random.default_rng([0, number])
-            self._drawn.append(int(generator.choice(len(self._shares), p=self._shares)))
+            drawn = int(generator.choice(len(self._shares), p=self._shares))
+            self._drawn.append((drawn, self._turns[drawn]))
+            self._turns[drawn] += 1
         return self._drawn[step]
 
     def parts(self, seed: int, step: int) -> list[QuestionPart]:
         shape, numbers = self.members(seed, step)
-        weight = np.float32(1 / len(numbers))
+        rows = sum(self._encoded[number].sizes.rows for number in numbers)
+        weights = np.float32(1 / len(numbers)), np.float32(1 / rows)
         return [
-            self._part(shape, members, weight)
+            self._part(shape, members, *weights)
             for members in _filled(self._encoded, numbers, shape)
         ]
 
     def filler(self, like: QuestionPart) -> QuestionPart:
         """A part of the same shape from which nothing is learned."""
-        return QuestionPart(
-            like.batch, np.full_like(like.answers, NO_ANSWER), like.weight
-        )
+        answers = np.full_like(like.answers, NO_ANSWER)
+        return replace(like, answers=answers, row_weight=np.float32(0))
 
     def tokens(self, seed: int, step: int) -> int:
         """Of a step, without padding."""
@@ -122,13 +126,17 @@ class QuestionLessons:
         return sum(self._encoded[number].sizes.all_tokens for number in numbers)
 
     def _part(
-        self, shape: BatchShape, members: Sequence[int], weight: np.float32
+        self,
+        shape: BatchShape,
+        members: Sequence[int],
+        weight: np.float32,
+        row_weight: np.float32,
     ) -> QuestionPart:
         plan = BatchPlan(tuple(members), shape)
         batch = scoring.batch(self._encoded, plan, self._config, self._protocol)
         answers = np.full(shape.questions, NO_ANSWER, np.int32)
         answers[: len(members)] = [self._answers[number] for number in members]
-        return QuestionPart(batch, answers, weight)
+        return QuestionPart(batch, answers, weight, row_weight)
 
 
 class StoryLessons:
@@ -153,12 +161,7 @@ class StoryLessons:
             InputError: the model does not take such a row; the texts are shorter than
                 two windows.
         """
-        frame = OBJECTIVES[config.reading].frame
-        if not frame + SHORTEST <= length <= config.positions:
-            raise InputError(
-                f"`story_tokens={length}`: the model takes {frame + SHORTEST} to "
-                f"{config.positions}"
-            )
+        check_story_tokens(length, config)
         backend = tokenizer.backend_tokenizer
         end = backend.token_to_id("<|endoftext|>")
         self._vocabulary = Vocabulary.of(backend)
@@ -189,7 +192,8 @@ class StoryLessons:
             rows = np.arange(begin, begin + self._part)
             some = jax.tree.map(lambda field: field[rows % self._rows], examples)  # noqa: B023
             valid = some.valid & (rows < self._rows)[:, None]
-            found.append(StoryPart(replace(some, valid=valid), weight))
+            part = replace(some, valid=valid)
+            found.append(StoryPart(part, weight, np.float32(1 / self._rows)))
         return found
 
     @property
@@ -201,10 +205,19 @@ class StoryLessons:
 
     def filler(self, like: StoryPart) -> StoryPart:
         """A part of the same shape from which nothing is learned."""
-        return StoryPart(like.examples, np.float32(0))
+        return replace(like, weight=np.float32(0), row_weight=np.float32(0))
 
     def tokens(self, seed: int, step: int) -> int:
         return self._rows * self._window
+
+
+def check_story_tokens(length: int, config: Any) -> None:
+    """Raises InputError for rows of the stories that a model does not take."""
+    shortest = OBJECTIVES[config.reading].frame + SHORTEST
+    if not shortest <= length <= config.positions:
+        raise InputError(
+            f"`story_tokens={length}`: the model takes {shortest} to {config.positions}"
+        )
 
 
 def parts_of(

@@ -51,31 +51,32 @@ class Losses:
         """
         asks = isinstance(part, QuestionPart)
         inputs = part.batch.inputs if asks else part.examples.inputs
-        apply, away = None, jnp.float32(0)
+        apply: Apply | None = None
+        away = jnp.float32(0)
         if self.states and self.dense_states:
             outputs, states = self.states(leaves, inputs)
             _, of_dense = self.dense_states(dense, inputs)
-            away = square_head(states, jax.lax.stop_gradient(of_dense))
-
-            def apply(_: Leaves, __: Any) -> jax.Array:
-                return outputs
-
+            of_rows = square_head(states, jax.lax.stop_gradient(of_dense))
+            # A row that fills a part up is a question's without tokens, or a window
+            # once more without targets.
+            real = True if asks else jnp.any(part.examples.valid, axis=1)
+            away = jnp.sum(of_rows, where=real) * part.row_weight
+            apply = _giving(outputs)
         if asks:
             loss, correct = self._of_questions(apply or self.apply, leaves, dense, part)
-            items = jnp.sum(part.answers != NO_ANSWER)
         else:
-            loss, items = self._of_text(apply, leaves, part.examples)
+            loss = self._of_text(apply, leaves, part.examples)
             correct = jnp.int32(0)
-        return (loss + away * items) * part.weight, correct
+        return loss * part.weight + away, correct
 
     def _of_text(
         self, apply: Apply | None, leaves: Leaves, examples: Examples
-    ) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    ) -> Float[Array, ""]:
         """By the outputs where these are there already, else a portion at a time."""
         if apply:
-            return loss_sums(apply, leaves, examples)
+            return loss_sums(apply, leaves, examples)[0]
         assert self.text_loss
-        return portioned_loss_sums(self.text_loss, leaves, examples)
+        return portioned_loss_sums(self.text_loss, leaves, examples)[0]
 
     def _of_questions(
         self, apply: Apply, leaves: Leaves, dense: Leaves, part: QuestionPart
@@ -88,6 +89,11 @@ class Losses:
             losses += divergences(jax.lax.stop_gradient(told), scores, asked)
         right = asked & (jnp.argmax(scores, axis=-1) == part.answers)
         return jnp.sum(losses), jnp.sum(right, dtype=jnp.int32)
+
+
+def _giving(outputs: jax.Array) -> Apply:
+    """What computes nothing: outputs that are there."""
+    return lambda leaves, inputs: outputs
 
 
 def choice_losses(
@@ -120,21 +126,22 @@ def divergences(
 
 def square_head(
     states: Mapping[str, LayerStates], of_dense: Mapping[str, LayerStates]
-) -> Float[Array, ""]:
-    """The sum over the layers of all stacks of mean((h_s - h_t)^2) / (mean h_t^2 +
-    epsilon), means over the real tokens of the rows and the hidden size.
+) -> Float[Array, " row"]:
+    """Of each row the sum over the layers of all stacks of mean((h_s - h_t)^2) / (mean
+    h_t^2 + epsilon), means over the row's real tokens and the hidden size; 0 of a row
+    without any. By rows, so that the parts of a step add up.
 
     Source: Kurtic et al. (2023), "Sparse fine-tuning for inference acceleration of
     large language models", SquareHead.
     """
-    total = jnp.float32(0)
+    total: Any = 0.0
     for path, dense in of_dense.items():
         real = dense.attended[None, :, :, None]
-        tokens = jnp.maximum(jnp.sum(dense.attended), 1) * dense.states.shape[-1]
+        sizes = jnp.maximum(jnp.sum(dense.attended, axis=1), 1) * dense.states.shape[-1]
 
-        def means(squares: Any, real: Any = real, tokens: Any = tokens) -> Any:
-            return jnp.sum(squares, axis=(1, 2, 3), where=real) / tokens
+        def means(squares: Any, real: Any = real, sizes: Any = sizes) -> Any:
+            return jnp.sum(squares, axis=(2, 3), where=real) / sizes
 
         away = means(jnp.square(states[path].states - dense.states))
-        total += jnp.sum(away / (means(jnp.square(dense.states)) + EPSILON))
+        total += jnp.sum(away / (means(jnp.square(dense.states)) + EPSILON), axis=0)
     return total

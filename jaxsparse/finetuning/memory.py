@@ -49,6 +49,7 @@ def needed(
     adapted: tuple[str, int],
     lessons: Sequence[QuestionLessons | StoryLessons],
     remat: bool,
+    distill: str,
 ) -> Need:
     """What training one variant takes, on one device of its mesh.
 
@@ -57,6 +58,7 @@ def needed(
         prunable: paths of those that have masks.
         adapted: which part is trained, and the rank of its adapters.
         lessons: what is learned from; their largest parts count.
+        distill: what the dense model is asked beside.
     """
     trained = trained_shapes(shapes, prunable, *adapted)
     sharing, devices = (
@@ -65,13 +67,15 @@ def needed(
     )
     itemsize = jnp.dtype(model.dtype).itemsize
     layers = sum(stack.depth for stack in model.blueprint.family.stacks(model.config))
+    portion = model.form.text_targets if distill != "hidden" else None
     largest = max(
         activation_bytes(
-            model.config, layers, dict(lengths), -(-rows // devices), itemsize, remat
+            model.config, layers, dict(lengths), -(-rows // devices), itemsize, remat,
+            distill, portion if isinstance(lesson, StoryLessons) else None,
         )
         for lesson in lessons
         for rows, lengths in lesson.row_shapes
-    )
+    )  # fmt: skip
     return Need(
         model=sum(leaf.nbytes for leaf in model.params.values()) // sharing,
         state=state_bytes(shapes, trained, prunable) // sharing,
@@ -106,13 +110,18 @@ def activation_bytes(
     rows: int,
     itemsize: int,
     remat: bool,
+    distill: str = "none",
+    targets: int | None = None,
 ) -> int:
     """Of rows whose gradient is taken: what is kept of every layer, or with `remat` of
     one and the hidden states between them; and logits three times over, in float32.
+    The dense model that is asked beside keeps a layer and its logits, or with
+    distill=hidden the states behind every layer, as the trained one does then.
 
     Args:
         layers: of all stacks.
         lengths: of each field of a row.
+        targets: so many have logits at once; None: all.
     """
     encoder, tokens = lengths.get("encoder_tokens", 0), lengths["tokens"]
     wide = HIDDEN_KEPT * config.hidden + FFN_KEPT * config.ffn
@@ -121,18 +130,28 @@ def activation_bytes(
     kept = of_layer * layers
     if remat:
         kept = of_layer + layers * (encoder + tokens) * config.hidden * itemsize
-    logits = 3 * 4 * lengths["scored"] * config.vocab
-    return rows * (kept + logits)
+    if distill != "none":
+        kept += of_layer
+    if distill == "hidden":
+        kept += 2 * 4 * layers * (encoder + tokens) * config.hidden
+    scored = rows * lengths["scored"]
+    of_scored = (4 if distill == "options" else 3) * 4 * config.vocab
+    return rows * kept + min(scored, targets or scored) * of_scored
 
 
-def available() -> int:
-    """Bytes that this process may still take of its device; 0 where nothing says."""
+def available(held: int = 0) -> int:
+    """Bytes that this process may take of its device; 0 where nothing says.
+
+    Args:
+        held: that it has taken already, of a CPU's memory.
+    """
     if limit := device.memory():
         return limit
     found = []
     if _MEMORY.is_file():
         lines = dict(line.split(":", 1) for line in _MEMORY.read_text().splitlines())
-        found.append(int(lines.get("MemAvailable", "0").split()[0]) * 1024)
+        free = int(lines.get("MemAvailable", "0").split()[0]) * 1024
+        found.append(free and free + held)
     for path in _LIMITS:
         text = path.read_text().strip() if path.is_file() else ""
         if text.isdigit():
@@ -140,17 +159,25 @@ def available() -> int:
     return min(filter(None, found), default=0)
 
 
-def check(need: Need, there: int, instead: Mapping[str, Need], name: str) -> None:
+def check(
+    need: Need, there: int, instead: Iterable[tuple[str, Need]], name: str
+) -> None:
     """Raises InputError where training does not fit, with what of `instead` would.
 
     Args:
         there: bytes; 0 where nothing says how many.
-        instead: a change of the arguments, in words -> what would then be needed.
+        instead: a change of the arguments, in words, and what would then be needed;
+            asked for only where training does not fit. Of several in the same words up
+            to their "=" the first that fits is said.
     """
     if not there or need.total <= USABLE * there:
         return
-    fitting = [how for how, other in instead.items() if other.total <= USABLE * there]
-    advice = f"{' or '.join(fitting)} would fit" if fitting else "no change here fits"
+    fitting: dict[str, str] = {}
+    for how, other in instead:
+        if other.total <= USABLE * there:
+            fitting.setdefault(how.partition("=")[0], how)
+    ways = " or ".join(fitting.values())
+    advice = f"{ways} would fit" if fitting else "no change here fits"
     raise InputError(
         f"{name}: training takes about {_gb(need.total)} (weights and moments "
         f"{_gb(need.model + need.state)}, activations {_gb(need.activations)}), and "

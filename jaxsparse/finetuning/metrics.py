@@ -84,21 +84,29 @@ class Metrics:
         if last["accuracy"] is not None:
             recent = [row["accuracy"] for row in self.rows[-20:]]
             told.append(f"accuracy {sum(recent) / len(recent):.0%}")
-        exams = [row["validation_accuracy"] for row in self.rows]
-        if known := [accuracy for accuracy in exams if accuracy is not None]:
-            told.append(f"validation {known[-1]:.1%}")
+        exams = (row["validation_accuracy"] for row in reversed(self.rows))
+        examined = next((each for each in exams if each is not None), None)
+        if examined is not None:
+            told.append(f"validation {examined:.1%}")
         return ", ".join([*told, f"{last['tokens_per_second']:,.0f} tokens/s"])
 
     def flush(self) -> None:
         """Raises InputError where the file cannot be written; then it is as it was."""
         if self._directory:
+            write(self._directory / NAME, self.rows)
             self._events.write(self.rows[self._flushed :])
             self._flushed = len(self.rows)
-            write(self._directory / NAME, self.rows)
 
     def close(self) -> None:
         """No more is measured."""
         self._events.close()
+
+
+def check(directory: Path | None, finished: bool) -> None:
+    """Raises InputError where the rows of a run's directory cannot be read, or where
+    those of a finished run are gone."""
+    if not read(directory) and directory and finished:
+        raise unreadable(directory / NAME, FileNotFoundError("it has no rows"))
 
 
 def read(directory: Path | None) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What training comes to: a variant whose leaves are the best that were kept."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,22 +87,35 @@ def _counted(variant: Variant) -> Variant:
     )
 
 
-def pruned_afterwards(
-    trained: Variant, target: Variant, calibration: Calibration | None
-) -> Variant:
-    """A dense model that was trained, pruned as the target was: the control."""
-    if not target.sparsity:
-        return replace(trained, recipe=target.recipe)
-    model = replace(
-        trained.model,
-        params={**trained.model.params, **trained.leaves()},
-        digest=variants.digest_of(trained.identity),
-    )
-    pruner = OneShot(model, calibration)
-    (pruned,) = pruner.variants(target.recipe, [target.sparsity])
-    return replace(
-        pruned, training=trained.training, training_seconds=trained.training_seconds
-    )
+class Control:
+    """A dense model that was trained, pruned afterwards at each sparsity: what training
+    pruned models is compared with. One of them holds its weights once."""
+
+    def __init__(self, trained: Variant):
+        self._trained = trained
+        self._pruners: dict[str | None, OneShot] = {}  # by calibration
+
+    def pruned(self, target: Variant, calibration: Calibration | None) -> Variant:
+        """As the target was."""
+        trained = self._trained
+        if not target.sparsity:
+            return replace(trained, recipe=target.recipe)
+        rows = calibration and calibration.digest
+        if rows not in self._pruners:
+            self._pruners[rows] = OneShot(self._model, calibration)
+        (pruned,) = self._pruners[rows].variants(target.recipe, [target.sparsity])
+        return replace(
+            pruned, training=trained.training, training_seconds=trained.training_seconds
+        )
+
+    @functools.cached_property
+    def _model(self) -> Model:
+        trained = self._trained
+        return replace(
+            trained.model,
+            params={**trained.model.params, **trained.leaves()},
+            digest=variants.digest_of(trained.identity),
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ class QuestionPart:
     batch: scoring.Batch
     answers: Int32[Array, " question"]  # the option that is right, or NO_ANSWER
     weight: Any  # float32, of each question in the step's mean
+    row_weight: Any  # float32, of each row
 
 
 @jax.tree_util.register_dataclass
@@ -31,6 +32,7 @@ class StoryPart:
 
     examples: Examples
     weight: Any  # float32, of each target in the step's mean
+    row_weight: Any  # float32, of each row
 
 
 Part = QuestionPart | StoryPart

@@ -7,8 +7,8 @@ was killed and started again ends with the same bits as one that was not.
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 from jaxsparse.exam import Exam
 from jaxsparse.finetuning import holding
 from jaxsparse.finetuning.best import Best, measured
-from jaxsparse.finetuning.kept import Kept
+from jaxsparse.finetuning.kept import Kept, make_directory
 from jaxsparse.finetuning.lessons import QuestionLessons, StoryLessons, parts_of
 from jaxsparse.finetuning.losses import Losses
 from jaxsparse.finetuning.metrics import Metrics
@@ -33,6 +33,7 @@ from jaxsparse.finetuning.state import (
     grown,
     no_sums,
     of_run,
+    on_mesh,
     together,
 )
 from jaxsparse.finetuning.step import Transform, compiled, transform_of
@@ -76,6 +77,7 @@ class Trainer:
     relative: bool
     progress: Progress
     _compiled: dict[int, Any] = field(default_factory=dict)
+    _known_shapes: dict[int, set[Any]] = field(default_factory=dict)
 
     @functools.cached_property
     def transform(self) -> Transform:
@@ -86,9 +88,14 @@ class Trainer:
         call."""
         if runs not in self._compiled:
             self._compiled[runs] = compiled(
-                self.train, self.losses, self.transform, runs, self.compiler_options
-            )
+                self.train, self.losses, self.transform, runs, self.compiler_options,
+                self.mesh,
+            )  # fmt: skip
         return self._compiled[runs]
+
+    def known_shapes(self, runs: int) -> set[Any]:
+        """Of what was computed already, of so many runs in one call."""
+        return self._known_shapes.setdefault(runs, set())
 
     def run(self, runs: Sequence[Run], directory: Path | None) -> list[Kept]:
         """Trains runs of equally many steps, or takes up what is there of them.
@@ -109,8 +116,8 @@ class Trainer:
                     directory,
                     *(run.directory for run in runs if run.directory),
                 }:
-                    each.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(locked(directory))
+                    make_directory(each)
+                    stack.enter_context(locked(each))
                 checkpoints = Checkpoints(directory / "checkpoints")
                 stack.enter_context(checkpoints)
             return _Training(self, runs, checkpoints).to_the_end()
@@ -141,6 +148,7 @@ class _Training:
         self.best = Best(seeds, numbers.stop_on, numbers.patience)
         self.fixed: Leaves = {}
         self.state: State = {}
+        self.compiling = 0.0  # seconds of a step
 
     def to_the_end(self) -> list[Kept]:
         self._begin()
@@ -153,28 +161,27 @@ class _Training:
         )
         sums = no_sums(self.state, number)
         parts = self._parts(step)
-        shapes: set[Any] = set()
+        known = trainer.known_shapes(number)
         while step < self.steps and self.best.going().any():
-            begun, compiling = time.perf_counter(), 0.0
+            begun, self.compiling = time.perf_counter(), 0.0
             for part in parts:
                 shape = tuple(leaf.shape for leaf in jax.tree.leaves(part))
-                new, called = shape not in shapes, time.perf_counter()
-                with trainer.progress.busy("compiling") if new else nullcontext():
+                with self._compiling(known, shape):
                     sums = gradient(
                         sums, self.state["trained"], self.fixed, self.state["masks"],
                         trainer.dense, part,
                     )  # fmt: skip
-                if new:
-                    compiling += time.perf_counter() - called
-                    shapes.add(shape)
             told = sums["loss"], sums["right"]
             rate = np.array([pace(step) for pace in self.rates], np.float32)
             told = [jnp.array(each) for each in told]  # the sums' memory is reused
-            self.state, sums = update(self.state, sums, rate if number > 1 else rate[0])
+            with self._compiling(known, "update"):
+                self.state, sums = update(
+                    self.state, sums, rate if number > 1 else rate[0]
+                )
             # While the device is at it, the host makes what comes next.
             parts = self._parts(step + 1) if step + 1 < self.steps else []
             losses, right = map(np.atleast_1d, map(np.asarray, told))
-            self._record(step, losses, right, rate, begun + compiling)
+            self._record(step, losses, right, rate, begun + self.compiling)
             step += 1
             trainer.progress.done(1)
             self._after(step)
@@ -182,6 +189,18 @@ class _Training:
             kept.finish(metrics.seconds)
             metrics.close()
         return self.kept
+
+    @contextmanager
+    def _compiling(self, known: set[Any], what: Any) -> Iterator[None]:
+        """Around a call that compiles unless `what` is known."""
+        if what in known:
+            yield
+            return
+        called = time.perf_counter()
+        with self.trainer.progress.busy("compiling"):
+            yield
+        known.add(what)
+        self.compiling += time.perf_counter() - called
 
     def _begin(self) -> None:
         trainer = self.trainer
@@ -193,7 +212,8 @@ class _Training:
             )
             begun.append(first_state(parts, leaves, trainer.masked, trainer.transform))
             fixed.append(dict(parts.fixed))
-        self.state, self.fixed = together(begun), together(fixed)
+        self.state = on_mesh(trainer.mesh, together(begun))
+        self.fixed = together(fixed)
 
     def _resume(self) -> int:
         """The number of steps that are done."""
@@ -249,8 +269,10 @@ class _Training:
             )
         self.trainer.progress.measured(self.metrics[0].told())
 
-    def _check_finite(self, step: int, losses: np.ndarray) -> None:
-        """Raises InputError where the loss of a run is not finite."""
+    def _check_finite(
+        self, step: int, losses: np.ndarray, what: str = "the loss"
+    ) -> None:
+        """Raises InputError where the loss of a run, or what else, is not finite."""
         wrong = np.flatnonzero(~np.isfinite(losses))
         if not len(wrong):
             return
@@ -262,7 +284,7 @@ class _Training:
             f"the checkpoint of step {latest} is kept" if latest else "nothing is kept"
         )
         raise InputError(
-            f"{self.runs[number].name}: the loss is {losses[number]} at step {step}; "
+            f"{self.runs[number].name}: {what} is {losses[number]} at step {step}; "
             f"{kept}; lower `learning_rate`"
         )
 
@@ -287,7 +309,7 @@ class _Training:
     def _check_weights(self, step: int) -> None:
         """A step may break weights although its loss was finite: these are not kept."""
         broken = self.best.going() & ~finite(self.state, len(self.runs))
-        self._check_finite(step, np.where(broken, np.nan, 0.0))
+        self._check_finite(step, np.where(broken, np.nan, 0.0), "a weight")
 
     def _grow(self, decision: int) -> None:
         """Decides masks again, of weights as they have become."""

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Bool
 
+from jaxsparse import parallel
 from jaxsparse.finetuning.trained import Masks, Split
 from jaxsparse.types import Leaves
 
@@ -37,6 +39,31 @@ def first_state(
         "optimizer": transform.init(trained),
         "masks": {path: jnp.asarray(leaves[path]) != 0 for path in masked},
     }
+
+
+def on_mesh(mesh: Mesh | None, state: State) -> State:
+    """A state on the devices of a mesh, each leaf divided as `shardings` has it."""
+    return state if mesh is None else jax.device_put(state, shardings(mesh, state))
+
+
+def held(mesh: Mesh | None, tree: Any) -> Any:
+    """What comes out of a step, divided as what went in: a program for other places
+    would round otherwise, and a run that goes on would not end with the same bits."""
+    if mesh is None:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, shardings(mesh, tree))
+
+
+def shardings(mesh: Mesh, tree: Any) -> Any:
+    """Leaves of the model, and what is kept for each of them, are divided as the model
+    is; all else, such as the optimizer's count, is on every device."""
+
+    def of(keys: Any, leaf: Any) -> NamedSharding:
+        path = str(getattr(keys[-1], "key", ""))
+        spec = parallel.leaf_spec(path, leaf.shape, mesh.shape["model"])
+        return NamedSharding(mesh, spec)
+
+    return jax.tree.map_with_path(of, tree)
 
 
 def no_sums(state: State, runs: int) -> State:

@@ -11,12 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from jaxsparse.finetuning import holding
 from jaxsparse.finetuning.losses import Losses
 from jaxsparse.finetuning.parts import Part
 from jaxsparse.finetuning.settings import Settings
-from jaxsparse.finetuning.state import State
+from jaxsparse.finetuning.state import State, held
 from jaxsparse.finetuning.trained import Masks, merged
 from jaxsparse.training.optimizer import Schedule, directions
 from jaxsparse.types import Leaves
@@ -43,15 +44,17 @@ def compiled(
     transform: Transform,
     runs: int,
     compiler_options: Mapping[str, Any],
+    mesh: Mesh | None,
 ) -> tuple[Callable[..., State], Callable[..., tuple[State, State]]]:
     """What adds the gradient of a part, and what updates; of so many runs in one call,
     on axis 0.
 
     Args:
         train: which leaves are trained, see `trained`.
+        mesh: None where there are several runs.
     """
-    add = functools.partial(_add, train, losses)
-    update = functools.partial(_update, transform)
+    add = functools.partial(_add, train, losses, mesh)
+    update = functools.partial(_update, transform, mesh)
     if runs > 1:
         add = jax.vmap(add, in_axes=(0, 0, 0, 0, None, 0))
         update = jax.vmap(update)
@@ -65,6 +68,7 @@ def compiled(
 def _add(
     train: str,
     losses: Losses,
+    mesh: Mesh | None,
     sums: State,
     trained: Leaves,
     fixed: Leaves,
@@ -84,11 +88,11 @@ def _add(
 
     (loss, right), gradient = jax.value_and_grad(loss_of, has_aux=True)(trained)
     added = {"gradient": gradient, "loss": loss, "right": right}
-    return jax.tree.map(jnp.add, sums, added)
+    return held(mesh, jax.tree.map(jnp.add, sums, added))
 
 
 def _update(
-    transform: Transform, state: State, sums: State, rate: Any
+    transform: Transform, mesh: Mesh | None, state: State, sums: State, rate: Any
 ) -> tuple[State, State]:
     """The next state, and sums of nothing."""
     updates, optimizer = transform.update(
@@ -100,4 +104,4 @@ def _update(
     )
     trained = optax.apply_updates(state["trained"], updates)
     zero = jax.tree.map(jnp.zeros_like, sums)
-    return {**state, "trained": trained, "optimizer": optimizer}, zero
+    return held(mesh, ({**state, "trained": trained, "optimizer": optimizer}, zero))

@@ -99,7 +99,9 @@ def merged(train: str, trained: Leaves, fixed: Leaves, masks: Masks) -> Leaves:
         leaves = dict(fixed)
         for path in {path.rpartition("/")[0] for path in trained}:
             rank = trained[f"{path}/{_A}"].shape[-1]
-            added = trained[f"{path}/{_A}"] @ trained[f"{path}/{_B}"]
+            first, second = trained[f"{path}/{_A}"], trained[f"{path}/{_B}"]
+            # float32 on every device, like the weights it is added to.
+            added = jnp.matmul(first, second, precision="highest")
             leaves[path] = leaves[path] + SCALE / rank * added
     return leaves | {
         path: jnp.where(mask, leaves[path], 0.0) for path, mask in masks.items()

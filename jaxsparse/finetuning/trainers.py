@@ -1,6 +1,6 @@
 """The trainers of a model: what trainings share is read and compiled once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,8 @@ from jaxsparse.progress import Progress
 from jaxsparse.readings import Readings
 from jaxsparse.training.training import Training
 from jaxsparse.types import Leaves
+
+LEAST_TOKENS = 128  # of parts that are said to fit
 
 
 @dataclass(eq=False)
@@ -89,10 +91,15 @@ class Trainers:
             )
         return losses
 
+    @property
+    def _part_tokens(self) -> int:
+        """Rows x length whose gradient is taken at once, on all devices together."""
+        devices = parallel.rows_multiple(self.model.mesh)
+        return self.settings.part_tokens or devices * self.model.form.batch_tokens
+
     def _lessons_of(self, objective: str) -> list[Any]:
         model, numbers = self.model, self.settings
-        tokens = numbers.part_tokens or model.form.batch_tokens
-        multiple = parallel.rows_multiple(model.mesh)
+        multiple, tokens = parallel.rows_multiple(model.mesh), self._part_tokens
         if objective != "lm" and "questions" not in self._lessons:
             self.progress.stage(
                 "reading training questions", len(self.questions), patient=True
@@ -126,41 +133,65 @@ class Trainers:
             )  # fmt: skip
         return self._exam
 
-    def needs(
-        self, job: Job, number: int
-    ) -> tuple[memory.Need, dict[str, memory.Need]]:
-        """What so many runs in one call take, and would with other arguments."""
-        numbers, training = self.settings, job.training
+    def check_memory(self, job: Job, number: int) -> None:
+        """Raises InputError where so many runs in one call do not fit, with what
+        would."""
+        need = self._need(job, number)
+        there = memory.available(need.model)
+        memory.check(need, there, self._instead(job, number), self.model.name)
 
-        def need(train: str, remat: bool, number: int = number) -> memory.Need:
-            return memory.needed(
-                self.model,
-                shapes_of(job.start),
-                job.start.model.prunable(job.variant.recipe.prunable),
-                (train, numbers.rank),
-                self._lessons_of(training.objective),
-                remat,
-            ).of(number)
+    def _need(
+        self, job: Job, number: int, train: str = "", remat: bool = False
+    ) -> memory.Need:
+        """What so many runs in one call take.
 
+        Args:
+            train, remat: other than they are to be.
+        """
+        training = job.training
+        return memory.needed(
+            self.model,
+            shapes_of(job.start),
+            job.start.model.prunable(job.variant.recipe.prunable),
+            (train or training.train, self.settings.rank),
+            self._lessons_of(training.objective),
+            remat or self.settings.remat,
+            training.distill,
+        ).of(number)
+
+    def _instead(self, job: Job, number: int) -> Iterator[tuple[str, memory.Need]]:
+        """What would be needed by other arguments."""
         if number > 1:
-            fewer = {"`at_once=1`": need(training.train, numbers.remat, 1)}
-            return need(training.train, numbers.remat), fewer
-        instead = {"`remat=true`": need(training.train, True)}
-        if training.train == "all":
-            instead["`train=norms,biases`"] = need("norms,biases", numbers.remat)
-            instead["both of these"] = need("norms,biases", True)
-        return need(training.train, numbers.remat), instead
+            yield "`at_once=1`", self._need(job, 1)
+        tokens = self._part_tokens // 2
+        while tokens >= LEAST_TOKENS:
+            settings = replace(self.settings, part_tokens=tokens)
+            smaller = replace(self, settings=settings, _known={}, _lessons={})
+            yield f"`part_tokens={tokens}`", smaller._need(job, number)
+            tokens //= 2
+        if not self.settings.remat:
+            yield "`remat=true`", self._need(job, number, remat=True)
+        if job.training.train == "all":
+            less = "norms,biases"
+            yield f"`train={less}`", self._need(job, number, less)
+            both = f"both `train={less}` and `remat=true`"
+            yield both, self._need(job, number, less, True)
 
     def at_once(self, job: Job, most: int) -> int:
-        """How many runs go in one call."""
+        """How many runs go in one call; one on a mesh, which divides its rows."""
+        if self.model.mesh is not None:
+            return 1
         if self.settings.at_once:
             return min(self.settings.at_once, most)
-        there = memory.available()
-        if not (self.model.form.vmaps_variants and there):
+        if not self.model.form.vmaps_variants:
             return 1
-        need, _ = self.needs(job, 1)
+        need = self._need(job, 1)
+        if not (there := memory.available(need.model)):
+            return 1
         left = memory.USABLE * there - need.model
-        return max(1, min(most, int(left // (need.state + need.activations))))
+        # Each state is there twice when they are put together.
+        each = need.state + max(need.state, need.activations)
+        return max(1, min(most, int(left // each)))
 
 
 def function_of(job: Job) -> Any:

@@ -16,13 +16,19 @@ from typing import Any
 from jaxsparse import hosts, variants
 from jaxsparse.calibration import Calibration
 from jaxsparse.cbt import Question
-from jaxsparse.finetuning import memory, metrics
+from jaxsparse.finetuning import metrics
 from jaxsparse.finetuning.checks import check
 from jaxsparse.finetuning.jobs import STEPS, Job, schedules
-from jaxsparse.finetuning.kept import UNREADABLE, Kept, unreadable, write_text
+from jaxsparse.finetuning.kept import (
+    UNREADABLE,
+    Kept,
+    make_directory,
+    unreadable,
+    write_text,
+)
 from jaxsparse.finetuning.outcome import (
+    Control,
     MaskDecision,
-    pruned_afterwards,
     shapes_of,
     trained_variant,
 )
@@ -38,7 +44,7 @@ from jaxsparse.types import InputError
 from jaxsparse.variants import Variant
 from jaxsparse.whole import locked
 
-REVISION = 1  # raised when the same settings come to train otherwise
+REVISION = 2  # raised when the same settings come to train otherwise
 RUNS = "runs.json"  # in the directory of several in one call: whose
 DIGESTS = ("weights", "questions", "validation_questions")
 
@@ -136,6 +142,11 @@ class Finetuning:
         for name in "questions", "validation":
             if not getattr(self, name):
                 raise InputError(f"`{name}`: there are none; give at least one")
+        if self.settings.at_once > 1 and self.model.mesh is not None:
+            raise InputError(
+                f"`at_once={self.settings.at_once}`: on a mesh trainings go one after "
+                "another; leave it out, or take one device"
+            )
         for job in jobs:
             check(
                 self.model.blueprint,
@@ -143,22 +154,24 @@ class Finetuning:
                 job.variant.recipe,
                 job.training,
                 self.settings,
-                job.schedule.steps,
+                job.schedule.steps if job.variant.sparsity else None,
             )
-        self._claim()
+        self.claim()
         keys = [self.key(job) for job in jobs]
         of_key = dict(zip(keys, jobs, strict=True))  # trainings that are the same once
         kept = {key: Kept(self._directory(key)) for key in of_key}
         for key in of_key:  # damage is told before anything is trained
-            metrics.read(self._directory(key))
+            metrics.check(self._directory(key), kept[key].finished)
         left = {key: job for key, job in of_key.items() if not kept[key].finished}
         for portion in self._begun(of_key, left):
             kept |= self._trained(portion)
             left = {key: job for key, job in left.items() if key not in portion}
         for portion in self._portions(left):
             kept |= self._trained(portion)
+        controls: dict[str, Control] = {}
         return tuple(
-            self._variant(job, kept[key]) for job, key in zip(jobs, keys, strict=True)
+            self._variant(job, key, kept[key], controls)
+            for job, key in zip(jobs, keys, strict=True)
         )
 
     def identity(self, job: Job) -> dict[str, Any]:
@@ -168,13 +181,10 @@ class Finetuning:
         if training.schedule == "dense":
             start = variants.identity(model)
         adapts = training.train == "masklora"  # which a dense start does not say
-        numbers = asdict(self.settings)
-        for name in ("checkpoint_every", "part_tokens", "at_once"):
-            del numbers[name]  # how it is computed
         return {
             "start": start,
-            **asdict(training),
-            **numbers,
+            **self.common(training, grows=job.grows),
+            "seed": training.seed,
             "steps": job.schedule.steps,
             "learning_rate": job.schedule.learning_rate,
             # Of others the start says it, where it says anything.
@@ -182,14 +192,35 @@ class Finetuning:
             if job.grows and job.calibration
             else None,
             **({"adapted": job.variant.recipe.prunable} if adapts else {}),
+        }
+
+    def common(self, training: Training, grows: bool) -> dict[str, Any]:
+        """What trainings that differ in start, pace and seed share.
+
+        Args:
+            grows: whether masks are decided on the way.
+        """
+        numbers = {**asdict(training), **asdict(self.settings)}
+        dropped = ["seed", "checkpoint_every", "part_tokens", "at_once"]
+        for names, are_read in (  # of what other trainings are about
+            (("rank",), training.train == "masklora"),
+            (("mask_every",), grows),
+            (("batch_questions",), training.objective != "lm"),
+            (("story_windows", "story_tokens"), training.objective != "choice"),
+        ):
+            dropped += () if are_read else names
+        for name in dropped:
+            del numbers[name]
+        return {
+            **numbers,
             "questions": _digest(self.questions),
             "validation_questions": _digest(self.validation),
             "revision": REVISION,
         }
 
-    def _claim(self) -> None:
+    def claim(self) -> None:
         """Says in the directory what is trained there: trainings of one model on the
-        same questions.
+        same questions. Who prunes first says it before, since that takes its time.
 
         Raises:
             InputError: something else is.
@@ -258,8 +289,7 @@ class Finetuning:
 
     def _trained(self, jobs: dict[str, Job]) -> dict[str, Kept]:
         first = next(iter(jobs.values()))
-        need, instead = self._trainers.needs(first, len(jobs))
-        memory.check(need, memory.available(), instead, self.model.name)
+        self._trainers.check_memory(first, len(jobs))
         trainer = self._trainers.of(first)
         runs = [self._run(job, self._directory(key)) for key, job in jobs.items()]
         directory = None
@@ -267,7 +297,7 @@ class Finetuning:
             key = variants.digest_of({"runs": list(jobs)})
             directory = self.work / (key if len(jobs) > 1 else next(iter(jobs)))
             if len(jobs) > 1:
-                directory.mkdir(exist_ok=True)
+                make_directory(directory)
                 write_text(directory / RUNS, json.dumps(list(jobs)))
         found = trainer.run(runs, directory)
         if directory:
@@ -295,14 +325,19 @@ class Finetuning:
             events=events,
         )
 
-    def _variant(self, job: Job, kept: Kept) -> Variant:
-        start = job.start
-        control = job.training.schedule == "dense"
-        target = start if control else job.variant
-        trained = trained_variant(start, target, job.training, kept, self.identity(job))
-        if control:
-            return pruned_afterwards(trained, job.variant, job.calibration)
-        return trained
+    def _variant(
+        self, job: Job, key: str, kept: Kept, controls: dict[str, Control]
+    ) -> Variant:
+        start, training = job.start, job.training
+        if training.schedule != "dense":
+            return trained_variant(
+                start, job.variant, training, kept, self.identity(job)
+            )
+        if key not in controls:
+            controls[key] = Control(
+                trained_variant(start, start, training, kept, self.identity(job))
+            )
+        return controls[key].pruned(job.variant, job.calibration)
 
 
 def _digest(questions: Sequence[Question]) -> str:

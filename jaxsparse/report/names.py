@@ -11,13 +11,14 @@ WHY = {
     "model": "another run has another model of that name",
     "method": "another run calibrated it on other rows, or has another file of that "
     "name",
+    "training": "another run trained by other numbers or on other questions",
     "text": "another run has another text of that name, or other windows of it",
 }
 
 
 @dataclass(frozen=True)
 class Thing:
-    """A model, a method or a text, as a run calls it."""
+    """A model, a method, a training's objective or a text, as a run calls it."""
 
     kind: str  # of WHY
     name: str
@@ -54,11 +55,13 @@ class Names:
 
     def renamed(self, run: RunFiles, point: Point) -> Point:
         """A point of a run by the names of the report."""
-        model, method, *texts = (self._names[thing] for thing in _things(run, point))
+        model, method, objective, *texts = (
+            self._names[thing] for thing in _things(run, point)
+        )
         losses = zip(point.texts, texts, strict=True)
         return replace(
             point,
-            curve=_renamed(point.curve, model, method),
+            curve=_renamed(point.curve, model, method, objective),
             texts=tuple(replace(loss, text=text) for loss, text in losses),
         )
 
@@ -74,6 +77,13 @@ def _things(run: RunFiles, point: Point) -> Iterator[Thing]:
         (rows, run.source_of(recipe.method)),
         # Seeds are in the labels, and what is calibrated has one.
         among=(model, point.digest, recipe.seed, calibrated),
+    )
+    training = point.curve.training
+    yield Thing(
+        "training",
+        training.objective if training else "",
+        run.training_of(model) if training else None,
+        among=training and replace(training, seed=0),
     )
     for loss in point.texts:
         yield Thing("text", loss.text, run.text_of(loss.text))
@@ -93,8 +103,11 @@ def _free(name: str, run: str, taken: Iterable[str]) -> str:
     return free
 
 
-def _renamed(curve: Curve, model: str, method: str) -> Curve:
+def _renamed(curve: Curve, model: str, method: str, objective: str) -> Curve:
     setup, recipe = replace(curve.setup, model=model), curve.recipe
     if method != recipe.method:
         recipe = Recipe.written(**{**asdict(recipe), "method": method})
-    return replace(curve, setup=setup, recipe=recipe)
+    training = curve.training
+    if training and objective != training.objective:
+        training = training.called(objective)
+    return replace(curve, setup=setup, recipe=recipe, training=training)

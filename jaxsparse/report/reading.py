@@ -60,6 +60,11 @@ class RunFiles:
         """The SHA-256 of the user's file that the method is from, where it is known."""
         return fact(self.facts, "methods", method)
 
+    def training_of(self, model: str) -> str | None:
+        """The digest of what a model was trained on and by which numbers, where it was;
+        objective and seed are a point's own."""
+        return fact(self.facts, "training", "digests", model)
+
     def text_of(self, name: str) -> tuple[str | None, int | None]:
         """The SHA-256 of a running text, and the tokens of its windows as asked for."""
         return (

@@ -12,6 +12,7 @@ from jaxsparse.points import Curve, Point, by_curve, dense_of
 from jaxsparse.report.summary import ALPHA
 
 Seeds = tuple[Point, ...]  # points that differ in their seed alone
+LEAST_LOSS = 0.01  # of accuracy
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ class Recovery:
     @property
     def won_back(self) -> float | None:
         """The share of what one-shot lost against dense; None at sparsity 0, and where
-        nothing was lost."""
+        less than LEAST_LOSS was lost, of which a share says nothing."""
         if not self.one_shot or not self.dense or not self.first.sparsity:
             return None
         lost = self.dense.accuracy - mean(self.one_shot)
-        return None if self.gain is None or lost <= 0 else self.gain / lost
+        return None if self.gain is None or lost < LEAST_LOSS else self.gain / lost
 
     @property
     def significant(self) -> bool:

@@ -13,7 +13,7 @@ NOTES = (
     "one-shot, fine-tuned: accuracy in percent over all questions; of several seeds "
     "the mean, and in brackets the lowest and the highest. At sparsity 0 one-shot is "
     "dense. won back: the share of what one-shot lost against dense, in percent; empty "
-    "where nothing was lost.",
+    "where less than a point was lost.",
     "p: exact McNemar of fine-tuned against one-shot at the same sparsity (questions "
     "as independent). Of several seeds the largest is shown, so that it holds for each "
     "of them; it is 1 where one seed gains and another loses. trained in: mean of the "

@@ -1,5 +1,6 @@
 """How a fine-tuned point was trained back: what tables and labels say of it."""
 
+import copy
 from dataclasses import dataclass
 
 from jaxsparse.types import InputError
@@ -36,6 +37,13 @@ class Training:
                 raise InputError(f"`{name}={value}`: choose one of {listed}")
         if not (type(self.seed) is int and self.seed >= 0):
             raise InputError(f"`seed={self.seed}`: not an integer from 0 on")
+
+    def called(self, objective: str) -> "Training":
+        """The same, its objective by another name: a report has one for what only
+        another run means by it."""
+        renamed = copy.copy(self)
+        object.__setattr__(renamed, "objective", objective)
+        return renamed
 
     @property
     def title(self) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import benchmark
-from experiments.benchmark import training, training_torch
+from experiments.benchmark import training, training_sweep, training_torch
 from jaxsparse.assets import MODELS
 from tests.experiments import binary
 from tests.oracle import torch
@@ -46,6 +46,17 @@ def test_the_table_adds_up():
     ]
 
 
+def test_a_sweep_is_beside_runs_of_the_same_repetition():
+    seconds = {"five runs": [8.0, 10.0], "one job": [4.0, 10.0], "one call": [12.0, 15]}
+    title, _, *lines = training_sweep.table({"shape": "s", "seconds": seconds})
+    assert title.startswith("s: 20 steps")
+    assert [line.split()[:5] for line in lines] == [
+        ["five", "runs", "9.0", "1.00", "1.00–1.00"],
+        ["one", "job", "7.0", "0.75", "0.50–1.00"],
+        ["one", "call", "13.5", "1.50", "1.50–1.50"],
+    ]
+
+
 @pytest.mark.parametrize("ours", [1.0002, float("nan")])
 def test_losses_that_differ_are_an_error(ours):
     assert training.disagreement(made({"ours": [1.00005], "torch": [1.0]})) is None
@@ -76,5 +87,8 @@ def test_a_shape(tmp_path):
     assert ended.status == 0, ended.stderr
     names = [line[2:18].strip() for line in ended.stdout.splitlines()[2:4]]
     assert names == ["4 x 256", "4 x 512"]
-    (result,) = json.loads((tmp_path / "benchmark.json").read_text())["results"]
-    assert result["shape"] == "gpt2-tiny"
+    results = json.loads((tmp_path / "benchmark.json").read_text())["results"]
+    assert [result["shape"] for result in results] == [
+        "gpt2-tiny", "tiny-gpt2, five sparsities",
+    ]  # fmt: skip
+    assert [*results[1]["seconds"]] == [*training_sweep.WAYS]

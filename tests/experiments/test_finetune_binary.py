@@ -4,6 +4,7 @@ not done again."""
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -35,8 +36,10 @@ def place(saved, tmp_path_factory):
 def finetuned(saved, place, *argv, variant="gpt2"):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        line = (f"--model={saved(variant)}", *training_data.LINE, *argv)
-        return binary.run(finetune, *line)
+        # Of text alone no questions are learned from.
+        unread = "--batch_questions=2" if "--objective=lm" in argv else None
+        given = [flag for flag in training_data.LINE if flag != unread]
+        return binary.run(finetune, f"--model={saved(variant)}", *given, *argv)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +122,7 @@ def test_the_run_says_what_was_trained(made, place):
     assert (facts["questions"], facts["validation_questions"]) == (12, 8)
     assert facts["overlap"] == {"training": 0, "validation": 0}
     assert facts["steps"] == {"0.0": 4, "0.5": 4}
+    assert facts["learning_rates"] == {"gpt2": {"0.0": 2e-4, "0.5": 2e-4}}
     assert [each["seed"] for each in facts["trainings"]] == [*SEEDS]
     ended, _ = made
     assert "trained on 12 questions of 12 stories; 8 validation questions" in (
@@ -246,6 +250,11 @@ REFUSED = {
     "--steps=0": "--steps=0: '0' is no whole number from 1 to 2,147,483,647",
     "--steps=2147483648": "'2147483648' is no whole number from 1 to 2,147,483,647",
     "--rank=4": "--rank goes with --train=masklora; give that",
+    "--story_windows=4": "--story_windows goes with --objective=lm or both; give that",
+    "--story_tokens=9": "--story_tokens goes with --objective=lm or both; give that",
+    "--batch_questions=4 --objective=lm": "--batch_questions goes with",
+    "--objective=lm --story_tokens=4096": "--story_tokens=4096: the model takes 4 to",
+    "--learning_rate=1e39": "--learning_rate=1e39: '1e39' is no number .*float32 holds",
     "--mask_every=2": "--mask_every goes with --schedule=gradual; give that",
     "--out=x/y --work=w --export=x": "--out=.*y and --export=.*: one lies in the other",
     "--export=bad/tensorboard/gpt2": "--out=.*tensorboard and --export=.*: one lies in",
@@ -351,7 +360,7 @@ def test_work_of_a_newer_version_is_refused(made, saved, place, tmp_path):
     ended = finetuned(
         saved, place, "--sparsities=0.5", f"--work={tmp_path}", "--out=other"
     )
-    assert_refused(ended, "holds another run: revision is 2 there and 1 here")
+    assert_refused(ended, "holds another run: revision is 3 there and 2 here")
 
 
 def test_exports_of_another_training_are_refused_before_any(
@@ -363,6 +372,17 @@ def test_exports_of_another_training_are_refused_before_any(
     )  # fmt: skip
     assert_refused(ended, "0.5-seed0 is there, of another training; name another")
     assert trainings == []
+
+
+def test_an_export_of_other_weights_is_refused(made, saved, place, tmp_path):
+    """Of the same training, which was done again and came to other bits."""
+    shutil.copytree(place / "exported/0.5-seed0", tmp_path / "0.5-seed0")
+    file = tmp_path / "0.5-seed0/finetuning.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "weights": "0"}))
+    ended = finetuned(
+        saved, place, "--sparsities=0.5", "--out=out", f"--export={tmp_path}"
+    )
+    assert_refused(ended, "0.5-seed0 is there with other weights of the same training")
 
 
 def test_a_loss_that_is_not_finite_says_when_and_what_is_kept(saved, place):

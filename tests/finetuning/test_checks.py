@@ -71,8 +71,9 @@ def test_the_same_is_refused_where_it_is_asked_for(loaded):
         ({"steps": [1, 2]}, r"^`steps`: 2 values for 1 variants; give one, or one"),
         ({"learning_rate": [1.0, 2.0]}, r"^`learning_rate`: 2 values for 1 variants"),
         ({"steps": 0}, r"^`steps=0`: 1 to 2,147,483,647$"),
-        ({"learning_rate": -1.0}, r"^`learning_rate=-1\.0`: a number above 0$"),
-        ({"learning_rate": float("nan")}, r"^`learning_rate=nan`: a number above 0$"),
+        ({"learning_rate": -1.0}, r"^`learning_rate=-1\.0`: a number above 0 that"),
+        ({"learning_rate": float("nan")}, r"^`learning_rate=nan`: a number above 0"),
+        ({"learning_rate": 1e39}, r"^`learning_rate=1e\+39`: .* float32 holds$"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=said):
             tuned(model, start, **given)

@@ -111,7 +111,8 @@ def test_what_pruned_weights_want_counts_for_nothing():
         "h/kernel": jnp.where(masks["h/kernel"], gradient["h/kernel"], 1e30),
     }
     updated = [
-        _update(transform, state, {"gradient": each}, 0.1) for each in (gradient, wild)
+        _update(transform, None, state, {"gradient": each}, 0.1)
+        for each in (gradient, wild)
     ]
     for one, other in zip(*map(jax.tree.leaves, updated), strict=True):
         assert np.asarray(one).tobytes() == np.asarray(other).tobytes()

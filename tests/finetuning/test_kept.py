@@ -116,6 +116,17 @@ def test_weights_that_are_not_what_was_written_are_refused(tmp_path):
         Kept(tmp_path / "one")
 
 
+def test_better_weights_take_the_end_before_away(tmp_path):
+    """Of a run that was trained with others in one call, after it was alone."""
+    kept = Kept(tmp_path)
+    kept.write(leaves(), {"step": 1})
+    kept.finish(1.0)
+    Kept(tmp_path).write(leaves(1), {"step": 2})
+    found = Kept(tmp_path)
+    assert not found.finished
+    assert found.measured["step"] == 2
+
+
 def test_what_was_measured_is_json(tmp_path):
     kept = Kept(tmp_path)
     kept.write(leaves(), {"step": 1, "accuracy": 0.5})

@@ -103,7 +103,7 @@ def test_every_question_comes_once_an_epoch_of_those_of_its_length(lessons):
 
 def test_groups_are_drawn_as_often_as_they_have_questions(lessons):
     questions, _ = lessons
-    drawn = [questions._group_of(step) for step in range(400)]
+    drawn, _ = zip(*map(questions._group_of, range(400)), strict=True)
     share = np.bincount(drawn) / 400
     np.testing.assert_allclose(share, questions._shares, atol=0.1)
 

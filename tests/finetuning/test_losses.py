@@ -169,22 +169,25 @@ def drawn_states(rng, layers, rows, tokens, real):
 def test_square_head_is_a_loop_over_layers_and_real_tokens():
     rng = np.random.default_rng(0)
     real = rng.random((3, 5)) < 0.6
+    real[1] = False  # a row that fills up
     dense = {name: drawn_states(rng, 2, 3, 5, real) for name in ("encoder", "decoder")}
     ours = {name: drawn_states(rng, 2, 3, 5, real) for name in dense}
-    expected = 0.0
+    expected = np.zeros(3)
     for name, of_dense in dense.items():
         for h_t, h_s in zip(of_dense.states, ours[name].states, strict=True):
-            h_t, h_s = np.asarray(h_t)[real], np.asarray(h_s)[real]
-            expected += np.mean((h_s - h_t) ** 2) / np.mean(h_t**2)
-    assert float(square_head(ours, dense)) == pytest.approx(expected, rel=1e-5)
-    assert float(square_head(dense, dense)) == 0
+            for row in 0, 2:
+                of_t, of_s = (np.asarray(h)[row][real[row]] for h in (h_t, h_s))
+                expected[row] += np.mean((of_s - of_t) ** 2) / np.mean(of_t**2)
+    np.testing.assert_allclose(square_head(ours, dense), expected, rtol=1e-5)
+    assert not square_head(dense, dense).any()
     padded = {
         name: LayerStates(
             jnp.where(real[None, :, :, None], of.states, 99.0), jnp.asarray(real)
         )
         for name, of in ours.items()
     }
-    assert float(square_head(padded, dense)) == float(square_head(ours, dense))
+    again = square_head(padded, dense)
+    np.testing.assert_array_equal(again, square_head(ours, dense))
 
 
 @pytest.mark.parametrize("variant", ["gpt2", "electra-discriminator", "t5"])
@@ -217,8 +220,31 @@ def test_told_by_another_the_divergence_or_the_distance_is_added(loaded):
     )
     run = jax.jit(apply)
     states = [run(leaves, part.batch.inputs)[1] for leaves in (model.params, other)]
-    away = square_head(*states)
-    assert found - loss == pytest.approx(float(away), rel=1e-4)
+    away, real = square_head(*states), part.batch.inputs.attended.any(axis=1).sum()
+    assert found - loss == pytest.approx(float(away.sum()) / real, rel=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["gpt2", "electra-generator", "t5"])
+@pytest.mark.parametrize("text", [False, True])
+def test_a_distance_is_the_same_however_a_step_is_parted(variant, text, loaded):
+    """With rows that fill parts up: five windows in parts of two."""
+    model = loaded(variant)
+    other = {path: leaf * 1.1 for path, leaf in model.params.items()}
+    told = {"states": with_states(model), "dense_states": with_states(model)}
+    losses = losses_of(model, **told)
+    story = " ".join(sentence for q in TRAIN for sentence in q.context)
+    found, numbers = [], []
+    for size in (48 if text else SMALL), LARGE:
+        parts = parts_of(model, size)
+        if text:
+            lessons = StoryLessons([story], model.tokenizer, model.config, 5, 24, size)
+            parts = lessons.parts(0, 0)
+        numbers.append(len(parts))
+        found.append(summed(losses, model, parts, other)[0])
+    assert numbers[0] > numbers[1] == 1
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    plain = losses_of(model)
+    assert found[0] - summed(plain, model, parts)[0] > 1e-3
 
 
 @pytest.mark.parametrize("variant", ["gpt2", "electra-generator", "t5"])

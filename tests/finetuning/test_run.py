@@ -144,7 +144,13 @@ def gradual_run(half, directory):
     return dataclasses.replace(run, sparsity=0.5)
 
 
-@pytest.mark.parametrize("kind", [*TRAIN, "gradual"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "all", "gradual", pytest.param("masklora", marks=pytest.mark.slow),
+        pytest.param("norms,biases", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_killed_after_any_step_it_ends_with_the_same_bits(
     trainers, half, tmp_path, kind
 ):

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -331,6 +332,29 @@ def test_several_that_were_killed_at_their_end_go_on_together(
     for variant, expected in zip(found, alone, strict=True):
         assert_same_leaves(leaves_of(variant), leaves_of(expected))
     assert not [*tmp_path.glob(f"*/{RUNS}")]
+
+
+def test_a_file_in_place_of_a_training_is_told_with_what_to_do(loaded, tmp_path):
+    model = loaded("gpt2")
+    (start,) = pruned(model, 0.5)
+    tuned(model, start, work=tmp_path)
+    (trained,) = (file.parent for file in tmp_path.glob(f"*/{metrics.NAME}"))
+    shutil.rmtree(trained)
+    trained.touch()
+    said = f"{trained} cannot be made a directory .* remove what is there"
+    with pytest.raises(InputError, match=said):
+        tuned(model, start, work=tmp_path)
+
+
+def test_metrics_of_a_finished_training_that_are_gone_are_told(loaded, tmp_path):
+    model = loaded("gpt2")
+    (start,) = pruned(model, 0.5)
+    tuned(model, start, work=tmp_path)
+    (file,) = tmp_path.glob(f"*/{metrics.NAME}")
+    file.unlink()
+    said = f"{file} cannot be read .*remove its directory to train again"
+    with pytest.raises(InputError, match=said):
+        tuned(model, start, work=tmp_path)
 
 
 @pytest.mark.parametrize("steps", [0, -1, 2**31])

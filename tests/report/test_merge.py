@@ -205,6 +205,38 @@ def test_methods_are_told_by_the_file_that_they_are_from():
     assert methods_of(olds) == ["gone.py:by_size"]
 
 
+def trained(name, digest, right, seed=0, objective="lm"):
+    """A run whose model was trained by numbers of this digest."""
+    training = Training(objective, seed=seed)
+    return run(
+        name,
+        curve({0.0: 5, 0.5: 2}),
+        curve({0.5: right}, training=training, dense=5),
+        training={"digests": {"one": digest}} if digest else {},
+    )
+
+
+def test_trainings_are_told_by_their_numbers():
+    runs = [
+        trained("a", "12", 3), trained("b", "34", 4), trained("c", "12", 5, seed=1),
+        trained("d", "34", 6, objective="both"),
+    ]  # fmt: skip
+    merged = report.merge(runs)
+    found = [
+        (one.curve.training.objective, one.curve.training.seed, one.pooled.correct)
+        for one in merged.points
+        if one.curve.training
+    ]
+    assert found == [("lm", 0, 3), ("lm (b)", 0, 4), ("lm", 1, 5), ("both", 0, 6)]
+    said = "lm of b is called lm (b) here: another run trained by other numbers"
+    assert any(note.startswith(said) for note in merged.notes)
+    table = report.statistics(merged.points)
+    labels = {table.labels.line(p.curve) for p in merged.points if p.curve.training}
+    assert len(labels) == 4
+    olds = report.merge([trained("a", None, 3), trained("b", None, 4)])
+    assert [p.pooled.correct for p in olds.points if p.curve.training] == [3]
+
+
 def test_answers_are_put_in_the_order_of_the_first_runs_questions():
     first = run("a", curve({0.0: 5}))
     (point,) = curve({0.0: 3}, protocol="append")
