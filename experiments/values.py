@@ -39,7 +39,8 @@ class Choice(Text):
 
     def read(self, text: str) -> str:
         if text not in self.values:
-            raise ValueError(f"choose from {', '.join(self.values)}")
+            between = " | " if "," in "".join(self.values) else ", "
+            raise ValueError(f"choose from {between.join(self.values)}")
         return text
 
 

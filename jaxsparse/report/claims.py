@@ -260,7 +260,17 @@ def _interval(dense: Point, chance: float) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    return f"{len(names)} curves" if len(names) > MOST_NAMES else _listed(names)
+    """Curves, those that differ in their seed alone as one."""
+    seeds: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        stem, between, seed = name.rpartition(", seed ")
+        seeds.setdefault((stem, between) if between else (name, ""), []).append(seed)
+    together = [
+        f"{stem}, seeds {_listed(of)}" if len(of) > 1
+        else f"{stem}{between}{of[0] if between else ''}"
+        for (stem, between), of in seeds.items()
+    ]  # fmt: skip
+    return f"{len(names)} curves" if len(together) > MOST_NAMES else _listed(together)
 
 
 def _listed(names: Sequence[str]) -> str:

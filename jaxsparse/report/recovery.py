@@ -45,7 +45,9 @@ class Recovery:
         if not self.one_shot or not self.dense or not self.first.sparsity:
             return None
         lost = self.dense.accuracy - mean(self.one_shot)
-        return None if self.gain is None or lost < LEAST_LOSS else self.gain / lost
+        return (
+            None if self.gain is None or lost < LEAST_LOSS - 1e-9 else self.gain / lost
+        )
 
     @property
     def significant(self) -> bool:

@@ -227,3 +227,10 @@ def test_no_sentence_says_that_anything_is_free_or_proven():
         found = sentence.split("no loss is detected")
         assert all("intervals still allow" in after or "though" in after
                    for after in found[1:])  # fmt: skip
+
+
+def test_curves_that_differ_in_their_seed_alone_are_named_as_one():
+    named = claims._names(["a", "a, seed 0", "a, seed 2", "b, seed 1"])
+    assert named == "a, a, seeds 0 and 2 and b, seed 1"
+    assert claims._names([f"a, seed {n}" for n in range(9)]).startswith("a, seeds 0, 1")
+    assert claims._names([f"a{n}" for n in range(9)]) == "9 curves"
