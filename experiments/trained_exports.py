@@ -48,6 +48,21 @@ def check_same(directory: Path, tuning: Finetuning, jobs: Sequence[Job]) -> None
             )
 
 
+def check_weights(
+    directory: Path, jobs: Sequence[Job], trained: Sequence[Variant]
+) -> None:
+    """Raises InputError if a directory has other weights of the same training, whose
+    bits its identity alone does not decide."""
+    for job, variant in zip(jobs, trained, strict=True):
+        there = directory / _name(job)
+        if there.exists() and _known_of(there).get("weights") != _weights(variant):
+            raise InputError(
+                f"--export={directory}: {there.name} is there with other weights of "
+                "the same training, which was done again since; remove it, or name "
+                "another directory"
+            )
+
+
 def write(
     settings: FineTuning,
     tuning: Finetuning,
@@ -60,26 +75,16 @@ def write(
 
     Args:
         trained, points: what each job came to, and what it answered.
-
-    Raises:
-        InputError: a directory has other weights of the same training.
     """
     assert settings.export
     for job, variant, point in zip(jobs, trained, points, strict=True):
+        if (there := settings.export / _name(job)).exists():
+            continue
         known = {
             "identity": _identity(tuning, job),
-            # Of what was trained, whose bits the identity alone does not decide.
-            "weights": variants.digest_of(variant.identity),
+            "weights": _weights(variant),
             "seconds": variant.training_seconds,
         }
-        if (there := settings.export / _name(job)).exists():
-            if _known_of(there).get("weights") != known["weights"]:
-                raise InputError(
-                    f"--export={settings.export}: {there.name} is there with other "
-                    "weights of the same training, made again since; remove it, or "
-                    "name another directory"
-                )
-            continue
         files = {
             NAME: f"{json.dumps(known, indent=2)}\n",
             model_card.NAME: _card(settings, tuning, job, variant, point),
@@ -119,6 +124,10 @@ def _card(
             f"{data}",
         ),
     )
+
+
+def _weights(variant: Variant) -> str:
+    return variants.digest_of(variant.identity)
 
 
 def _name(job: Job) -> str:

@@ -69,6 +69,8 @@ def tune_model(
     if settings.export:
         trained_exports.check_same(settings.export, tuning, jobs)
     trained = tuning.tuned(jobs)
+    if settings.export:
+        trained_exports.check_weights(settings.export, jobs, trained)
     points = _points([*curves, *trained], settings, given, answers, shown)
     if settings.export:
         of_trained = points[len(curves) :]
