@@ -36,6 +36,7 @@ class Shown(Progress):
         self._model = self._stage = self._point = self._extra = self._unit = ""
         self._total = self._known = self._done = 0
         self._started = self._told = self._waited = 0.0
+        self._busy = ""  # what is done by `busy`
         self._is_on = self._is_said = False
         self._bar: tqdm | None = None
         self._lock = threading.RLock()  # another thread looks at all this
@@ -96,13 +97,17 @@ class Shown(Progress):
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
-        began = time.monotonic()
+        """Within another the seconds are the outer one's."""
+        began, outer = time.monotonic(), self._busy
+        self._busy = what
         self.measured(what)
         try:
             yield
         finally:
-            self._waited += time.monotonic() - began
-            self.measured("")
+            if not outer:
+                self._waited += time.monotonic() - began
+            self._busy = outer
+            self.measured(outer)
 
     def measured(self, what: str) -> None:
         with self._lock:

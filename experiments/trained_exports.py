@@ -55,11 +55,19 @@ def check_weights(
     bits its identity alone does not decide."""
     for job, variant in zip(jobs, trained, strict=True):
         there = directory / _name(job)
-        if there.exists() and _known_of(there).get("weights") != _weights(variant):
+        if not there.exists():
+            continue
+        wrong = None
+        if not any(there.glob("*.safetensors")):
+            wrong = "without weights"
+        elif _known_of(there).get("weights") != _weights(variant):
+            wrong = (
+                "with other weights of the same training, which was done again since"
+            )
+        if wrong:
             raise InputError(
-                f"--export={directory}: {there.name} is there with other weights of "
-                "the same training, which was done again since; remove it, or name "
-                "another directory"
+                f"--export={directory}: {there.name} is there {wrong}; remove it, or "
+                "name another directory"
             )
 
 

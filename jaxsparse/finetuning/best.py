@@ -1,6 +1,7 @@
 """Which state of each run answers the validation questions best, and when to stop."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +29,7 @@ class Best:
             "accuracy": np.zeros(runs),
             "loss": np.full(runs, np.inf),
             "waited": np.zeros(runs, np.int32),
+            "digest": np.zeros((runs, 32), np.uint8),  # of the leaves that are best
             "seed": np.array(seeds, np.int64),
         }
 
@@ -48,6 +50,20 @@ class Best:
             best[name][number] = value
         best["step"][number], best["waited"][number] = step, 0
         return True
+
+    def kept(self, number: int, digest: str) -> None:
+        """Takes the SHA-256 of the leaves that were kept of a run's best state."""
+        self.arrays["digest"][number] = np.frombuffer(bytes.fromhex(digest), np.uint8)
+
+    def is_kept(self, number: int, step: int, measured: Mapping[str, Any]) -> bool:
+        """Whether what was measured of a run's leaves is what a checkpoint of this step
+        knows, or of a later step, which comes again."""
+        best = int(self.arrays["step"][number])
+        there = int(measured.get("step", 0))
+        if best == there:
+            known = self.arrays["digest"][number].tobytes().hex()
+            return not best or measured["digest"] == known
+        return there > step
 
     def going(self) -> Bool[np.ndarray, " run"]:
         """Of each run whether it still gains; one by itself would have stopped."""

@@ -38,10 +38,10 @@ class Kept:
                 measured = json.loads((file.metadata() or {})["measured"])
                 _check_digest(file, measured["digest"])
             if self._finished and self._finished.is_file():
-                finished = json.loads(self._finished.read_text("utf-8"))
+                finished = _end(self._finished)
                 if finished["digest"] != measured["digest"]:
                     raise ValueError(f"{FINISHED} is of other weights")
-                measured = {**finished, "seconds": float(finished["seconds"])}
+                measured = finished
         except (*UNREADABLE, safetensors.SafetensorError) as error:
             raise unreadable(self._file, error) from None
         self.measured = measured
@@ -75,11 +75,14 @@ class Kept:
             and self._finished.is_file()
         )
 
-    def finish(self, seconds: float) -> None:
+    def finish(self, seconds: float, together: str = "") -> None:
         """Says that the run has come to its end, and what it took.
 
+        Args:
+            together: names the runs that it was in one call with.
+
         Raises InputError as `write`."""
-        self.measured["seconds"] = seconds
+        self.measured |= {"seconds": seconds, "together": together}
         if self._finished:
             write_text(self._finished, json.dumps(self.measured))
 
@@ -98,6 +101,15 @@ class Kept:
             of_a_layer = 2 if path.endswith(("kernel", "embedding")) else 1
             stacked = len(part.get_shape()) > of_a_layer
             return part[number] if stacked else file.get_tensor(path)
+
+
+def _end(file: Path) -> dict[str, Any]:
+    """What `finish` wrote. Raises ValueError where it is damaged."""
+    try:
+        said = json.loads(file.read_text("utf-8"))
+        return {**said, "seconds": float(said["seconds"]), "digest": said["digest"]}
+    except UNREADABLE as error:
+        raise ValueError(f"{FINISHED} is damaged: {brief(error)}") from None
 
 
 def make_directory(directory: Path) -> None:

@@ -120,16 +120,22 @@ class Trainer:
                     stack.enter_context(locked(each))
                 checkpoints = Checkpoints(directory / "checkpoints")
                 stack.enter_context(checkpoints)
-            return _Training(self, runs, checkpoints).to_the_end()
+            together = directory.name if directory and len(runs) > 1 else ""
+            return _Training(self, runs, checkpoints, together).to_the_end()
 
 
 class _Training:
     """Runs on their way."""
 
     def __init__(
-        self, trainer: Trainer, runs: Sequence[Run], checkpoints: Checkpoints | None
+        self,
+        trainer: Trainer,
+        runs: Sequence[Run],
+        checkpoints: Checkpoints | None,
+        together: str,
     ):
         self.trainer, self.runs, self.checkpoints = trainer, runs, checkpoints
+        self.together = together
         self.steps = runs[0].schedule.steps
         self.kept = [Kept(run.directory) for run in runs]
         self.metrics = [
@@ -186,7 +192,7 @@ class _Training:
             trainer.progress.done(1)
             self._after(step)
         for kept, metrics in zip(self.kept, self.metrics, strict=True):
-            kept.finish(metrics.seconds)
+            kept.finish(metrics.seconds, self.together)
             metrics.close()
         return self.kept
 
@@ -226,11 +232,28 @@ class _Training:
         whole = self.checkpoints.load(step, self._saved())
         self.best.load(whole.pop("best"))
         self.state = whole
+        self._check_directories(step)
         if step < self.steps and self.best.going().any():
             self.trainer.progress.note(
                 f"{self.runs[0].name}: resuming at step {step} of {self.steps}"
             )
         return step
+
+    def _check_directories(self, step: int) -> None:
+        """Raises InputError where a run's best leaves or metrics are not those that
+        were there when the checkpoint of this step was written."""
+        going = self.best.going()
+        for number, run in enumerate(self.runs):
+            lacking = None
+            if not self.best.is_kept(number, step, self.kept[number].measured):
+                lacking = "the best weights are not those of"
+            elif going[number] and len(self.metrics[number].rows) != step:
+                lacking = "the metrics are not those of"
+            if lacking:
+                raise InputError(
+                    f"{run.directory}: {lacking} the checkpoint of step {step}; remove "
+                    "the directory to train again"
+                )
 
     def _saved(self) -> State:
         return {**self.state, "best": self.best.arrays}
@@ -344,6 +367,7 @@ class _Training:
             self.metrics[number].validated(**found, seconds=seconds)
             if self.best.examined(number, step, found):
                 self.kept[number].write(leaves, {**found, "step": step})
+                self.best.kept(number, self.kept[number].measured["digest"])
 
     def _leaves(self, number: int) -> Leaves:
         """The model's leaves as one of the runs has them."""

@@ -163,7 +163,7 @@ class Finetuning:
         for key in of_key:  # damage is told before anything is trained
             metrics.check(self._directory(key), kept[key].finished)
         left = {key: job for key, job in of_key.items() if not kept[key].finished}
-        for portion in self._begun(of_key, left):
+        for portion in self._begun(of_key, kept, left):
             kept |= self._trained(portion)
             left = {key: job for key, job in left.items() if key not in portion}
         for portion in self._portions(left):
@@ -258,10 +258,11 @@ class Finetuning:
         return self.work and self.work / key
 
     def _begun(
-        self, jobs: dict[str, Job], left: dict[str, Job]
+        self, jobs: dict[str, Job], kept: dict[str, Kept], left: dict[str, Job]
     ) -> Iterator[dict[str, Job]]:
         """What a killed process had in one call, as it was, also where some of it is
-        finished: the bits of a run depend on how many are with it."""
+        finished: the bits of a run depend on how many are with it. Where one of these
+        was trained by another call since, the others begin again."""
         for file in sorted(self.work.glob(f"*/{RUNS}")) if self.work else ():
             try:
                 keys = [str(key) for key in json.loads(file.read_text("utf-8"))]
@@ -269,7 +270,12 @@ class Finetuning:
                 raise unreadable(file, error) from None
             if not jobs.keys() >= {*keys}:
                 continue
-            if left.keys() & {*keys}:
+            mine = all(
+                kept[key].measured.get("together") == file.parent.name
+                for key in keys
+                if kept[key].finished
+            )
+            if mine and left.keys() & {*keys}:
                 yield {key: jobs[key] for key in keys}
             else:
                 shutil.rmtree(file.parent, ignore_errors=True)

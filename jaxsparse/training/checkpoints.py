@@ -1,7 +1,9 @@
 """The state of a training run on disk: one directory a step, written whole or not at
 all, by orbax."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ class Checkpoints:
     last one to be written."""
 
     def __init__(self, directory: Path):
+        """Raises InputError where something else is in its place."""
+        if directory.exists() and not directory.is_dir():
+            raise InputError(f"{directory} is a file; remove it")
         self._directory = directory
         self._checkpointer = ocp.training.Checkpointer(
             str(directory.absolute()),
@@ -30,7 +35,8 @@ class Checkpoints:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            self._checkpointer.close()
+            with _silent():
+                self._checkpointer.close()
         except Exception:
             # Of a checkpoint that could not be written orbax tells once more here;
             # what ended the block has said so already.
@@ -52,7 +58,8 @@ class Checkpoints:
         """
         before = self.latest_step
         try:
-            self._checkpointer.save(step, state, force=True)
+            with _silent():
+                self._checkpointer.save(step, state, force=True)
         except Exception as error:  # each layer below raises its own kind
             left = "none was written before it"
             if before is not None:
@@ -69,15 +76,31 @@ class Checkpoints:
             InputError: it cannot be read, or was made by another model.
         """
         try:
-            # Asked first: a load that fails half-way leaves reads behind that complain.
-            if _shapes(self._checkpointer.metadata(step).metadata) != _shapes(like):
-                raise ValueError("it is of a model of other shapes")
-            return self._checkpointer.load(step, like)
+            with _silent():
+                # First, since a load that fails half-way leaves reads that complain.
+                there = self._checkpointer.metadata(step).metadata
+                if there is None:
+                    raise ValueError("what says of which arrays it is is damaged")
+                if _shapes(there) != _shapes(like):
+                    raise ValueError("it is of a model of other shapes")
+                return self._checkpointer.load(step, like)
         except Exception as error:  # each layer below raises its own kind
             raise InputError(
                 f"{self._directory}: checkpoint {step} cannot be read "
                 f"({brief(error)}); remove it to go on from an older one"
             ) from None
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Of what fails, orbax logs a traceback in each of its threads; one error is told
+    instead."""
+    logger = logging.getLogger("absl")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _shapes(tree: Any) -> list[tuple[tuple[int, ...], str]]:

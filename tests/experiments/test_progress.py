@@ -133,8 +133,12 @@ def test_what_is_waited_for_is_said_and_does_not_count_as_slow(capsys, clock):
         "training · loss 3.1: 20 of 40, 0.3 steps/s, 01:02 left",
     ]
     shown.stage("training", 40, unit="steps")
-    with shown.busy("compiling"):
-        clock[0] += 60
+    with shown.busy("validating"):
+        with shown.busy("compiling"):
+            clock[0] += 50
+        clock[0] += 10
+        shown._look()
+    assert capsys.readouterr().err.splitlines()[-1] == "training · validating: 0 of 40"
     clock[0] += 31
     shown.done(10)
     said = capsys.readouterr().err.splitlines()[-1]

@@ -308,11 +308,11 @@ def test_several_that_were_killed_at_their_end_go_on_together(
     curve = pruned(model, 0.5, 0.7, 0.9)
     finish, seen = Kept.finish, []
 
-    def killed(kept, seconds):
+    def killed(kept, *said):
         seen.append(kept)
         if len(seen) == 2:
             raise Killed
-        finish(kept, seconds)
+        finish(kept, *said)
 
     with monkeypatch.context() as patched:
         patched.setattr(Kept, "finish", killed)
@@ -504,3 +504,51 @@ def test_from_python_as_the_documents_have_it(saved, tmp_path):
     jaxsparse.save(found, tmp_path / "trained")
     again = jaxsparse.load_model(str(tmp_path / "trained"))
     assert_same_leaves(again.params, leaves_of(found))
+
+
+# What a run that goes on finds
+
+
+@pytest.fixture(scope="module")
+def killed_directory(loaded, tmp_path_factory):
+    """The directory of a training that was killed behind its checkpoint of step 2."""
+    place = tmp_path_factory.mktemp("killed")
+    model = loaded("gpt2")
+    with pytest.raises(Killed):
+        tuned(model, pruned(model, 0.5), work=place, progress=Kills(3))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("best.safetensors", "the best weights are not those of the checkpoint of st"),
+        (metrics.NAME, "the metrics are not those of the checkpoint of step 2; remove"),
+    ],
+)
+def test_what_is_gone_of_a_killed_training_is_told_before_it_goes_on(
+    loaded, killed_directory, tmp_path, gone, said
+):
+    shutil.copytree(killed_directory, tmp_path, dirs_exist_ok=True)
+    (file,) = tmp_path.glob(f"*/{gone}")
+    file.unlink()
+    model = loaded("gpt2")
+    with pytest.raises(InputError, match=f"{file.parent}: {said}"):
+        tuned(model, pruned(model, 0.5), work=tmp_path)
+
+
+def test_one_that_was_trained_alone_since_is_not_trained_again(loaded, tmp_path):
+    """What was with it in a call that was killed begins again."""
+    model = loaded("gpt2")
+    several = dataclasses.replace(NUMBERS, at_once=2)
+    curve = pruned(model, 0.5, 0.7)
+    with pytest.raises(Killed):
+        tuned(model, curve, None, several, work=tmp_path, progress=Kills(3))
+    (alone,) = tuned(model, curve[0], work=tmp_path)
+    files = {file: file.read_bytes() for file in tmp_path.glob("*/finished.json")}
+    assert len(files) == 1
+    found, other = tuned(model, curve, None, several, work=tmp_path)
+    assert_same_leaves(leaves_of(found), leaves_of(alone))
+    assert {file: file.read_bytes() for file in files} == files
+    assert other.sparsity == 0.7
+    assert not [*tmp_path.glob(f"*/{RUNS}")]

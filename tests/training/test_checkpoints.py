@@ -129,6 +129,23 @@ def test_damage_is_refused_and_the_older_one_still_there(directory):
         assert_same(checkpoints.load(10, state()), state(10))
 
 
+def test_a_file_in_its_place_is_told_at_once(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(InputError, match=f"{tmp_path / 'run'} is a file; remove it"):
+        Checkpoints(tmp_path / "run")
+
+
+def test_junk_is_told_to_be_damaged(directory):
+    for file in (directory / "20").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"junk")
+    with (
+        Checkpoints(directory) as checkpoints,
+        pytest.raises(InputError, match=r"checkpoint 20 cannot be read .*damaged"),
+    ):
+        checkpoints.load(20, state())
+
+
 @pytest.fixture
 def full_disk():
     """No file may have more than a few bytes from now on."""
@@ -142,7 +159,9 @@ def full_disk():
 # What orbax began beside the write that failed is never awaited.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
-def test_a_full_disk_is_told_once_and_the_older_one_still_there(directory, full_disk):
+def test_a_full_disk_is_told_once_and_the_older_one_still_there(
+    directory, full_disk, caplog
+):
     def written():
         with Checkpoints(directory) as checkpoints:
             full_disk()
@@ -151,3 +170,4 @@ def test_a_full_disk_is_told_once_and_the_older_one_still_there(directory, full_
     said = "checkpoint 30 could not be written .* that of step 20 is whole"
     with pytest.raises(InputError, match=said):
         written()
+    assert not caplog.records
