@@ -21,8 +21,8 @@ end_jobs() {
 leave() {
   trap 'end_jobs KILL; exit '"$1" HUP INT TERM
   end_jobs INT
+  [ -z "${log-}" ] || rm -f "$log" # without which `tick` ends
   wait 2>/dev/null || true
-  [ -z "${log-}" ] || rm -f "$log"
   clear_line
   [ "$1" != 130 ] || echo "interrupted" >&2
   exit "$1"
@@ -65,10 +65,10 @@ installed() { [ "$(cat "$venv/.installed-$1" 2>/dev/null)" = "$state" ]; }
 fail() { echo "error: $*" >&2 || :; exit 2; } # also where nobody can read it
 
 # tick WHAT: how long it takes already; a live line in a terminal, else a line now and
-# then.
+# then. A signal that comes while this is forked is lost, so it looks for the log, too.
 tick() {
   SECONDS=0
-  while sleep 1 >/dev/null 2>&1; do
+  while sleep 1 >/dev/null 2>&1 && [ -e "$log" ]; do
     if [ -t 2 ]; then
       [ "$SECONDS" -lt 5 ] || printf '\r%s … %d s\033[K' "$1" "$SECONDS" >&2
     elif [ $((SECONDS % 30)) = 0 ]; then
@@ -81,13 +81,14 @@ tick() {
 during() {
   local what=$1 status=0 pid
   shift
+  : >"$log"
   set -m
   "$@" </dev/null >"$log" 2>&1 &
   pid=$!
   tick "$what" 9>&- &
   set +m
   wait "$pid" || status=$?
-  end_jobs TERM
+  end_jobs KILL
   wait 2>/dev/null || true
   clear_line
   [ "$status" = 0 ] || cat "$log" >&2

@@ -1,8 +1,10 @@
 """The state of a training run on disk: one directory a step, written whole or not at
 all, by orbax."""
 
+import functools
 import logging
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,14 +95,23 @@ class Checkpoints:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Of what fails, orbax logs a traceback in each of its threads; one error is told
-    instead."""
+    """Of what fails, orbax logs a traceback in each of its threads, and what it began
+    beside that complains when it ends, whenever that is; one error is told instead."""
     logger = logging.getLogger("absl")
     before, logger.disabled = logger.disabled, True
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_unless_late, hook)
     try:
         yield
+        sys.unraisablehook = hook
     finally:
         logger.disabled = before
+
+
+def _unless_late(hook: Callable[[Any], Any], unraisable: Any) -> None:
+    """Tells what nobody could catch, but for what comes to a loop that has ended."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        hook(unraisable)
 
 
 def _shapes(tree: Any) -> list[tuple[tuple[int, ...], str]]:

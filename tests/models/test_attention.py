@@ -136,7 +136,10 @@ def test_the_gradient_by_blocks_is_that_of_all_at_once(mask, keys, causal, bias)
     for one, other in zip(found, expected, strict=True):
         largest = float(jnp.abs(other).max())
         assert largest > 0.01
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * largest)
+        # The scale's is a sum of all in which most cancels: each way is 1e-5 off what
+        # float64 gives.
+        off = 1e-5 if one.ndim else 3e-5
+        np.testing.assert_allclose(one, other, rtol=0, atol=off * largest)
 
 
 def test_weights_are_not_kept_for_the_gradient():
