@@ -59,7 +59,7 @@ class Kept:
             return
         metadata = {"measured": json.dumps(self.measured)}
         try:
-            if self._finished:  # of weights that were trained with others in one call
+            if self._finished:  # which would be of the weights before
                 self._finished.unlink(missing_ok=True)
             with atomic_file(self._file) as partial:
                 save_file(host, partial, metadata)

@@ -83,7 +83,7 @@ def _things(run: RunFiles, point: Point) -> Iterator[Thing]:
         "training",
         training.objective if training else "",
         run.training_of(model) if training else None,
-        among=training and replace(training, seed=0),
+        among=(model, point.digest, training and replace(training, seed=0)),
     )
     for loss in point.texts:
         yield Thing("text", loss.text, run.text_of(loss.text))

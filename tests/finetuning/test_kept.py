@@ -117,7 +117,7 @@ def test_weights_that_are_not_what_was_written_are_refused(tmp_path):
 
 
 def test_better_weights_take_the_end_before_away(tmp_path):
-    """Of a run that was trained with others in one call, after it was alone."""
+    """It says the digest of weights, and would be refused with others."""
     kept = Kept(tmp_path)
     kept.write(leaves(), {"step": 1})
     kept.finish(1.0)

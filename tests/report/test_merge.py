@@ -237,6 +237,25 @@ def test_trainings_are_told_by_their_numbers():
     assert [p.pooled.correct for p in olds.points if p.curve.training] == [3]
 
 
+def test_models_of_one_run_may_be_trained_by_numbers_of_their_own():
+    """Rates are the family's."""
+    points = [
+        point
+        for model in ("one", "other")
+        for made in (
+            curve({0.0: 5, 0.5: 2}, model=model, digest=model),
+            curve({0.5: 4}, model=model, digest=model, training=Training(), dense=5),
+        )
+        for point in made
+    ]
+    merged = report.merge(
+        [run("a", points, training={"digests": {"one": "12", "other": "34"}})]
+    )
+    objectives = {p.curve.training.objective for p in merged.points if p.curve.training}
+    assert objectives == {"choice"}
+    assert not merged.notes
+
+
 def test_answers_are_put_in_the_order_of_the_first_runs_questions():
     first = run("a", curve({0.0: 5}))
     (point,) = curve({0.0: 3}, protocol="append")
