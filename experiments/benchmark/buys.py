@@ -22,7 +22,7 @@ import numpy as np
 
 from experiments import flags, random_weights
 from experiments.benchmark import feed_forward_torch
-from experiments.benchmark.measuring import interleaved, seconds
+from experiments.benchmark.measuring import interleaved, seconds, spread
 from experiments.benchmark.ours import Ours
 from jaxsparse import cbt, sparse
 from jaxsparse.calibration import bundled
@@ -227,7 +227,7 @@ def table(shape: str, result: dict[str, Any]) -> list[str]:
         sizes = "".join(f"{row[what] / 1e6:7.0f} MB" for what in ("file", "memory"))
         lines.append(
             f"  {name:26}{statistics.median(ratios):9.2f}"
-            f"{f'{min(ratios):.2f}–{max(ratios):.2f}':>12}{rate:13.2f}"
+            f"{spread(ratios):>12}{rate:13.2f}"
             f"{row['parameters']:15,}{sizes}"
         )
     sweep = result["sweeps"]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from experiments.benchmark.host import RECALLING
+from experiments.benchmark.measuring import spread
 from experiments.benchmark.pretended import SPEEDS
 
 SHARED, IN_ALL = "every model", "in all"
@@ -75,21 +76,17 @@ def _blocks(repeat: Repeat) -> dict[str, dict[str, float]]:
 
 def _rate(seconds: Sequence[float]) -> str:
     median = statistics.median(seconds)
-    spread = _spread([1000 * each for each in seconds])
-    return f"{1000 * median:9.3f}{spread:>15}{1 / median:8,.0f}"
+    milliseconds = [1000 * each for each in seconds]
+    return f"{1000 * median:9.3f}{spread(milliseconds, '.3f'):>15}{1 / median:8,.0f}"
 
 
 def _run(repeats: Sequence[dict[str, float]]) -> str:
     """Wall seconds, and their ratio to the best there can be."""
     wall = statistics.median(repeat["wall"] for repeat in repeats)
     ratios = [ratio(repeat) for repeat in repeats]
-    return f"{wall:7.2f} s{_spread(ratios):>15}{statistics.median(ratios):8.2f}"
+    return f"{wall:7.2f} s{spread(ratios, '.3f'):>15}{statistics.median(ratios):8.2f}"
 
 
 def ratio(run: dict[str, float]) -> float:
     """Seconds over those of who takes longer alone, host or device."""
     return run["wall"] / max(run["host"], run["device"])
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{min(values):.3f}–{max(values):.3f}"

@@ -72,7 +72,8 @@ def table(shape: str, result: dict[str, Any]) -> list[str]:
     ]
     for name, seconds in result["seconds"].items():
         median = statistics.median(seconds)
-        spread = f"{min(seconds):.2f}–{max(seconds):.2f}"
         ratio = median / statistics.median(ours)
-        lines.append(f"{name:24}{median:9.2f}{spread:>16}{ratio:9.2f}")
+        lines.append(
+            f"{name:24}{median:9.2f}{measuring.spread(seconds):>16}{ratio:9.2f}"
+        )
     return lines

@@ -6,7 +6,7 @@ import gc
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,11 @@ def interleaved(
                 timing.seconds.append(time.perf_counter() - start)
             timing.peak = max(timing.peak, peak.bytes)
     return timings
+
+
+def spread(values: Sequence[float], form: str = ".2f") -> str:
+    """The least and the most."""
+    return f"{min(values):{form}}–{max(values):{form}}"
 
 
 def seconds(work: Callable[[], Any]) -> float:

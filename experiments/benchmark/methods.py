@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmark import methods_torch
+from experiments.benchmark.measuring import spread
 from jaxsparse.models.shapes import published
 from jaxsparse.pruning import METHODS, UPDATES, Recipe, Statistics, prune_matrix
 
@@ -131,10 +132,9 @@ def table(shape: str, result: dict[str, Any]) -> list[str]:
         ]
         ours, torch = (statistics.median(seconds[who]) for who in seconds)
         ratios = [slow / fast for fast, slow in zip(*seconds.values(), strict=True)]
-        spread = f"{min(ratios):.2f}–{max(ratios):.2f}"
         lines.append(
             f"{method:16}{ours:7.2f} s{torch:7.2f} s{statistics.median(ratios):8.2f}"
-            f"{spread:>14}{errors[0]:13.4f}{errors[1]:9.4f}"
+            f"{spread(ratios):>14}{errors[0]:13.4f}{errors[1]:9.4f}"
         )
     return lines
 

@@ -104,9 +104,8 @@ def table(seconds: dict[str, dict[str, list[float]]]) -> list[str]:
     for name, both in seconds.items():
         plain, ours = map(statistics.median, both.values())
         ratios = [slow / fast for slow, fast in zip(*both.values(), strict=True)]
-        spread = f"{min(ratios):.2f}–{max(ratios):.2f}"
         lines.append(
             f"{name:42}{1e3 * plain:7.0f} ms{1e3 * ours:7.0f} ms"
-            f"{statistics.median(ratios):8.2f}{spread:>14}"
+            f"{statistics.median(ratios):8.2f}{measuring.spread(ratios):>14}"
         )
     return lines

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from experiments.benchmark.measuring import MATMUL_OPERATIONS
+from experiments.benchmark.measuring import MATMUL_OPERATIONS, spread
 from jaxsparse.cbt import WORD_CLASSES
 
 ALL, MIX = "all", "mix"
@@ -53,7 +53,7 @@ def _alone(result: dict[str, Any]) -> list[str]:
         f"{'':32}{'questions/s':>12}{'spread':>16}{'matmul':>8}{'compile':>9}"
         f"{'memory':>9}{'sweep':>7}",
         f"  {f'ours, {count} questions':30}{statistics.median(rates):12.3g}"
-        f"{_spread(rates):>16}{_share_of_matmul(result):8.0%}"
+        f"{spread(rates, '.3g'):>16}{_share_of_matmul(result):8.0%}"
         f"{result['compile']['seconds']:7.1f} s{memory / 1e9:6.2f} GB"
         f"{_sweep_cost(result):7.2f}",
         _compiled(result["compile"]),
@@ -123,7 +123,7 @@ def _compared(result: dict[str, Any], name: str, which: str) -> str:
     ratios = _ratios_of(result, name, which)
     rate = result["questions"][which] / statistics.median(seconds[name])
     counted = operations["naive"] / operations["ours"]
-    ratio = f"{statistics.median(ratios):8.2f}{_spread(ratios):>16}"
+    ratio = f"{statistics.median(ratios):8.2f}{spread(ratios, '.3g'):>16}"
     return f"{rate:12.3g}{ratio}{counted:9.2f}"
 
 
@@ -151,7 +151,3 @@ def disagreement(result: dict[str, Any]) -> str | None:
                 f"{difference:.1e} nats, allowed are {AGREE}; the ratios mean nothing"
             )
     return None
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{min(values):.3g}–{max(values):.3g}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from experiments import flags, random_weights
 from experiments.benchmark import training_torch
-from experiments.benchmark.measuring import interleaved
+from experiments.benchmark.measuring import interleaved, spread
 from jaxsparse.model import Model, load_model
 from jaxsparse.models.apply import make_text_loss
 from jaxsparse.models.inputs import CausalInputs
@@ -136,8 +136,7 @@ def table(result: dict[str, Any]) -> list[str]:
             f"{taken:8.2f} s{row['tokens'] / taken:10.1f}"
             for taken in map(statistics.median, (ours, torch))
         )
-        spread = f"{min(ratios):.2f}–{max(ratios):.2f}"
         lines.append(
-            f"  {which:16}{cells}{statistics.median(ratios):12.2f}{spread:>12}"
+            f"  {which:16}{cells}{statistics.median(ratios):12.2f}{spread(ratios):>12}"
         )
     return lines

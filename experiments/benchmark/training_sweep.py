@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from experiments import flags
-from experiments.benchmark.measuring import interleaved
+from experiments.benchmark.measuring import interleaved, spread
 from jaxsparse import cbt
 from jaxsparse.finetuning import Settings, finetune
 from jaxsparse.model import Model, load_model
@@ -76,9 +76,8 @@ def table(result: dict[str, Any]) -> list[str]:
         ratios = [
             one / five for one, five in zip(taken, seconds["five runs"], strict=True)
         ]
-        spread = f"{min(ratios):.2f}–{max(ratios):.2f}"
         lines.append(
             f"  {way:12}{statistics.median(taken):9.1f}"
-            f"{statistics.median(ratios):14.2f}{spread:>12}  {WAYS[way]}"
+            f"{statistics.median(ratios):14.2f}{spread(ratios):>12}  {WAYS[way]}"
         )
     return lines
