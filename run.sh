@@ -88,11 +88,13 @@ during() {
   tick "$what" 9>&- &
   set +m
   wait "$pid" || status=$?
-  end_jobs KILL
+  exec 8<"$log"
+  rm -f "$log" # as in `leave`
+  end_jobs TERM # of which bash says nothing; of KILL it does, at times
   wait 2>/dev/null || true
   clear_line
-  [ "$status" = 0 ] || cat "$log" >&2
-  rm -f "$log"
+  [ "$status" = 0 ] || cat <&8 >&2
+  exec 8<&-
   return "$status"
 }
 
