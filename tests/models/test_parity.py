@@ -67,7 +67,11 @@ def test_gradients_equal_torchs(variant, loaded):
     largest = max(parameter.grad.abs().max().item() for parameter in theirs.values())
     for name, parameter in theirs.items():
         expected = parameter.grad.numpy()
-        scale = max(np.abs(expected).max(), 1e-2 * largest)  # a key's bias has none
+        if name.endswith("key.bias"):  # which moves all scores of a query alike
+            for noise in got[name](), expected:
+                assert np.abs(noise).max() <= 1e-6 * largest, name
+            continue
+        scale = max(np.abs(expected).max(), 1e-2 * largest)
         np.testing.assert_allclose(
             got[name]() / scale, expected / scale, rtol=0, atol=1e-5, err_msg=name
         )
