@@ -82,13 +82,13 @@ during() {
   local what=$1 status=0 pid
   shift
   : >"$log"
+  exec 8<"$log"
   set -m
   "$@" </dev/null >"$log" 2>&1 &
   pid=$!
   tick "$what" 9>&- &
   set +m
   wait "$pid" || status=$?
-  exec 8<"$log"
   rm -f "$log" # as in `leave`
   end_jobs TERM # of which bash says nothing; of KILL it does, at times
   wait 2>/dev/null || true

@@ -288,6 +288,22 @@ def test_no_python_is_one_line_and_status_2(copy, tmp_path):
     assert line.startswith("error: Python 3.11 or newer is needed; install it")
 
 
+def test_an_install_goes_on_without_its_log(copy, tmp_path):
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    with copy.start("prune", PIP_WAITS="1", PIP_BEGUN=str(begun)) as process:
+        with begun.open() as pipe:
+            assert pipe.readline() == "begun\n"
+        for log in copy.root.glob(".install.*.log"):
+            log.unlink()
+        _, stderr = process.communicate()
+    assert process.returncode == 0
+    assert [line.split()[0] for line in stderr.splitlines()] == [
+        "Installing",
+        "Installed",
+    ]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_an_install_and_the_next_run_begins_it_again(
     copy, tmp_path, number
