@@ -35,6 +35,11 @@ SHAPES = (
     *(f"electra-{size}" for size in ("tiny", "small", "base", "large")),
     *(f"electra-{size}-discriminator" for size in ("tiny", "small", "base", "large")),
     *(f"t5-{size}" for size in ("tiny", "small", "base", "large", "3b")),
+    *(f"pythia-{size}" for size in ("tiny", "70m", "160m", "410m", "1b", "1.4b")),
+    *(f"opt-{size}" for size in ("tiny", "125m", "350m", "1.3b")),
+    *("llama-tiny", "llama-3.2-1b", "smollm2-135m", "qwen3-0.6b"),
+    *(f"bert-{size}" for size in ("tiny", "base", "large")),
+    *(f"roberta-{size}" for size in ("tiny", "base", "large")),
 )
 PEERS = ("torch", "batched", "harness")
 OF_SPARSE = ["0.5", "0.6", "0.8", "0.9", "0.95", "0.99"]

@@ -21,11 +21,11 @@ from jax.sharding import Mesh
 from jaxsparse import device, parallel, sparse
 from jaxsparse.models import FAMILIES, PRUNABLE, Family, Tensors
 from jaxsparse.models.apply import Apply, make_apply
-from jaxsparse.models.config import Reader
+from jaxsparse.models.config import Reader, refuse_by_name
 from jaxsparse.progress import NOBODY, Progress
 from jaxsparse.types import InputError, Leaves
 from jaxsparse.weights import hub, reading, rules, values, writing
-from jaxsparse.weights.tokenizer import load_tokenizer
+from jaxsparse.weights.tokenizer import first_token, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -139,6 +139,7 @@ def open_model(name_or_dir: str) -> Blueprint:
 
 
 def _configure(checkpoint: reading.Checkpoint) -> tuple[Family, Any]:
+    refuse_by_name(checkpoint.config)
     model_type = checkpoint.config.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise InputError(
@@ -230,6 +231,10 @@ def _digest(blueprint: Blueprint, digests: Mapping[str, str]) -> str:
     """By current names: the same weights in another file have the same digest."""
     content = hashlib.sha256(repr(blueprint.config).encode())
     content.update(blueprint.tokenizer.backend_tokenizer.to_str().encode())
+    if blueprint.config.reading == "causal" and blueprint.family.name != "gpt2":
+        # Of which the tokenizer's own content does not tell, but for GPT-2's.
+        first = first_token(blueprint.tokenizer, blueprint.config)
+        content.update(f"first {first}\n".encode())
     for name, file in sorted(blueprint.plan.tensors().items()):
         content.update(f"{name} {digests[file]}\n".encode())
     return content.hexdigest()

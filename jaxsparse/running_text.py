@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int, Int32
 
 from jaxsparse.models.inputs import CausalInputs, MaskedInputs, Seq2SeqInputs
 from jaxsparse.types import Array, InputError, Leaves, brief
+from jaxsparse.weights.tokenizer import called
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -318,7 +319,7 @@ def _ids(
 ) -> Int32[np.ndarray, " name"]:
     """Raises InputError for a token that tokenizer or model do not have."""
     vocabulary = tokenizer.get_vocab()
-    names = list(names)
+    names = [called(name, vocabulary) for name in names]
     for name in names:
         if vocabulary.get(name, config.vocab) >= config.vocab:
             raise InputError(

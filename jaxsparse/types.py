@@ -36,6 +36,7 @@ Leaves = Mapping[str, Any]  # path -> array; layers are stacked on its axis 0
 
 PROTOCOLS = ("cloze", "append")
 CONTEXTS = ("full", "query", "last")
+LONGEST = 4096  # tokens of a row, where a model takes more
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 One row per option, the whole text through the Hugging Face model, one forward per row
 (per masked step for the ELECTRA generator), float32, no batch, no padding. Written
-from DESIGN alone, without a look at jaxsparse; it must stay short enough to be checked
-by eye. Sources: Radford et al. (2019), section 3.2; Kauf & Ivanova (2023).
+from DESIGN and BUILD alone, without a look at jaxsparse; it must stay short enough to
+be checked by eye. Sources: Radford et al. (2019), section 3.2; Kauf & Ivanova (2023).
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from transformers import (
+    BertForMaskedLM,
     ElectraForMaskedLM,
     ElectraForPreTraining,
     GPT2LMHeadModel,
+    RobertaForMaskedLM,
     T5ForConditionalGeneration,
 )
 
@@ -101,24 +103,35 @@ def _limit(model: Any) -> int:
         return model.config.n_positions
     if isinstance(model, T5ForConditionalGeneration):
         return getattr(model.config, "n_positions", 512)
-    return model.config.max_position_embeddings
+    longest = model.config.max_position_embeddings
+    if isinstance(model, RobertaForMaskedLM):
+        return longest - 2
+    return min(longest, 4096)
 
 
 def _ways(model: Any, protocol: str) -> tuple[Any, Any]:
+    """Any other model is a causal one."""
     ways = {
         (GPT2LMHeadModel, "cloze"): (_gpt2_cloze_rows, _gpt2_cloze),
         (ElectraForMaskedLM, "cloze"): (_generator_cloze_rows, _generator_cloze),
+        (BertForMaskedLM, "cloze"): (_generator_cloze_rows, _generator_cloze),
+        (RobertaForMaskedLM, "cloze"): (_roberta_cloze_rows, _generator_cloze),
         (ElectraForPreTraining, "cloze"): (
             _discriminator_cloze_rows,
             _discriminator_cloze,
         ),
         (T5ForConditionalGeneration, "cloze"): (_t5_cloze_rows, _t5_cloze),
-        (GPT2LMHeadModel, "append"): (_append_rows, _gpt2_append),
         (ElectraForMaskedLM, "append"): (_append_rows, _generator_append),
+        (BertForMaskedLM, "append"): (_append_rows, _generator_append),
+        (RobertaForMaskedLM, "append"): (_append_rows, _generator_append),
         (ElectraForPreTraining, "append"): (_append_rows, _discriminator_append),
         (T5ForConditionalGeneration, "append"): (_append_rows, _t5_append),
     }
-    return ways[type(model), protocol]
+    causal = {
+        "cloze": (_causal_cloze_rows, _gpt2_cloze),
+        "append": (_append_rows, _gpt2_append),
+    }
+    return ways.get((type(model), protocol)) or causal[protocol]
 
 
 def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:
@@ -139,6 +152,16 @@ def _encode(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]
 def _gpt2_cloze_rows(
     tokenizer: Any, before: str, after: str, options: Sequence[str]
 ) -> list[Row]:
+    return _causal_cloze_rows(tokenizer, before, after, options, "<|endoftext|>")
+
+
+def _causal_cloze_rows(
+    tokenizer: Any,
+    before: str,
+    after: str,
+    options: Sequence[str],
+    first: str | None = None,
+) -> list[Row]:
     rows = []
     for option in options:
         start, end = len(before), len(before) + len(option)
@@ -147,7 +170,8 @@ def _gpt2_cloze_rows(
         own = sum(spans[i][0] < end for i in scored)
         rows.append(Row(tokens, scored, own))
     if any(row.scored[0] == 0 for row in rows):
-        front = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+        first = first or tokenizer.bos_token or tokenizer.eos_token
+        front = tokenizer.convert_tokens_to_ids(first)
         rows = [
             Row([front, *row.tokens], [i + 1 for i in row.scored], row.own)
             for row in rows
@@ -162,14 +186,33 @@ def _generator_cloze_rows(
     rows = []
     for option in options:
         pieces = tokenizer(option, add_special_tokens=False)["input_ids"]
-        masks = "[MASK]" * len(pieces)
-        start, end = len(before), len(before) + len(masks)
-        tokens, spans = _encode(tokenizer, before + masks + after)
-        scored = [i for i, (a, b) in enumerate(spans) if a < end and b > start]
-        for i, piece in zip(scored, pieces, strict=True):
-            tokens[i] = piece
-        rows.append(Row(tokens, scored, len(pieces)))
+        rows.append(_masked(tokenizer, before, pieces, after, "[MASK]"))
     return rows
+
+
+def _roberta_cloze_rows(
+    tokenizer: Any, before: str, after: str, options: Sequence[str]
+) -> list[Row]:
+    """The space before the blank is the option's, and goes with the masks; they take
+    all that are there."""
+    rows = []
+    space = before[len(before.rstrip()) :][-1:]
+    for option in options:
+        pieces = tokenizer(space + option, add_special_tokens=False)["input_ids"]
+        rows.append(_masked(tokenizer, before.rstrip(), pieces, after, "<mask>"))
+    return rows
+
+
+def _masked(
+    tokenizer: Any, before: str, pieces: Sequence[int], after: str, mask: str
+) -> Row:
+    masks = mask * len(pieces)
+    start, end = len(before), len(before) + len(masks)
+    tokens, spans = _encode(tokenizer, before + masks + after)
+    scored = [i for i, (a, b) in enumerate(spans) if a < end and b > start]
+    for i, piece in zip(scored, pieces, strict=True):
+        tokens[i] = piece
+    return Row(tokens, scored, len(pieces))
 
 
 def _discriminator_cloze_rows(
@@ -236,7 +279,7 @@ def _generator_cloze(model: Any, tokenizer: Any, row: Row) -> Any:
     for j, position in enumerate(row.scored):
         tokens = list(row.tokens)
         for masked in row.scored[j:]:
-            tokens[masked] = tokenizer.convert_tokens_to_ids("[MASK]")
+            tokens[masked] = tokenizer.mask_token_id
         logps = _logits(model, tokens)[position].log_softmax(-1)
         steps.append(logps[row.tokens[position]])
     return sum(steps)

@@ -31,14 +31,17 @@ def random_rows(vocab: int, length: int, rows: int = 2, seed: int = 0) -> Rows:
     return Rows(tokens[0], tokens[1, :, : max(length - 3, 1)], (length,) * rows)
 
 
+MASKED = ("electra", "bert", "roberta")
+
+
 def inputs(family: str, rows: Rows) -> CausalInputs | MaskedInputs | Seq2SeqInputs:
     """What `apply` takes. Padding is in the text, not in T5's decoder rows."""
     tokens, mask = jnp.asarray(rows.tokens), jnp.asarray(rows.attention_mask)
-    if family == "gpt2":
+    if family not in (*MASKED, "t5"):
         return CausalInputs(
             tokens, _order(tokens), jnp.where(mask, 0, -1), _order(tokens)
         )
-    if family == "electra":
+    if family in MASKED:
         return MaskedInputs(tokens, mask, _order(tokens))
     targets = jnp.asarray(rows.targets)
     order = _order(targets)

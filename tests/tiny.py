@@ -26,12 +26,28 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer
 from transformers import (
     AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
     ElectraConfig,
     ElectraForMaskedLM,
     ElectraForPreTraining,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
     PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    RobertaConfig,
+    RobertaForMaskedLM,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -56,6 +72,121 @@ class Variant:
     torch_class: type[PreTrainedModel]
     config: Mapping[str, Any] = field(default_factory=dict)  # beyond the family's
     untied: bool = False
+    tokenizer: str = ""  # a key of _TOKENIZERS; the family's own unless said
+
+    @property
+    def reads(self) -> str:
+        return self.tokenizer or self.family
+
+
+def _llama_variants() -> Iterator[tuple[str, Variant]]:
+    """What is built like Llama; scalings of rotary positions, as they are now and were
+    once written."""
+    shared, single = {"num_key_value_heads": 2}, {"num_key_value_heads": 1}
+    yield "llama", Variant("llama", LlamaForCausalLM, shared)
+    yield (
+        "llama-biased",
+        Variant(
+            "llama",
+            LlamaForCausalLM,
+            {"attention_bias": True, "mlp_bias": True, "head_dim": 12},
+        ),
+    )
+    yield (
+        "llama-tied",
+        Variant("llama", LlamaForCausalLM, {"tie_word_embeddings": True, **single}),
+    )
+    for name, scaling in ROTARY.items():
+        yield (
+            f"llama-{name}",
+            Variant("llama", LlamaForCausalLM, {"rope_parameters": scaling}),
+        )
+    yield "mistral", Variant("llama", MistralForCausalLM, shared, tokenizer="unigram")
+    yield "qwen2", Variant("llama", Qwen2ForCausalLM, shared, tokenizer="gpt_neox")
+    yield (
+        "qwen3",
+        Variant(
+            "llama",
+            Qwen3ForCausalLM,
+            {
+                "head_dim": 10,
+                "attention_bias": True,
+                "tie_word_embeddings": True,
+                **shared,
+            },
+            tokenizer="gpt_neox",
+        ),
+    )
+
+
+def _other_variants() -> Iterator[tuple[str, Variant]]:
+    part = {"rope_type": "default", "rope_theta": 900.0, "partial_rotary_factor": 0.5}
+    yield "pythia", Variant("gpt_neox", GPTNeoXForCausalLM, {"rope_parameters": part})
+    yield (
+        "pythia-sequential",
+        Variant(
+            "gpt_neox",
+            GPTNeoXForCausalLM,
+            {
+                "use_parallel_residual": False,
+                "attention_bias": False,
+                "tie_word_embeddings": True,
+            },
+        ),
+    )
+    yield "opt", Variant("opt", OPTForCausalLM)
+    yield (
+        "opt-norm-behind",
+        Variant(
+            "opt",
+            OPTForCausalLM,
+            {"do_layer_norm_before": False, "word_embed_proj_dim": 20},
+        ),
+    )
+    yield (
+        "opt-plain",
+        Variant(
+            "opt",
+            OPTForCausalLM,
+            {
+                "enable_bias": False,
+                "layer_norm_elementwise_affine": False,
+                "_remove_final_layer_norm": True,
+                "tie_word_embeddings": False,
+            },
+            untied=True,
+        ),
+    )
+    for name, kind in (("bert", BertForMaskedLM), ("roberta", RobertaForMaskedLM)):
+        yield name, Variant(name, kind)
+        yield (
+            f"{name}-untied",
+            Variant(
+                name,
+                kind,
+                {"tie_word_embeddings": False, "hidden_act": "relu"},
+                untied=True,
+            ),
+        )
+
+
+ROTARY = {
+    "linear": {"rope_type": "linear", "rope_theta": 500.0, "factor": 3.0},
+    "llama3": {
+        "rope_type": "llama3",
+        "rope_theta": 5000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 40,
+    },
+    "yarn": {
+        "rope_type": "yarn",
+        "rope_theta": 1000.0,
+        "factor": 4.0,
+        "original_max_position_embeddings": 32,
+    },
+}
 
 
 def _t5_variants() -> Iterator[tuple[str, Variant]]:
@@ -105,6 +236,8 @@ VARIANTS: dict[str, Variant] = {
     ),
     **dict(_t5_variants()),
 }
+LATER = dict(_llama_variants()) | dict(_other_variants())
+EVERY = VARIANTS | LATER
 
 
 def torch_model(
@@ -118,7 +251,7 @@ def torch_model(
     """A random model in eval mode whose attention and logits are far from uniform.
 
     Args:
-      variant: a name in VARIANTS.
+      variant: a name in EVERY.
       vocab: rows of the embedding; by default what the tiny tokenizer needs.
       seed: of the weights; biases and norms are random too, none is 0 or 1.
       dtype: of the weights, drawn in float32; by default that.
@@ -126,8 +259,8 @@ def torch_model(
         config.json only when this is given.
     """
     generator = torch.Generator().manual_seed(seed)
-    kind = VARIANTS[variant]
-    vocab = vocab or vocab_size(kind.family)
+    kind = EVERY[variant]
+    vocab = vocab or vocab_size(kind.reads)
     model = kind.torch_class(_config(kind, vocab, positions))
     if kind.family == "t5" and kind.untied:
         model.lm_head.weight = torch.nn.Parameter(torch.empty(vocab, HIDDEN))
@@ -151,13 +284,15 @@ def save(
     With `tokenizer_from`, that directory's tokenizer is copied and the vocabulary is
     as large as it asks. `options` go to `save_pretrained` (max_shard_size, …).
     """
-    family, directory = VARIANTS[variant].family, Path(directory)
+    kind, directory = EVERY[variant], Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     if tokenizer_from is None:
-        tokenizer(family, directory)
+        tokenizer(kind.reads, directory)
     else:
         _copy_tokenizer(Path(tokenizer_from), directory)
-        vocab = vocab or _padded(family, len(AutoTokenizer.from_pretrained(directory)))
+        vocab = vocab or _padded(
+            kind.family, len(AutoTokenizer.from_pretrained(directory))
+        )
     model = torch_model(
         variant, vocab=vocab, seed=seed, dtype=dtype, positions=positions
     )
@@ -221,6 +356,8 @@ def _config(kind: Variant, vocab: int, positions: int | None) -> Any:
             max_position_embeddings=positions or POSITIONS,
             **kind.config,
         )
+    if kind.family != "t5":
+        return _later_config(kind, vocab, positions or POSITIONS)
     limit = {"n_positions": positions} if positions else {}
     return T5Config(  # heads do not fill the width, and the decoder is the deeper one
         vocab_size=vocab,
@@ -235,6 +372,36 @@ def _config(kind: Variant, vocab: int, positions: int | None) -> Any:
         decoder_start_token_id=0,
         **limit,
         **kind.config,
+    )
+
+
+def _later_config(kind: Variant, vocab: int, positions: int) -> Any:
+    """Of the families whose keys are named alike."""
+    classes = {
+        LlamaForCausalLM: LlamaConfig,
+        MistralForCausalLM: MistralConfig,
+        Qwen2ForCausalLM: Qwen2Config,
+        Qwen3ForCausalLM: Qwen3Config,
+        GPTNeoXForCausalLM: GPTNeoXConfig,
+        OPTForCausalLM: OPTConfig,
+        BertForMaskedLM: BertConfig,
+        RobertaForMaskedLM: RobertaConfig,
+    }
+    opt = kind.family == "opt"
+    own = {
+        "ffn_dim" if opt else "intermediate_size": 56,
+        **({"word_embed_proj_dim": HIDDEN} if opt else {}),
+        **({"num_key_value_heads": HEADS} if kind.family == "llama" else {}),
+        **kind.config,
+    }
+    return classes[kind.torch_class](
+        vocab_size=vocab,
+        hidden_size=HIDDEN,
+        num_hidden_layers=2 if kind.family == "llama" else 3,
+        num_attention_heads=HEADS,
+        # Of RoBERTa's places two are behind no token.
+        max_position_embeddings=positions + 2 * (kind.family == "roberta"),
+        **own,
     )
 
 
@@ -268,8 +435,14 @@ def _temper(name: str, parameter: Any, config: Any) -> None:
         parameter.div_(math.sqrt(config.d_kv))
     elif name.endswith("c_attn.weight") and not config.scale_attn_weights:
         parameter[:, :HIDDEN].div_(math.sqrt(HIDDEN // HEADS))
-    elif ".wi_" in name:  # the two factors of a gated feed-forward
+    elif any(part in name for part in HALVED):
         parameter.mul_(0.5)
+
+
+HALVED = (  # the two factors of a gated feed-forward, keys, and what is summed up
+    *(".wi_", "gate_proj", "up_proj", "self_attn.k_proj"),
+    *(".out_proj.weight", ".fc2.weight"),
+)
 
 
 def _padded(family: str, size: int) -> int:
@@ -295,6 +468,75 @@ def _bpe() -> str:
     )
     made.train_from_iterator(_corpus(), trainer)
     made.add_special_tokens(["<|endoftext|>"])  # the last id, as in the real one
+    return made.to_str()
+
+
+def _byte_pairs(front: Sequence[str], behind: Sequence[str] = ()) -> str:
+    """Byte-level pairs whose special tokens come first, some of them put around."""
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    made = tokenizers.Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    trainer = BpeTrainer(
+        vocab_size=511,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=special,
+        show_progress=False,
+    )
+    made.train_from_iterator(_corpus(), trainer)
+    made.add_special_tokens([tokenizers.AddedToken("<mask>", lstrip=True)])
+    made.post_processor = processors.TemplateProcessing(
+        single=[*front, "$A", *behind],
+        pair=[*front, "$A", *behind, "$B", *behind],
+        special_tokens=[(token, special.index(token)) for token in special],
+    )
+    return made.to_str()
+
+
+@functools.cache
+def _roberta() -> str:
+    """As the real one, whose processor takes the space off a token's characters."""
+    made = tokenizers.Tokenizer.from_str(_byte_pairs((), ()))
+    made.post_processor = processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
+    )
+    return made.to_str()
+
+
+@functools.cache
+def _llama() -> str:
+    """As that of Llama 3: split by an expression of its own, a first token in front."""
+    made = tokenizers.Tokenizer.from_str(_byte_pairs(("<s>",)))
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(tokenizers.Regex(LLAMA_3_SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    return made.to_str()
+
+
+@functools.cache
+def _unigram_bytes() -> str:
+    """As that of Llama 2: what it has no piece for are bytes, spaces are pieces of a
+    text that is not split before."""
+    special = ["<unk>", "<s>", "</s>"]
+    pieces = [piece for piece in _pieces(_corpus(), 300) if piece[0] not in "ëZ"]
+    total = sum(count for _, count in pieces)
+    vocab = [(token, 0.0) for token in special]
+    vocab += [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
+    vocab += [(piece, math.log(count / total)) for piece, count in pieces]
+    made = tokenizers.Tokenizer(models.Unigram(vocab, unk_id=0, byte_fallback=True))
+    made.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    made.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    made.add_special_tokens(special)
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)]
+    )
     return made.to_str()
 
 
@@ -358,7 +600,49 @@ def _pieces(lines: Sequence[str], size: int) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
+LLAMA_3_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_NAMED = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+
 _TOKENIZERS = {
+    "llama": (_llama, {"tokenizer_class": "PreTrainedTokenizerFast", **_NAMED}),
+    "unigram": (
+        _unigram_bytes,
+        {"tokenizer_class": "PreTrainedTokenizerFast", **_NAMED},
+    ),
+    "gpt_neox": (
+        _bpe,
+        {"tokenizer_class": "GPTNeoXTokenizer", "eos_token": "<|endoftext|>"},
+    ),
+    "opt": (
+        functools.partial(_byte_pairs, ("</s>",)),
+        {"tokenizer_class": "PreTrainedTokenizerFast", **_NAMED, "bos_token": "</s>"},
+    ),
+    "roberta": (
+        _roberta,
+        {
+            "tokenizer_class": "RobertaTokenizer",
+            **_NAMED,
+            "cls_token": "<s>",
+            "sep_token": "</s>",
+            "pad_token": "<pad>",
+            "mask_token": "<mask>",
+        },
+    ),
+    "bert": (
+        _wordpiece,
+        {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": True,
+            "unk_token": "[UNK]",
+            "sep_token": "[SEP]",
+            "pad_token": "[PAD]",
+            "cls_token": "[CLS]",
+            "mask_token": "[MASK]",
+        },
+    ),
     "gpt2": (
         _bpe,
         {

@@ -164,6 +164,8 @@ class StoryLessons:
         check_story_tokens(length, config)
         backend = tokenizer.backend_tokenizer
         end = backend.token_to_id("<|endoftext|>")
+        if end is None and config.reading == "causal":
+            end = tokenizer.eos_token_id
         self._vocabulary = Vocabulary.of(backend)
         self._objective = OBJECTIVES[config.reading]
         self._window = length - self._objective.frame

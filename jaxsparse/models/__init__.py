@@ -1,6 +1,6 @@
 """The families of models, and how each tells itself to the rest of the house."""
 
-from jaxsparse.models import electra, gpt2, t5
+from jaxsparse.models import bert, electra, gpt2, gpt_neox, llama, opt, roberta, t5
 from jaxsparse.models.family import (
     PRUNABLE,
     Config,
@@ -16,8 +16,12 @@ from jaxsparse.models.family import (
 )
 from jaxsparse.models.operations import Operations
 
-FAMILIES: dict[str, Family] = {
-    family.name: family for family in (gpt2.FAMILY, electra.FAMILY, t5.FAMILY)
+_MODULES = (gpt2, electra, t5, llama, gpt_neox, opt, bert, roberta)
+
+FAMILIES: dict[str, Family] = {  # by `model_type` of config.json
+    model_type: module.FAMILY
+    for module in _MODULES
+    for model_type in module.FAMILY.model_types or (module.FAMILY.name,)
 }
 
 __all__ = [

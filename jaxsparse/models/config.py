@@ -5,16 +5,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jaxsparse.models.layers import ACTIVATIONS
-from jaxsparse.types import InputError
+from jaxsparse.types import LONGEST, InputError
 
 # Keys of transformers' config classes that never change what our functions compute:
 # training, generation, summaries for classification heads, bookkeeping.
 INERT = frozenset({
-    "_name_or_path", "architectures", "attention_probs_dropout_prob", "attn_pdrop",
-    "bos_token_id", "chunk_size_feed_forward", "classifier_dropout",
-    "decoder_start_token_id", "dropout_rate", "dtype", "embd_pdrop", "eos_token_id",
-    "hidden_dropout_prob", "id2label", "initializer_factor", "initializer_range",
-    "label2id", "model_type", "output_attentions", "output_hidden_states",
+    "_name_or_path", "architectures", "attention_dropout",
+    "attention_probs_dropout_prob", "attn_pdrop", "bos_token_id",
+    "chunk_size_feed_forward", "classifier_dropout", "decoder_start_token_id",
+    "dropout", "dropout_rate", "dtype", "embd_pdrop", "eos_token_id", "hidden_dropout",
+    "hidden_dropout_prob", "id2label", "init_std", "initializer_factor",
+    "initializer_range", "label2id", "layerdrop", "model_type", "output_attentions",
+    "output_hidden_states",
     "pad_token_id", "problem_type", "reorder_and_upcast_attn", "resid_pdrop",
     "return_dict", "summary_activation", "summary_first_dropout",
     "summary_last_dropout", "summary_proj_to_labels", "summary_type",
@@ -37,10 +39,30 @@ class Reader:
     a key at that class's default is what we implement; the rest is unknown.
     """
 
-    def __init__(self, values: Mapping[str, Any]):
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        defaults: Mapping[str, Any] | None = None,
+        within: str = "",
+    ):
+        """
+        Args:
+            defaults: None: those of the model's class.
+            within: the key whose values these are.
+        """
         self._values = values
-        self._defaults = _defaults(values["model_type"])
+        self._where = f"config.json: {within}: " if within else "config.json: "
+        known = _defaults(values["model_type"]) if defaults is None else defaults
+        self._defaults = known
         self._asked: set[str] = set()
+
+    @property
+    def model_type(self) -> str:
+        return self._values["model_type"]
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the file has `key`, be it null."""
+        return key in self._values
 
     def get(self, key: str) -> Any:
         """The value of `key`, or transformers' default where the file has none."""
@@ -53,6 +75,10 @@ class Reader:
         self._asked.add(key)
         return self._values.get(key)
 
+    def default(self, key: str) -> Any:
+        """What transformers takes where the file does not have `key`."""
+        return self._defaults.get(key)
+
     def positive(self, key: str) -> int:
         value = self.get(key)
         if (
@@ -61,7 +87,16 @@ class Reader:
             or not 0 < value < 2**31
         ):
             raise InputError(
-                f"config.json: {key} must be a positive integer: {value!r}"
+                f"{self._where}{key} must be a positive integer: {value!r}"
+            )
+        return value
+
+    def token(self, key: str) -> int:
+        """A token's number."""
+        value = self.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise InputError(
+                f"{self._where}{key} must be the number of a token: {value!r}"
             )
         return value
 
@@ -69,20 +104,20 @@ class Reader:
         value = self.get(key)
         known = isinstance(value, int | float) and not isinstance(value, bool)
         if not known or not 0 < value < math.inf:
-            raise InputError(f"config.json: {key} must be a positive number: {value!r}")
+            raise InputError(f"{self._where}{key} must be a positive number: {value!r}")
         return float(value)
 
     def flag(self, key: str) -> bool:
         value = self.get(key)
         if not isinstance(value, bool):
-            raise InputError(f"config.json: {key} must be true or false: {value!r}")
+            raise InputError(f"{self._where}{key} must be true or false: {value!r}")
         return value
 
     def activation(self, key: str) -> str:
         value = self.get(key)
         if not isinstance(value, str) or value not in ACTIVATIONS:
             raise InputError(
-                f"config.json: {key} {value!r} is not implemented; "
+                f"{self._where}{key} {value!r} is not implemented; "
                 f"known: {', '.join(ACTIVATIONS)}"
             )
         return value
@@ -103,9 +138,53 @@ class Reader:
             )
 
 
+# What a config.json holds if the model is of a kind that is not implemented, whatever
+# its `model_type`; transformers' own class may not know the key, and would pass it.
+REFUSED = {
+    "quantization_config": "quantized weights: save the model dequantized",
+    "text_config": "a multimodal wrapper: save its language model by itself",
+    "num_experts": "a mixture of experts: take a model without",
+    "num_local_experts": "a mixture of experts: take a model without",
+    "n_routed_experts": "a mixture of experts: take a model without",
+}
+
+
+def refuse_by_name(values: Mapping[str, Any]) -> None:
+    """Raises InputError for a kind of model that is not implemented."""
+    for key, what in REFUSED.items():
+        if values.get(key):
+            kind, advice = what.split(": ")
+            raise InputError(f"config.json: {key}: {kind} is not implemented; {advice}")
+
+
 def divides(heads: int, hidden: int, names: Iterable[str]) -> None:
     """Raises InputError unless `heads` divides `hidden`."""
     if hidden % heads:
         raise InputError(
             f"config.json: {' must divide '.join(names)}: {heads} and {hidden}"
         )
+
+
+def absolute_positions(reader: Reader) -> None:
+    """Raises InputError for relative ones."""
+    if (kind := reader.get("position_embedding_type")) not in (None, "absolute"):
+        raise InputError(
+            f"config.json: position_embedding_type {kind!r} is not implemented; "
+            "known: absolute"
+        )
+
+
+def windowed(positions: int, window: int | None) -> int:
+    """The longest row that a sliding window of so many tokens leaves as it is.
+
+    Raises:
+        InputError: the window would cut rows of the length that is read at most.
+    """
+    if window is None:
+        return positions
+    if window < min(positions, LONGEST):
+        raise InputError(
+            f"config.json: sliding_window {window} is less than a row of "
+            f"{min(positions, LONGEST)} tokens, and windows are not implemented"
+        )
+    return min(positions, window)

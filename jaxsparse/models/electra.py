@@ -1,100 +1,18 @@
 """ELECTRA (Clark et al. 2020): the generator, a masked language model, and the
 discriminator, which tells replaced tokens from original ones."""
 
-import functools
-
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from jaxsparse.device import CPU, Form
-from jaxsparse.models import layers
+from jaxsparse.models import encoder, layers
 from jaxsparse.models import operations as ops
-from jaxsparse.models.attention import merge_heads, split_heads
 from jaxsparse.models.electra_config import DISCRIMINATOR, ElectraConfig
-from jaxsparse.models.family import (
-    Family,
-    Prunable,
-    Removable,
-    Size,
-    Stack,
-    Start,
-    Structure,
-    Sublayer,
-    Units,
-    Waves,
-)
+from jaxsparse.models.family import Family, Prunable, Start, Waves
 from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.types import Array
-from jaxsparse.weights.rules import (
-    Rename,
-    Table,
-    Tied,
-    embedding,
-    linear,
-    norm,
-)
-
-
-class Embeddings(nn.Module):
-    config: ElectraConfig
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(
-        self, tokens: Int[Array, "row position"]
-    ) -> Float[Array, "row position embedding"]:
-        config, dtype = self.config, self.dtype
-        table = nn.Embed(config.vocab, config.embedding, name="word", dtype=dtype)
-        position = nn.Embed(
-            config.positions, config.embedding, name="position", dtype=dtype
-        )
-        token_type = nn.Embed(
-            config.token_types, config.embedding, name="token_type", dtype=dtype
-        )
-        # One segment: every token is of type 0.
-        hidden = table(tokens) + token_type(jnp.zeros_like(tokens))
-        # Rows fit; their padding may not, and must stay finite to be ignored.
-        places = jnp.minimum(jnp.arange(tokens.shape[1]), config.positions - 1)
-        hidden += position(places)[None]
-        return layers.layer_norm(config.norm_epsilon, "norm", dtype)(hidden)
-
-
-class Block(nn.Module):
-    config: ElectraConfig
-    form: Form
-
-    @nn.compact
-    def __call__(self, hidden, layer, read, mask):
-        del layer  # all alike
-        config, dtype = self.config, hidden.dtype
-
-        dense = functools.partial(layers.Linear, dtype=dtype)
-
-        key, value = (
-            dense(config.hidden, name=name)(hidden) for name in ("key", "value")
-        )
-        if read is not None:
-            hidden = layers.at_positions(hidden, read)
-        query = dense(config.hidden, name="query")(hidden)
-        query, key, value = (
-            split_heads(part, config.heads) for part in (query, key, value)
-        )
-        scale = query.shape[-1] ** -0.5
-        mixed = layers.attend(self, query, key, value, mask, scale, form=self.form)
-        mixed = dense(config.hidden, name="attention_output")(merge_heads(mixed))
-        hidden = layers.layer_norm(config.norm_epsilon, "attention_norm", dtype)(
-            hidden + mixed
-        )
-
-        inner = layers.feed_forward(
-            dense(config.ffn, name="intermediate", activation=config.activation),
-            dense(config.hidden, name="output"),
-            hidden,
-        )
-        return layers.layer_norm(config.norm_epsilon, "output_norm", dtype)(
-            hidden + inner
-        ), None
+from jaxsparse.weights.rules import Table, Tied, linear, norm
 
 
 class GeneratorHead(nn.Module):
@@ -154,15 +72,17 @@ class Electra(nn.Module):
         vocabulary, or the discriminator's logit of the token being a replacement; of
         targets, where there are any, the generator's summed cross entropy in nats."""
         config = self.config
-        embeddings = Embeddings(config, self.dtype, name="embeddings")
-        hidden = embeddings(inputs.tokens)
+        embeddings = encoder.Embeddings(
+            config, config.positions, self.dtype, name="embeddings"
+        )
+        hidden = embeddings(inputs.tokens, encoder.in_order(inputs.tokens))
         if config.embedding != config.hidden:
             project = layers.Linear(config.hidden, name="project", dtype=self.dtype)
             hidden = project(hidden)
 
         mask = inputs.attention_mask[:, None, :]
         hidden = layers.through_layers(
-            self, Block, "block", hidden, inputs.scored, mask
+            self, encoder.Block, "block", hidden, inputs.scored, mask
         )
         if config.role == DISCRIMINATOR:
             assert targets is None, "a discriminator predicts no tokens"
@@ -173,53 +93,25 @@ class Electra(nn.Module):
 
 
 def operations(config: ElectraConfig) -> ops.Operations:
-    hidden, embedding, before = config.hidden, config.embedding, config.layers - 1
+    hidden, embedding = config.hidden, config.embedding
     project = ops.dense(embedding, hidden) if embedding != hidden else 0
-    keys_values = 2 * ops.dense(hidden, hidden)
-    rest = 2 * ops.dense(hidden, hidden) + 2 * ops.dense(hidden, config.ffn)
     if config.role == DISCRIMINATOR:
         head = ops.dense(hidden, hidden) + ops.dense(hidden, 1)
     else:
         head = ops.dense(hidden, embedding) + ops.dense(embedding, config.vocab)
-    return ops.Operations(
-        token=project + before * (keys_values + rest) + keys_values,
-        pair=before * ops.attention(hidden),
-        scored=rest + head,
-        scored_pair=ops.attention(hidden),
-    )
+    return encoder.operations(config, project, head)
 
-
-ATTENTION = ("query", "key", "value", "attention_output")
-FEED_FORWARD = ("intermediate", "output")
 
 PRUNABLE = Prunable(
-    blocks=tuple(f"block/{name}/kernel" for name in ATTENTION + FEED_FORWARD),
+    blocks=encoder.KERNELS,
     linear=("project/kernel", "generator/*/kernel", "discriminator/*/kernel"),
     embeddings=("embeddings/*/embedding",),
 )
 
-SUBLAYERS = (  # each norm comes behind its sum
-    Sublayer(tuple(f"{name}/kernel" for name in ATTENTION), "intermediate"),
-    Sublayer(tuple(f"{name}/kernel" for name in FEED_FORWARD)),
-)
-
-_LAYER = "electra.encoder.layer.{i}"
-
 TABLE = Table(
     rules=(
-        *embedding("electra.embeddings.word_embeddings", "embeddings/word"),
-        *embedding("electra.embeddings.position_embeddings", "embeddings/position"),
-        *embedding("electra.embeddings.token_type_embeddings", "embeddings/token_type"),
-        *norm("electra.embeddings.LayerNorm", "embeddings/norm"),
+        *encoder.rules("electra"),
         *linear("electra.embeddings_project", "project"),
-        *linear(f"{_LAYER}.attention.self.query", "block/query"),
-        *linear(f"{_LAYER}.attention.self.key", "block/key"),
-        *linear(f"{_LAYER}.attention.self.value", "block/value"),
-        *linear(f"{_LAYER}.attention.output.dense", "block/attention_output"),
-        *norm(f"{_LAYER}.attention.output.LayerNorm", "block/attention_norm"),
-        *linear(f"{_LAYER}.intermediate.dense", "block/intermediate"),
-        *linear(f"{_LAYER}.output.dense", "block/output"),
-        *norm(f"{_LAYER}.output.LayerNorm", "block/output_norm"),
         *linear("generator_predictions.dense", "generator/dense"),
         *norm("generator_predictions.LayerNorm", "generator/norm"),
         *linear("generator_lm_head", "generator/lm_head"),
@@ -232,23 +124,11 @@ TABLE = Table(
         Tied("generator_lm_head.weight", "electra.embeddings.word_embeddings.weight"),
     ),
     buffers=(
-        r"electra\.embeddings\.(position_ids|token_type_ids)",
+        encoder.buffers("electra"),
         # In files of models that have no projection, embedding and hidden being equal.
         r"electra\.embeddings_project\.(weight|bias)",
     ),
-    renames=(
-        Rename(r"(.*LayerNorm\.)gamma$", r"\1weight"),
-        Rename(r"(.*LayerNorm\.)beta$", r"\1bias"),
-    ),
-)
-
-# Without heads: their size is hidden / heads in transformers' format.
-STRUCTURE = Structure(
-    neurons=Removable(
-        Size("ffn", "intermediate_size"),
-        (Units(("block/intermediate",), ("block/output",)),),
-    ),
-    depths={"block": Size("layers", "num_hidden_layers")},
+    renames=encoder.RENAMES,
 )
 
 FAMILY = Family(
@@ -260,8 +140,8 @@ FAMILY = Family(
     head=("generator/lm_head/kernel", "embeddings/word/embedding"),
     untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
-    stacks=lambda config: (Stack("block", Block, config.layers, SUBLAYERS),),
-    structure=lambda config: STRUCTURE,
+    stacks=encoder.stacks,
+    structure=lambda config: encoder.STRUCTURE,
     start=Start(
         tokenizer="word pieces",
         factors=lambda config: {

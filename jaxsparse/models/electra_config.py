@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 
-from jaxsparse.models.config import Reader, divides
+from jaxsparse.models.config import Reader, absolute_positions, divides
 from jaxsparse.models.family import Tensors, head_is_tied
 from jaxsparse.types import InputError
 
@@ -33,11 +33,7 @@ class ElectraConfig:
             reader.positive("num_attention_heads"),
         )
         divides(heads, hidden, ("num_attention_heads", "hidden_size"))
-        if (kind := reader.get("position_embedding_type")) not in (None, "absolute"):
-            raise InputError(
-                f"config.json: position_embedding_type {kind!r} is not implemented; "
-                "known: absolute"
-            )
+        absolute_positions(reader)
         role = _role(tensors)
         return cls(
             role=role,

@@ -2,7 +2,7 @@
 
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import jax
@@ -142,6 +142,8 @@ class Structure:
     depths: Mapping[str, Size]  # of stacks, by path
     heads: Removable | None = None  # None: their size would have to change with them
     numbered: str = ""  # the key of config.json by which a layer's number counts
+    listed: Mapping[str, str] = field(default_factory=dict)  # path of a stack -> the
+    # key of config.json that lists something for each of its layers
 
     def units(self, pattern: str) -> Removable | None:
         """Of a pattern that removes parts of layers; None where there are none."""
@@ -195,6 +197,9 @@ class Family:
     operations: Callable[[Any], Operations]  # what a row of a configuration costs
     stacks: Callable[[Any], tuple[Stack, ...]]  # of a configuration, as they run
     structure: Callable[[Any], Structure]  # likewise
+    head_bias: tuple[str, str] | None = None  # an untied head's, and a tied one's, if
+    # they are two
+    model_types: tuple[str, ...] = ()  # of config.json; (): its name
     start: Start | None = None  # None: is not trained from scratch
     # Whether leaves differ in scale a hundredfold, so that training takes steps that
     # are fractions of each.
@@ -217,13 +222,17 @@ class Family:
     def untie(self, leaves: Mapping[str, Array]) -> dict[str, Array]:
         """Gives a tied head a kernel of its own: the embedding, (hidden, vocab)."""
         kernel, embedding = self.head
-        return {**leaves, kernel: leaves[embedding].T}
+        untied = {**leaves, kernel: leaves[embedding].T}
+        if self.head_bias:
+            bias, tied_bias = self.head_bias
+            untied[bias] = leaves[tied_bias]
+        return untied
 
 
 def head_is_tied(reader: Reader, tensors: Tensors, head: str, embedding: str) -> bool:
-    """Whether a GPT-2 or ELECTRA head is the token embedding, as transformers has it:
-    a head in the file that differs is a head of its own, whatever the flag says; and
-    one of the two tensors serves for both."""
+    """Whether a head is the token embedding, as transformers has it (T5's apart): a
+    head in the file that differs is a head of its own, whatever the flag says; and one
+    of the two tensors serves for both."""
     if not reader.flag("tie_word_embeddings"):
         return False
     if head not in tensors or embedding not in tensors:

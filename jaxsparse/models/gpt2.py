@@ -88,6 +88,11 @@ class GPT2Config:
     def reading(self) -> str:
         return "causal"
 
+    @property
+    def first(self) -> str:
+        """The token in front of rows, whatever a tokenizer calls its own."""
+        return "<|endoftext|>"
+
     def untied(self) -> "GPT2Config":
         return dataclasses.replace(self, tied=False)
 

@@ -1,4 +1,4 @@
-"""What the three families share: activations, norms, heads, and the loop over layers.
+"""What families share: activations, norms, heads, and the loop over layers.
 Logits are float32 whatever the dtype of the weights."""
 
 from collections.abc import Callable
@@ -314,9 +314,18 @@ def tied_head(
     return logits if bias is None else logits + bias
 
 
-def layer_norm(epsilon: float, name: str, dtype: jnp.dtype) -> nn.LayerNorm:
+def layer_norm(
+    epsilon: float, name: str, dtype: jnp.dtype, affine: bool = True
+) -> nn.LayerNorm:
     """Variance as torch takes it, around the mean: the fast form loses digits."""
-    return nn.LayerNorm(epsilon, name=name, dtype=dtype, use_fast_variance=False)
+    return nn.LayerNorm(
+        epsilon,
+        name=name,
+        dtype=dtype,
+        use_bias=affine,
+        use_scale=affine,
+        use_fast_variance=False,
+    )
 
 
 class Bias(nn.Module):

@@ -1,7 +1,9 @@
 """The published sizes, for random weights of the true shapes.
 
 Sources: Radford et al. (2019), table 2; Clark et al. (2020), table 6, with the
-generators as released; Raffel et al. (2020), section 3.7. And a tiny one of each kind.
+generators as released; Raffel et al. (2020), section 3.7; Biderman et al. (2023), table
+1; Zhang et al. (2022), table 1; Devlin et al. (2019) and Liu et al. (2019), section 3.
+Of the others the published config.json. And a tiny one of each kind.
 """
 
 from collections.abc import Mapping
@@ -54,6 +56,85 @@ def t5(
     }
 
 
+def _transformer(
+    model_type: str,
+    architecture: str,
+    hidden: int,
+    layers: int,
+    heads: int,
+    **values: Any,
+) -> dict[str, Any]:
+    return {
+        "model_type": model_type,
+        "architectures": [architecture],
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        **values,
+    }
+
+
+def pythia(hidden: int, layers: int, heads: int) -> dict[str, Any]:
+    return _transformer(
+        "gpt_neox", "GPTNeoXForCausalLM", hidden, layers, heads,
+        intermediate_size=4 * hidden,
+        vocab_size=50304,
+        rope_parameters={
+            "rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.25
+        },
+    )  # fmt: skip
+
+
+def opt(
+    hidden: int, layers: int, heads: int, embedding: int | None = None
+) -> dict[str, Any]:
+    """With an embedding of another size, as the 350 M one is: norms behind sums."""
+    return _transformer(
+        "opt", "OPTForCausalLM", hidden, layers, heads,
+        ffn_dim=4 * hidden,
+        word_embed_proj_dim=embedding or hidden,
+        do_layer_norm_before=embedding is None,
+    )  # fmt: skip
+
+
+def llama(
+    hidden: int, layers: int, heads: int, ffn: int, vocab: int, positions: int,
+    rope: dict[str, Any], kind: str = "Llama", **values: Any,
+) -> dict[str, Any]:  # fmt: skip
+    return _transformer(
+        kind.lower(), f"{kind}ForCausalLM", hidden, layers, heads,
+        intermediate_size=ffn,
+        vocab_size=vocab,
+        max_position_embeddings=positions,
+        rope_parameters={"rope_type": "default", **rope},
+        tie_word_embeddings=True,
+        **{"rms_norm_eps": 1e-5, **values},
+    )  # fmt: skip
+
+
+def bert(hidden: int, layers: int, heads: int) -> dict[str, Any]:
+    return _transformer(
+        "bert", "BertForMaskedLM", hidden, layers, heads, intermediate_size=4 * hidden
+    )
+
+
+def roberta(hidden: int, layers: int, heads: int) -> dict[str, Any]:
+    return _transformer(
+        "roberta", "RobertaForMaskedLM", hidden, layers, heads,
+        intermediate_size=4 * hidden,
+        vocab_size=50265,
+        max_position_embeddings=514,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+    )  # fmt: skip
+
+
+LLAMA_3 = {
+    "rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0,
+    "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}  # fmt: skip
+
 DISCRIMINATOR = "ElectraForPreTraining"
 
 SHAPES = {
@@ -75,6 +156,44 @@ SHAPES = {
     "t5-base": t5(768, 3072, 12, 12),
     "t5-large": t5(1024, 4096, 24, 16),
     "t5-3b": t5(1024, 16384, 24, 32, head_dim=128),
+    "pythia-tiny": pythia(64, 2, 4),
+    "pythia-70m": pythia(512, 6, 8),
+    "pythia-160m": pythia(768, 12, 12),
+    "pythia-410m": pythia(1024, 24, 16),
+    "pythia-1b": pythia(2048, 16, 8),
+    "pythia-1.4b": pythia(2048, 24, 16),
+    "opt-tiny": opt(64, 2, 4),
+    "opt-125m": opt(768, 12, 12),
+    "opt-350m": opt(1024, 24, 16, embedding=512),
+    "opt-1.3b": opt(2048, 24, 32),
+    "llama-tiny": llama(
+        64, 2, 4, 192, 128256, 2048, {"rope_theta": 10000.0}, num_key_value_heads=2
+    ),
+    "llama-3.2-1b": llama(
+        2048, 16, 32, 8192, 128256, 131072, LLAMA_3, num_key_value_heads=8, head_dim=64
+    ),
+    "smollm2-135m": llama(
+        576, 30, 9, 1536, 49152, 8192, {"rope_theta": 100000.0}, num_key_value_heads=3
+    ),
+    "qwen3-0.6b": llama(
+        1024,
+        28,
+        16,
+        3072,
+        151936,
+        40960,
+        {"rope_theta": 1000000.0},
+        "Qwen3",
+        num_key_value_heads=8,
+        head_dim=128,
+        rms_norm_eps=1e-6,
+    ),
+    "bert-tiny": bert(64, 2, 4),
+    "bert-base": bert(768, 12, 12),
+    "bert-large": bert(1024, 24, 16),
+    "roberta-tiny": roberta(64, 2, 4),
+    "roberta-base": roberta(768, 12, 12),
+    "roberta-large": roberta(1024, 24, 16),
 }
 
 

@@ -1,4 +1,4 @@
-"""GPT-2: the option, then the rest of the query, given everything before."""
+"""Causal models: the option, then the rest of the query, given everything before."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxsparse.scoring.encoded import QuestionRows, TokenRows, pack
 
-START = "<|endoftext|>"
+START = "first"  # what stands in front of a row, see `weights.tokenizer.first_token`
 
 
 def packed(tokens: TokenRows, special: Mapping[str, int]) -> QuestionRows:

@@ -107,11 +107,19 @@ class Gap:
         )
 
     @classmethod
-    def around_blank(cls, passage: Passage) -> "Gap":
+    def around_blank(cls, passage: Passage, spaced: bool = False) -> "Gap":
         """Nothing in the blank: the text before it ends there, with a word more in the
-        filling that the space behind it is read with; the text after it begins anew."""
+        filling that the space behind it is read with; the text after it begins anew.
+
+        Args:
+            spaced: a space before the blank goes with the option, see `placing`.
+        """
         left, prefix, suffix, right = _at_blank(passage.query)
         words, starts = _words(passage, left)
+        if spaced and not prefix and words:
+            options = tuple(f" {option}" for option in passage.options)
+            alone = (*options, suffix) if suffix else options
+            return cls(words, starts, [], [], right, alone)
         filling = f" {prefix}"
         if words and words[-1]:
             filling = f" {words.pop()}{filling}"

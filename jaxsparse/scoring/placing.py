@@ -7,6 +7,7 @@ the gap is read once, and shortened by counts that are known. As a whole: each r
 each try at shortening it, is a text for the tokenizer.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -63,18 +64,29 @@ def behind_query(
 
 
 def around_blank(
-    tokenizer: Any, passage: Passage, limit: int, predicted: bool
+    tokenizer: Any, passage: Passage, limit: int, predicted: bool, spaced: bool = False
 ) -> TokenRows:
-    """Options by themselves, between the tokens before the blank and those after it."""
-    pieces = _alone(tokenizer, passage)
+    """Options by themselves, between the tokens before the blank and those after it.
+
+    Args:
+        spaced: the space before the blank goes with the option, which is read with it;
+            of several the last, and the others go as well, as RoBERTa's mask has it.
+    """
     front, behind = added_around(tokenizer)
-    most = max(map(len, pieces))
-    dropped, (left, right) = shorten(
-        passage,
-        limit,
-        rows=lambda dropped: token_ids(tokenizer, passage.around_blank(dropped)),
-        longest=lambda sides: sum(map(len, (front, *sides, behind))) + most,
-    )
+    alone = functools.cache(lambda space: _alone(tokenizer, passage, space))
+
+    def rows(dropped: int) -> tuple[list[Ids], list[int], list[int]]:
+        left, right = passage.around_blank(dropped)
+        shown = left.rstrip() if spaced else left
+        left, space = shown, left[len(shown) :][-1:]
+        left, right = token_ids(tokenizer, (left, right))
+        return alone(space), left, right
+
+    def longest(parts: tuple[list[Ids], list[int], list[int]]) -> int:
+        pieces, left, right = parts
+        return sum(map(len, (front, left, right, behind))) + max(map(len, pieces))
+
+    dropped, (pieces, left, right) = shorten(passage, limit, rows, longest)
     head, rest = _joined(front, left), _joined(right, behind)
     return TokenRows.of_pieces(head, pieces, rest, dropped, False)
 
@@ -93,9 +105,11 @@ def with_sentinel(
     return TokenRows.of_pieces(row.ids, pieces, _joined(), dropped, False)
 
 
-def _alone(tokenizer: Any, passage: Passage) -> list[Ids]:
-    """The options' own tokens. Raises Unusable where one has none."""
-    pieces = token_ids(tokenizer, passage.options)
+def _alone(tokenizer: Any, passage: Passage, before: str = "") -> list[Ids]:
+    """The options' own tokens, each behind a text. Raises Unusable where one has
+    none."""
+    options = [f"{before}{option}" for option in passage.options]
+    pieces = token_ids(tokenizer, options)
     refuse_empty(pieces, passage.options)
     return [np.array(ids, np.int32) for ids in pieces]
 
@@ -233,9 +247,10 @@ def _options_by_words(
 def _around_by_words(
     words: Words, passage: Passage, gap: Gap, limit: int
 ) -> TokenRows | None:
-    pieces = [words.alone(option) for option in passage.options]
-    suffix = [words.filling(text).ids for text in gap.alone[len(passage.options) :]]
-    left = words.filling(gap.fillings[0]).ids
+    options = len(passage.options)
+    pieces = [words.alone(option) for option in gap.alone[:options]]
+    suffix = [words.filling(text).ids for text in gap.alone[options:]]
+    left = _joined(*(words.filling(text).ids for text in gap.fillings))
     right = _joined(*suffix, words.ids(gap.after))
     around = len(words.front) + len(left) + len(right) + len(words.behind)
     found = words.before(gap, limit - around - max(map(len, pieces)))
@@ -267,6 +282,11 @@ def _sentinel_by_words(
 IN_BLANK = Placing(Gap.of_blank, _options_by_words, in_blank)
 BEHIND_QUERY = Placing(Gap.behind_query, _options_by_words, behind_query)
 AROUND_BLANK = Placing(Gap.around_blank, _around_by_words, around_blank)
+AROUND_SPACED_BLANK = Placing(
+    functools.partial(Gap.around_blank, spaced=True),
+    _around_by_words,
+    functools.partial(around_blank, spaced=True),
+)
 WITH_SENTINEL = Placing(
     lambda passage: Gap.with_token(passage, SENTINEL),
     _sentinel_by_words,

@@ -20,6 +20,7 @@ from jaxsparse.scoring.encoded import (
 from jaxsparse.scoring.passage import Passage
 from jaxsparse.scoring.placing import (
     AROUND_BLANK,
+    AROUND_SPACED_BLANK,
     BEHIND_QUERY,
     IN_BLANK,
     WITH_SENTINEL,
@@ -28,7 +29,8 @@ from jaxsparse.scoring.placing import (
 from jaxsparse.scoring.splitting import splits_at_spaces
 from jaxsparse.scoring.tokens import SENTINEL, added_around, refuse_empty
 from jaxsparse.scoring.words import OddWord, Words
-from jaxsparse.types import InputError, Presentation
+from jaxsparse.types import LONGEST, InputError, Presentation
+from jaxsparse.weights.tokenizer import called, first_token
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -47,7 +49,7 @@ class _RowMaker:
     """How rows are made for one way of reading, and what that asks of a tokenizer."""
 
     protocols: Mapping[str, tuple[Placing, Layout]]
-    special_tokens: tuple[str, ...]
+    special_tokens: tuple[str, ...] = ()
     around: tuple[str, str] = ("", "")  # what must stand in front of a text and behind
 
 
@@ -57,7 +59,6 @@ ROWS = {  # by `config.reading`
             "cloze": (IN_BLANK, causal.packed),
             "append": (BEHIND_QUERY, causal.packed),
         },
-        (causal.START,),
     ),
     "masked": _RowMaker(
         {
@@ -85,6 +86,9 @@ ROWS = {  # by `config.reading`
     ),
 }
 
+# Of models whose tokens begin with their spaces: `config.mask_takes_space`.
+_SPACED = {"cloze": (AROUND_SPACED_BLANK, masked.word_by_word)}
+
 
 def check_tokenizer(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
     """Raises InputError for a special token that the tokenizer lacks or does not put
@@ -92,7 +96,9 @@ def check_tokenizer(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
     tokens added later may be more than it has (`check_tokens`)."""
     vocabulary = tokenizer.get_vocab()
     rows = ROWS[config.reading]
-    for token in rows.special_tokens:
+    if config.reading == "causal":
+        _check_first(tokenizer, config)
+    for token in (called(name, vocabulary) for name in rows.special_tokens):
         if vocabulary.get(token, config.vocab) >= config.vocab:
             raise InputError(
                 f"the tokenizer has no {token} for the model's {config.vocab} tokens; "
@@ -109,12 +115,30 @@ def check_tokenizer(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
             f"the tokenizer's tokens go up to {largest}, the model's vocabulary has "
             f"{config.vocab}; put the model's own tokenizer files there"
         )
-    for token, added in zip(rows.around, added_around(tokenizer), strict=True):
+    names = [called(name, vocabulary) for name in rows.around]
+    for token, added in zip(names, added_around(tokenizer), strict=True):
         if token and vocabulary[token] not in added:
             raise InputError(
-                f"the tokenizer does not put {' and '.join(filter(None, rows.around))} "
+                f"the tokenizer does not put {' and '.join(filter(None, names))} "
                 "around a text; put the model's own tokenizer files there"
             )
+
+
+def _check_first(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
+    """Raises InputError where nothing can stand in front of a row that needs it."""
+    first, name = first_token(tokenizer, config), getattr(config, "first", None)
+    puts_one = name is None and len(added_around(tokenizer)[0])
+    if not puts_one and (first is None or first >= config.vocab):
+        raise InputError(
+            f"the tokenizer has no {name or 'bos_token or eos_token'} for the model's "
+            f"{config.vocab} tokens; put the model's own tokenizer files there"
+        )
+
+
+def longest_row(config: Any) -> int:
+    """The limit of a row, in tokens with its special tokens: what the model takes, but
+    at most `LONGEST`."""
+    return min(config.positions, LONGEST)
 
 
 class Reader:
@@ -129,10 +153,17 @@ class Reader:
         rows = ROWS[config.reading]
         self.tokenizer, self.config = tokenizer, config
         self.presentation = presentation
-        self._placing, self._layout = rows.protocols[presentation.protocol]
-        names = list(rows.special_tokens)
-        ids: Any = tokenizer.convert_tokens_to_ids(names)
-        self._special = dict(zip(names, ids, strict=True))
+        self._limit = longest_row(config)
+        self._spaced = getattr(config, "mask_takes_space", False)
+        protocols = {**rows.protocols, **(_SPACED if self._spaced else {})}
+        self._placing, self._layout = protocols[presentation.protocol]
+        vocabulary = tokenizer.get_vocab()
+        self._special = {
+            name: vocabulary[called(name, vocabulary)] for name in rows.special_tokens
+        }
+        first = first_token(tokenizer, config)
+        if config.reading == "causal" and first is not None:
+            self._special[causal.START] = first
 
     def all(self, questions: Iterable[Question]) -> Iterator[Encoded]:
         """Reads many: word by word where the tokenizer does so itself, which gives the
@@ -154,12 +185,16 @@ class Reader:
         import tokenizers
 
         backend = self.tokenizer.backend_tokenizer
+        own: dict[str, Any] = {"mask_takes_space": True} if self._spaced else {}
+        if self.config.reading == "causal" and not hasattr(self.config, "first"):
+            own["first"] = first_token(self.tokenizer, self.config)
         return {
             **asdict(self.presentation),
+            **own,
             "tokenizer": hashlib.sha256(backend.to_str().encode()).hexdigest(),
             "tokenizers": tokenizers.__version__,
             "reading": self.config.reading,
-            "limit": self.config.positions,
+            "limit": self._limit,
             "revision": REVISION,
         }
 
@@ -187,17 +222,14 @@ class Reader:
             return
         for passage, gap in zip(passages, gaps, strict=True):
             try:
-                found = self._placing.by_words(
-                    words, passage, gap, self.config.positions
-                )
+                found = self._placing.by_words(words, passage, gap, self._limit)
             except OddWord:
                 found = None
             yield self._whole(passage) if found is None else found
 
     def _whole(self, passage: Passage) -> TokenRows:
         predicted = self.config.reading == "causal"
-        limit = self.config.positions
-        return self._placing.as_a_whole(self.tokenizer, passage, limit, predicted)
+        return self._placing.as_a_whole(self.tokenizer, passage, self._limit, predicted)
 
     def _lay_out(self, tokens: TokenRows) -> QuestionRows:
         return self._layout(tokens, self._special)
@@ -281,6 +313,6 @@ def check_usable(
     ascii_only = all(text.isascii() for text in texts)
     short = len(question.query) + max(map(len, question.options)) + 16
     plain = all(any(map(str.isalnum, option)) for option in question.options)
-    if not (ascii_only and plain and short <= config.positions):
+    if not (ascii_only and plain and short <= longest_row(config)):
         alone = replace(presentation, context="query")
         Reader(tokenizer, config, alone).unchecked(question)

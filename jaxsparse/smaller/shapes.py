@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -40,7 +41,10 @@ def smaller_model(
     blueprint = model.blueprint
     family, checkpoint = blueprint.family, blueprint.checkpoint
     fields = {size.field: number for size, number in sizes.items()}
-    values = {size.key: number for size, number in sizes.items()}
+    values: dict[str, Any] = {size.key: number for size, number in sizes.items()}
+    for stack, key in family.structure(blueprint.config).listed.items():
+        if kept and checkpoint.config.get(key):
+            values[key] = [checkpoint.config[key][number] for number in kept[stack]]
     config = dataclasses.replace(blueprint.config, **fields)
     smaller = dataclasses.replace(
         blueprint,

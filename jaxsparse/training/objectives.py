@@ -68,9 +68,9 @@ class Vocabulary:
                 for number, text in enumerate(texts)
                 if f"▁{text}" in ids
             },
-            begin=id_of("[CLS]"),
+            begin=id_of("[CLS]", "<s>"),
             end=id_of("[SEP]", "</s>", "<|endoftext|>"),
-            mask=id_of("[MASK]"),
+            mask=id_of("[MASK]", "<mask>"),
             pad=id_of("[PAD]", "<pad>"),
             space=id_of("▁"),
             sentinels=tuple(ids[name] for name in sentinels if name in ids),

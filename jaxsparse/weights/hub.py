@@ -23,6 +23,21 @@ ALIASES = {
     "t5-base": "google-t5/t5-base",
     "t5-large": "google-t5/t5-large",
     "t5-3b": "google-t5/t5-3b",
+    "pythia-70m": "EleutherAI/pythia-70m",
+    "pythia-160m": "EleutherAI/pythia-160m",
+    "pythia-410m": "EleutherAI/pythia-410m",
+    "pythia-1b": "EleutherAI/pythia-1b",
+    "pythia-1.4b": "EleutherAI/pythia-1.4b",
+    "opt-125m": "facebook/opt-125m",
+    "opt-350m": "facebook/opt-350m",
+    "opt-1.3b": "facebook/opt-1.3b",
+    "llama-3.2-1b": "meta-llama/Llama-3.2-1B",
+    "smollm2-135m": "HuggingFaceTB/SmolLM2-135M",
+    "qwen3-0.6b": "Qwen/Qwen3-0.6B",
+    "bert-base": "google-bert/bert-base-uncased",
+    "bert-large": "google-bert/bert-large-uncased",
+    "roberta-base": "FacebookAI/roberta-base",
+    "roberta-large": "FacebookAI/roberta-large",
 }
 BUNDLED = ("tiny-gpt2", "tiny-electra", "tiny-t5")
 

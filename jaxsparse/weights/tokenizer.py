@@ -18,6 +18,21 @@ NAMES = tuple(
     f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 )
 
+# Special tokens by the names that BERT gave them -> what RoBERTa calls them.
+ALSO = {"[CLS]": "<s>", "[SEP]": "</s>", "[MASK]": "<mask>"}
+
+
+def called(name: str, vocabulary: Mapping[str, int]) -> str:
+    """What a vocabulary calls a special token."""
+    return name if name in vocabulary else ALSO.get(name, name)
+
+
+def first_token(tokenizer: "PreTrainedTokenizerFast", config: Any) -> int | None:
+    """The token that stands before a causal model's rows where nothing else does: that
+    of the configuration, else `bos_token`, else `eos_token`; None without any."""
+    token = getattr(config, "first", None) or tokenizer.bos_token or tokenizer.eos_token
+    return tokenizer.get_vocab().get(str(token)) if token else None
+
 
 def load_tokenizer(directory: Path) -> "PreTrainedTokenizerFast":
     """The tokenizer of a directory in Hugging Face format; no code of its own is run.

@@ -24,6 +24,11 @@ def test_every_alias_names_a_repository():
         *(f"electra-{size}" for size in ("small", "base", "large")),
         *(f"electra-{size}-discriminator" for size in ("small", "base", "large")),
         *(f"t5-{size}" for size in ("small", "base", "large", "3b")),
+        *(f"pythia-{size}" for size in ("70m", "160m", "410m", "1b", "1.4b")),
+        *(f"opt-{size}" for size in ("125m", "350m", "1.3b")),
+        *("llama-3.2-1b", "smollm2-135m", "qwen3-0.6b"),
+        *(f"bert-{size}" for size in ("base", "large")),
+        *(f"roberta-{size}" for size in ("base", "large")),
     }
     assert all(repository.count("/") == 1 for repository in hub.ALIASES.values())
 

@@ -34,7 +34,7 @@ def bits(directory):
 
 def reload(variant, directory):
     """The directory as transformers loads it, which must have nothing to say."""
-    model, info = tiny.VARIANTS[variant].torch_class.from_pretrained(
+    model, info = tiny.EVERY[variant].torch_class.from_pretrained(
         directory, output_loading_info=True
     )
     assert not any(info.values()), info
@@ -53,7 +53,7 @@ def assert_same_outputs(one, other):
     torch.testing.assert_close(rows.torch_output(other, made), expected, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("variant", tiny.VARIANTS)
+@pytest.mark.parametrize("variant", tiny.EVERY)
 def test_an_export_is_bit_for_bit_what_was_read(variant, loaded, saved, tmp_path):
     directory = exported(loaded(variant), tmp_path / "export")
     assert bits(directory) == bits(saved(variant))
@@ -64,7 +64,7 @@ def test_an_export_is_bit_for_bit_what_was_read(variant, loaded, saved, tmp_path
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-@pytest.mark.parametrize("variant", tiny.VARIANTS)
+@pytest.mark.parametrize("variant", tiny.EVERY)
 def test_an_export_keeps_a_narrow_dtype(variant, dtype, tmp_path):
     tiny.save(variant, tmp_path / "saved", dtype=getattr(torch, dtype))
     model = load_model(str(tmp_path / "saved"))

@@ -1,0 +1,142 @@
+"""Rotary positions and windows as config.json has them, now and in older files."""
+
+import json
+
+import numpy as np
+import pytest
+from transformers import AutoConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+from jaxsparse.model import open_model
+from jaxsparse.types import InputError
+from tests import tiny
+from tests.models.test_config import configured
+
+LLAMA_3 = {
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+SCALED = {
+    "linear": {"factor": 4.0},
+    "llama3": LLAMA_3,
+    "yarn": {"factor": 4.0, "original_max_position_embeddings": 2048},
+    "yarn, all of it": {
+        "factor": 16.0,
+        "original_max_position_embeddings": 4096,
+        "beta_fast": 16.0,
+        "beta_slow": 2.0,
+        "mscale": 0.7,
+        "mscale_all_dim": 1.2,
+        "truncate": False,
+    },
+    "yarn, its own attention": {"factor": 2.0, "attention_factor": 1.3},
+}
+
+
+@pytest.mark.parametrize("theta", [10_000.0, 500_000.0])
+@pytest.mark.parametrize("name", SCALED)
+def test_frequencies_are_transformers(name, theta):
+    kind = name.split(",")[0]
+    parameters = {"rope_type": kind, "rope_theta": theta, **SCALED[name]}
+    values = {"max_position_embeddings": 16384, "rope_parameters": parameters}
+    theirs = AutoConfig.for_model("llama", **values)
+    frequencies, scale = ROPE_INIT_FUNCTIONS[kind](theirs)
+    ours = configured("llama", **values).rotary
+    np.testing.assert_allclose(ours.frequencies, frequencies.numpy(), rtol=1e-6)
+    assert ours.scale == pytest.approx(scale, rel=1e-12)
+
+
+def test_older_files_say_the_same_in_other_keys():
+    now = {"rope_type": "llama3", "rope_theta": 500_000.0, **LLAMA_3}
+    new = configured("llama", rope_parameters=now)
+    for key in "type", "rope_type":
+        scaling = {key: "llama3", **LLAMA_3}
+        assert configured("llama", rope_theta=5e5, rope_scaling=scaling) == new
+    plain = configured("llama", rope_theta=5e5, rope_scaling=None).rotary
+    now = {"rope_type": "default", "rope_theta": 5e5}
+    assert plain == configured("llama", rope_parameters=now).rotary
+    half = {"rope_type": "default", "rope_theta": 5e3, "partial_rotary_factor": 0.5}
+    assert configured("gpt_neox", rope_parameters=half) == configured(
+        "gpt_neox", rotary_emb_base=5000, rotary_pct=0.5
+    )
+    assert len(configured("gpt_neox").rotary.frequencies) == 12  # a quarter of 96
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "'dynamic' is not impl"),
+        ({"rope_scaling": {"rope_type": "longrope"}}, "'longrope' is not implemented"),
+        ({"rope_scaling": {"type": "linear"}}, "factor must be a positive number"),
+        (
+            {"rope_scaling": {"type": "linear", "factor": 0}},
+            "factor must be a positive",
+        ),
+        ({"rope_scaling": "linear"}, "must be an object"),
+        ({"rope_parameters": {"mrope_section": [1]}}, "not implemented: mrope_section"),
+        ({"rope_parameters": {"full_attention": {}}}, "not implemented: full_attent"),
+        ({"rope_theta": -1.0}, "rope_theta must be a positive number"),
+        ({"partial_rotary_factor": 1.5}, "partial_rotary_factor 1.5 of 128 features"),
+        (
+            {"rope_scaling": {"type": "llama3", **LLAMA_3, "low_freq_factor": 4.0}},
+            "high_freq_factor 4 must be more than low_freq_factor 4",
+        ),
+        ({"head_dim": 7, "hidden_size": 28, "num_attention_heads": 4}, "even number"),
+        ({"num_key_value_heads": 5}, "num_key_value_heads must divide"),
+    ],
+)
+def test_what_is_not_implemented_is_refused_by_name(values, said):
+    with pytest.raises(InputError, match=rf"^config\.json: .*{said}"):
+        configured("llama", **values)
+
+
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
+def test_a_window_that_no_row_reaches_is_none(family):
+    use = {} if family == "mistral" else {"use_sliding_window": True}
+    use |= {} if family == "mistral" else {"max_window_layers": 3}
+    config = configured(family, sliding_window=8192, **use)
+    assert config.positions == 8192  # a longer row would be cut
+    assert config.numbered == ("" if family == "mistral" else "max_window_layers")
+    with pytest.raises(InputError, match="sliding_window 1024 is less than a row of"):
+        configured(family, sliding_window=1024, **use)
+    fits = configured(family, sliding_window=1024, max_position_embeddings=512, **use)
+    assert fits.positions == 512
+    longest = 131072 if family == "mistral" else 32768
+    assert configured(family, sliding_window=None, **use).positions == longest
+
+
+def test_windows_of_some_layers_are_found_in_their_list():
+    kinds = ["full_attention"] * 31 + ["sliding_attention"]
+    short = {"layer_types": kinds, "use_sliding_window": True, "sliding_window": 100}
+    with pytest.raises(InputError, match="sliding_window 100 is less than a row"):
+        configured("qwen3", **short)
+    with pytest.raises(InputError, match="no window is in use"):
+        configured("qwen3", layer_types=kinds)
+    with pytest.raises(InputError, match="layer_types must say"):
+        configured("qwen3", layer_types=kinds[1:])
+    full = ["full_attention"] * 32
+    assert configured("qwen3", layer_types=full, sliding_window=100) == configured(
+        "qwen3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("quantization_config", {"quant_method": "gptq"}, "quantized weights"),
+        ("text_config", {"model_type": "llama"}, "a multimodal wrapper"),
+        ("num_local_experts", 8, "a mixture of experts"),
+        ("n_routed_experts", 8, "a mixture of experts"),
+    ],
+)
+def test_other_kinds_of_models_are_refused_before_weights_are_read(
+    key, value, said, tmp_path
+):
+    tiny.save("llama", tmp_path)
+    path = tmp_path / "config.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, key: value, "model_type": "mixtral"}))
+    with pytest.raises(InputError, match=rf"config\.json: {key}: {said} is not impl"):
+        open_model(str(tmp_path))
