@@ -321,8 +321,8 @@ BAD_MODELS = {
         ["input-model: ", C_FC, "1 value", "NaN", "damaged"],
     ),
     "unknown architecture": (
-        lambda directory: configure(directory, model_type="bert"),
-        [r"input-model: config\.json", "'bert'", "gpt2, electra, t5"],
+        lambda directory: configure(directory, model_type="bloom"),
+        [r"input-model: config\.json", "'bloom'", "gpt2, electra, t5"],
     ),
     "unknown activation": (
         lambda directory: configure(directory, activation_function="snake"),
