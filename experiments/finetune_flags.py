@@ -13,7 +13,7 @@ from experiments.values import Choice, Integer, Names, Number, Text, YesNo
 SHARED_WITH_SWEEP = (
     "model data split word_classes num_examples sample skip_malformed "
     "text text_tokens text_details "
-    "protocol context detokenize "
+    "protocol context detokenize context_tokens "
     "method sparsities pattern scope allocation statistics "
     "calibration calibration_rows calibration_tokens allow_overlap prunable seed seeds "
     "dtype mesh batch_tokens out margin verbose"

@@ -74,7 +74,10 @@ def settings_from_flags() -> FineTuning:
         ),
         numbers=finetuning.Settings(
             presentation=Presentation(
-                values.protocol, values.context, values.detokenize
+                values.protocol,
+                values.context,
+                values.detokenize,
+                values.context_tokens,
             ),
             part_tokens=values.batch_tokens,
             at_once=values.trained_at_once,

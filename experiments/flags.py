@@ -61,6 +61,7 @@ class Settings:
     protocols: tuple[str, ...]
     context: str
     detokenize: str
+    context_tokens: int
     recipes: tuple[Recipe, ...]
     sparsities: tuple[float, ...]
     levels_at_once: int
@@ -83,7 +84,7 @@ class Settings:
     @property
     def presentations(self) -> tuple[Presentation, ...]:
         """How questions are put, once for each protocol."""
-        put = self.context, self.detokenize
+        put = self.context, self.detokenize, self.context_tokens
         return tuple(Presentation(protocol, *put) for protocol in self.protocols)
 
 

@@ -71,7 +71,7 @@ SWEEP_ONLY = {
 SWEEP = (
     "model data split word_classes num_examples sample skip_malformed "
     "text text_tokens text_details "
-    "protocol context detokenize "
+    "protocol context detokenize context_tokens "
     "method sparsities pattern scope allocation statistics "
     "calibration calibration_rows calibration_tokens allow_overlap prunable seed seeds "
     "dtype mesh execution batch_tokens levels_at_once out margin verbose"
@@ -81,7 +81,7 @@ PRUNE = (
     "calibration calibration_rows calibration_tokens allow_overlap prunable seed "
     "dtype mesh export format margin "
     "data word_classes num_examples sample skip_malformed "
-    "protocol context detokenize batch_tokens"
+    "protocol context detokenize context_tokens batch_tokens"
 )
 BOOKS = "plain-text books in UTF-8: files, or directories of .txt files"
 
@@ -171,6 +171,7 @@ JOBS: dict[str, dict[str, Flag]] = {
         },
         context={"group": AFFORDED},
         detokenize={"group": AFFORDED},
+        context_tokens={"group": AFFORDED},
         batch_tokens={"group": AFFORDED},
     )
     | {

@@ -108,7 +108,7 @@ def pruning_from_flags() -> Pruning:
 
 ASKING = (
     "data", "word_classes", "num_examples", "sample", "skip_malformed", "protocol",
-    "context", "detokenize", "batch_tokens",
+    "context", "detokenize", "context_tokens", "batch_tokens",
 )  # fmt: skip
 
 
@@ -138,7 +138,9 @@ def _asking(values: FlagValues, model: str) -> Asking | None:
         num_examples=values.num_examples or 0,
         sample=values.sample,
         skip_malformed=values.skip_malformed,
-        presentation=Presentation(protocol, values.context, values.detokenize),
+        presentation=Presentation(
+            protocol, values.context, values.detokenize, values.context_tokens
+        ),
         batch_tokens=values.batch_tokens,
         seed=values.seed,
     )

@@ -13,13 +13,14 @@ from jaxsparse.types import InputError
 
 SCORE_FLAGS = (
     "model", "data", "split", "word_classes", "num_examples", "sample", "protocol",
-    "context", "detokenize", "pattern", "scope", "allocation", "statistics", "prunable",
-    "calibration", "calibration_rows", "calibration_tokens",
-    "dtype", "execution", "seed", "skip_malformed",
-    "model_type", "large", "first_and_sec",
+    "context", "detokenize", "context_tokens",
+    "pattern", "scope", "allocation", "statistics", "prunable",
+    "calibration", "calibration_rows", "calibration_tokens", "dtype", "execution",
+    "seed", "skip_malformed", "model_type", "large", "first_and_sec",
 )  # fmt: skip
 NEWER = {  # flags that older versions did not have, and what they did without
     "sample": ("first",),
+    "context_tokens": (0,),
     "allocation": ("uniform",),
     "statistics": (None,),
     "calibration": (None, "bundled"),

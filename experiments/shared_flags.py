@@ -114,6 +114,11 @@ SHARED = {
         ASKED, Choice("none", "ptb"), "ptb",
         "ptb undoes the Penn Treebank's tokens, none leaves them",
     ),
+    "context_tokens": Flag(
+        ASKED, Integer(0), 0,
+        "of a row at most: longer stories lose sentences from the left; 0: what the "
+        "model takes, at most 4,096",
+    ),
     "method": Flag(
         PRUNED, Names(), ["magnitude"], f"a comma list of {METHODS}",
     ),

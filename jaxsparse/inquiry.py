@@ -2,7 +2,7 @@
 points."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -155,7 +155,7 @@ def answer_key(variant: Variant, presentation: Presentation) -> str:
     return key_of(
         {
             **variant.identity,
-            **asdict(presentation),
+            **presentation.identity,
             "scoring_revision": scoring.REVISION,
         }
     )

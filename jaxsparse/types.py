@@ -12,7 +12,7 @@ Einsum letters: b batch, q k positions, h heads, d head_dim, m hidden, f ffn, v 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +36,7 @@ Leaves = Mapping[str, Any]  # path -> array; layers are stacked on its axis 0
 
 PROTOCOLS = ("cloze", "append")
 CONTEXTS = ("full", "query", "last")
-LONGEST = 4096  # tokens of a row, where a model takes more
+LONGEST = 4096  # tokens of a row, where a model takes more and nothing else is said
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,30 @@ class Presentation:
     """How a question is put to a model; DESIGN's words for what its values mean.
 
     Raises:
-        InputError: no such protocol or context.
+        InputError: no such protocol or context, or fewer than 0 tokens.
     """
 
     protocol: str = "cloze"  # one of PROTOCOLS
     context: str = "full"  # one of CONTEXTS: how much of the story is read
     detokenize: str = "ptb"  # one of cbt.STYLES: how its tokens become text
+    # Of a row at most, with its special tokens; 0: what the model takes, up to LONGEST.
+    context_tokens: int = 0
 
     def __post_init__(self):
         for name, legal in (("protocol", PROTOCOLS), ("context", CONTEXTS)):
             if (value := getattr(self, name)) not in legal:
                 raise InputError(f"`{name}={value}`: choose one of {', '.join(legal)}")
+        if self.context_tokens < 0:
+            raise InputError(f"`context_tokens={self.context_tokens}`: at least 0")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides how a question is put; as in journals that were made before
+        rows had a limit beside the model's."""
+        values = asdict(self)
+        if not self.context_tokens:
+            del values["context_tokens"]
+        return values
 
 
 def brief(error: BaseException) -> str:

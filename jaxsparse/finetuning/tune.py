@@ -201,6 +201,7 @@ class Finetuning:
             grows: whether masks are decided on the way.
         """
         numbers = {**asdict(training), **asdict(self.settings)}
+        numbers["presentation"] = self.settings.presentation.identity
         dropped = ["seed", "checkpoint_every", "part_tokens", "at_once"]
         for names, are_read in (  # of what other trainings are about
             (("rank",), training.train == "masklora"),

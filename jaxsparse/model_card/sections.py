@@ -131,6 +131,8 @@ def choice(found: Affordable) -> Iterator[str]:
         for trial in trials
     ]
     put = trials[0].point.setup.presentation
+    tokens = put.context_tokens
+    limit = f", rows of at most {tokens:,} tokens" if tokens else ""
     margin = f"{100 * found.margin:g}"
     yield f"Largest sparsity within {margin} points: {found.verdict}."
     yield ""
@@ -144,7 +146,8 @@ def choice(found: Affordable) -> Iterator[str]:
         f"one asked for. {end} What is excluded, Tango's one-sided 95 % bound of the "
         "paired difference says, on validation questions. Test questions were asked "
         f"once, of the chosen sparsity alone. Protocol {put.protocol}, context "
-        f"{put.context}, detokenize {put.detokenize}; %, and losses in points:"
+        f"{put.context}, detokenize {put.detokenize}"
+        f"{limit}; %, and losses in points:"
     )
     yield ""
     header = (

@@ -38,10 +38,17 @@ def about(points: Sequence[Point], facts: Sequence[Facts]) -> list[tuple[str, st
     }
     executions = list(dict.fromkeys(point.curve.execution for point in points))
     sparsities = sorted({point.sparsity for point in points} - {0.0})
+    limits = [setup.presentation.context_tokens for setup in setups]
+    limits = list(dict.fromkeys(limits))
     presentations = {
         "protocol": (setup.presentation.protocol for setup in setups),
         "context": (setup.presentation.context for setup in setups),
         "detokenize": (setup.presentation.detokenize for setup in setups),
+        "tokens of a row": (
+            f"at most {limit:,}" if limit else "what the model takes"
+            for limit in limits
+            if limits != [0]
+        ),
         "": (setup.dtype for setup in setups),
         "execution": (e for e in executions if executions != ["dense"]),
     }

@@ -28,16 +28,19 @@ RECIPE = {  # what a point is, and the questions of a row of it
     "word_class": TEXT,
     "split": TEXT,
 }
-TRAINING = dict.fromkeys(LEGAL, TEXT)  # empty of one-shot; behind all other columns
+# Behind all other columns, where earlier versions ended.
+TRAINING = dict.fromkeys(LEGAL, TEXT)  # empty of one-shot
+ROWS = {"context_tokens": WHOLE}  # a row has at most; 0: what the model takes
 # What runs of older versions have no columns for.
 OLDER = {
     "allocation": "uniform",
     "statistics": "",
     "execution": "dense",
     **dict.fromkeys(TRAINING, ""),
+    "context_tokens": "0",
 }
 OF_POINT = tuple(
-    name for name in (*RECIPE, *TRAINING) if name not in ("word_class", "split")
+    name for name in (*RECIPE, *TRAINING, *ROWS) if name not in ("word_class", "split")
 )
 
 RESULTS = {
@@ -59,6 +62,7 @@ RESULTS = {
     "bytes": WHOLE,  # that they take as they are loaded
     **TRAINING,
     "training_seconds": REAL,  # empty of one-shot
+    **ROWS,
 }
 
 OF_LAYERS = (  # neither protocol nor execution: they prune nothing
@@ -108,6 +112,7 @@ PREDICTIONS = {
     "predicted": pa.int32(),
     "correct": BOOL,
     **TRAINING,
+    **ROWS,
 }
 
 # With the hub's names, so that it can be asked again: `data=questions.parquet`.

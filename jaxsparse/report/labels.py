@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxsparse.cbt import CLASS_NAMES, Question
 from jaxsparse.points import Curve, Point, Setup
+from jaxsparse.types import LONGEST
 
 
 def is_task(questions: Sequence[Question]) -> bool:
@@ -54,6 +55,8 @@ class Labels:
             )
         if self._differs(lambda curve: curve.setup.presentation.detokenize):
             texts.append(f"detokenize {put.detokenize}")
+        if self._differs(lambda curve: curve.setup.presentation.context_tokens):
+            texts.append(f"at most {put.context_tokens or LONGEST:,} tokens")
         if self._differs(lambda curve: curve.setup.dtype):
             texts.append(setup.dtype)
         return ", ".join(texts)

@@ -214,7 +214,8 @@ def _check_counts(rows: Sequence[Accuracy], answers: Answers) -> None:
 
 
 def _curve(row: Mapping[str, Any]) -> Curve:
-    put = Presentation(row["protocol"], row["context"], row["detokenize"])
+    named = row["protocol"], row["context"], row["detokenize"]
+    put = Presentation(*named, int(row["context_tokens"]))
     recipe = Recipe.written(**{field.name: row[field.name] for field in fields(Recipe)})
     setup = Setup(row["model"], row["family"], row["dtype"], put)
     training = None

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,10 +135,10 @@ def _check_first(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
         )
 
 
-def longest_row(config: Any) -> int:
+def longest_row(config: Any, presentation: Presentation) -> int:
     """The limit of a row, in tokens with its special tokens: what the model takes, but
-    at most `LONGEST`."""
-    return min(config.positions, LONGEST)
+    at most the presentation's `context_tokens`, or `LONGEST`."""
+    return min(config.positions, presentation.context_tokens or LONGEST)
 
 
 class Reader:
@@ -153,7 +153,7 @@ class Reader:
         rows = ROWS[config.reading]
         self.tokenizer, self.config = tokenizer, config
         self.presentation = presentation
-        self._limit = longest_row(config)
+        self._limit = longest_row(config, presentation)
         self._spaced = getattr(config, "mask_takes_space", False)
         protocols = {**rows.protocols, **(_SPACED if self._spaced else {})}
         self._placing, self._layout = protocols[presentation.protocol]
@@ -189,7 +189,7 @@ class Reader:
         if self.config.reading == "causal" and not hasattr(self.config, "first"):
             own["first"] = first_token(self.tokenizer, self.config)
         return {
-            **asdict(self.presentation),
+            **self.presentation.identity,
             **own,
             "tokenizer": hashlib.sha256(backend.to_str().encode()).hexdigest(),
             "tokenizers": tokenizers.__version__,
@@ -313,6 +313,6 @@ def check_usable(
     ascii_only = all(text.isascii() for text in texts)
     short = len(question.query) + max(map(len, question.options)) + 16
     plain = all(any(map(str.isalnum, option)) for option in question.options)
-    if not (ascii_only and plain and short <= longest_row(config)):
+    if not (ascii_only and plain and short <= longest_row(config, presentation)):
         alone = replace(presentation, context="query")
         Reader(tokenizer, config, alone).unchecked(question)

@@ -77,8 +77,8 @@ def test_every_flag_arrives():
     settings = binary.settings(
         "--model=a,b/c", "--data=d", "--split=train", "--word_classes=P,V",
         "--num_examples=7", "--protocol=append,cloze", "--context=last",
-        "--detokenize=none", "--method=random,wanda", "--scope=matrix",
-        "--pattern=unstructured,1:4", "--statistics=dense",
+        "--detokenize=none", "--context_tokens=600", "--method=random,wanda",
+        "--scope=matrix", "--pattern=unstructured,1:4", "--statistics=dense",
         "--prunable=all", "--sparsities=1,0.25", "--levels_at_once=3",
         "--dtype=bfloat16", "--batch_tokens=99", "--mesh=model:2,data:4", "--seed=5",
         "--skip_malformed", "--out=o", "--sample=random", "--margin=2.5",
@@ -103,6 +103,7 @@ def test_every_flag_arrives():
         protocols=("append", "cloze"),
         context="last",
         detokenize="none",
+        context_tokens=600,
         recipes=tuple(
             Recipe(method, "matrix", "all", pattern, 5, statistics=order)
             for method, order in (("random", ""), ("wanda", "dense"))
@@ -246,6 +247,7 @@ def test_whatever_changes_scores_changes_the_default_directory():
             ["--protocol=append"],
             ["--context=last"],
             ["--detokenize=none"],
+            ["--context_tokens=600"],
             ["--scope=global"],
             ["--pattern=2:4"],
             ["--pattern=unstructured,2:4"],
@@ -378,7 +380,8 @@ def test_with_a_margin_it_takes_sparsities_to_go_up_through(tmp_path):
 
 @pytest.mark.parametrize("name", prune_settings.ASKING)
 def test_what_goes_with_a_margin_is_refused_without(tmp_path, name):
-    value = {"num_examples": "3", "batch_tokens": "3", "skip_malformed": "true"}
+    value = dict.fromkeys(("num_examples", "batch_tokens", "context_tokens"), "3")
+    value["skip_malformed"] = "true"
     default = {"sample": "first", "context": "full", "detokenize": "none"}
     given = (value | default).get(name, "x")
     with pytest.raises(InputError, match=f"--{name} goes with --margin"):

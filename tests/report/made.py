@@ -47,14 +47,15 @@ def curve(
     correct, model="one", method="magnitude", protocol="cloze", *,
     questions=QUESTIONS, digest="0123", training=None, scope="matrix", context="full",
     seed=7, pattern="unstructured", dtype="bfloat16",
-    execution="dense", dense=None, seconds=None,
+    execution="dense", dense=None, seconds=None, context_tokens=0,
 ):  # fmt: skip
     """The points of one curve: sparsity -> how many of the first answers are right.
 
     What is not fine-tuned begins at 0, dense; of what is, `dense` says how many the
     dense model has right, and `seconds` what training took.
     """
-    setup = Setup(model, "gpt2", dtype, Presentation(protocol, context))
+    put = Presentation(protocol, context, context_tokens=context_tokens)
+    setup = Setup(model, "gpt2", dtype, put)
     truncated = np.arange(len(questions)) % 2 == 1
     dense = answers(correct[min(correct)] if dense is None else dense, questions)
     recipe = Recipe(method, scope, pattern=pattern, seed=seed)

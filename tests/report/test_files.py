@@ -34,7 +34,7 @@ statistics, prunable, dtype, execution, seed, sparsity, achieved_sparsity,
 total_sparsity, finetuned, word_class, split, questions, correct, accuracy, ci_low,
 ci_high, dense_accuracy, p_vs_dense, cluster_low, cluster_high, truncated, ties,
 seconds, questions_per_second, parameters, bytes, objective, train, distill, schedule,
-training_seconds
+training_seconds, context_tokens
 """.replace(",", " ").split()
 FILES = [
     "accuracy.png", "layers.csv", "predictions.parquet", "questions.parquet",
@@ -105,6 +105,7 @@ def test_results_are_fractions_and_p_is_empty_for_dense(written):
         "prunable": "blocks", "dtype": "bfloat16", "execution": "dense", "seed": "",
         "finetuned": "False", "word_class": "all", "split": "test", "questions": "8",
         "dense_accuracy": "0.375", "truncated": "4", "ties": "0", "seconds": "9.0",
+        "context_tokens": "0",
     }  # fmt: skip
     for row in dense, pruned:
         assert recipe.items() <= row.items()
@@ -125,12 +126,14 @@ def test_results_are_fractions_and_p_is_empty_for_dense(written):
 
 def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_path):
     """Its magnitude had a seed, there were no intervals over stories, and neither
-    allocation, statistics nor execution in any file, nor a dtype in layers.csv."""
+    allocation, statistics, execution nor a limit of rows in any file, nor a dtype in
+    layers.csv."""
     out = Path(shutil.copytree(written, tmp_path / "old"))
     rows = read_csv(out / "results.csv")
     for row in rows:
         del row["cluster_low"], row["cluster_high"]
         del row["allocation"], row["statistics"], row["execution"]
+        del row["context_tokens"]
         row["seed"] = "7"
     with (out / "results.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, rows[0])
@@ -146,7 +149,9 @@ def test_a_run_of_an_older_version_is_read_as_a_new_one_would_be(written, tmp_pa
         table.writeheader()
         table.writerows(layers)
     predictions = pa.parquet.read_table(out / "predictions.parquet")
-    predictions = predictions.drop_columns(["allocation", "statistics", "execution"])
+    predictions = predictions.drop_columns(
+        ["allocation", "statistics", "execution", "context_tokens"]
+    )
     seeds = pa.array([7] * predictions.num_rows, pa.int64())
     at = predictions.schema.get_field_index("seed")
     pa.parquet.write_table(
@@ -183,7 +188,7 @@ def test_predictions_have_designs_columns_and_types(written):
         "question_id", "answer", "options", "scores", "option_tokens", "predicted",
         "correct",
     ]  # fmt: skip
-    assert list(types) == recipe + own + RESULT_COLUMNS[35:39]
+    assert list(types) == recipe + own + RESULT_COLUMNS[35:39] + RESULT_COLUMNS[-1:]
     assert {types[name] for name in ("sparsity", "achieved_sparsity")} == {"double"}
     assert types["seed"] == "int64"
     assert (types["finetuned"], types["correct"]) == ("bool", "bool")

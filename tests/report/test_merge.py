@@ -11,6 +11,7 @@ import pytest
 from jaxsparse import plots, report
 from jaxsparse.answers import Answers
 from jaxsparse.pruning import Recipe
+from jaxsparse.report.labels import Labels
 from jaxsparse.report.reading import RunFiles
 from jaxsparse.training.training import Training
 from jaxsparse.types import InputError
@@ -82,6 +83,23 @@ def test_points_of_other_execution_are_other_points():
         ("sparse", 0.9),
     ]  # fmt: skip
     assert merged.notes == ()
+
+
+def test_points_of_longer_rows_are_other_points_and_named_so():
+    merged = report.merge(
+        [
+            run("a", curve({0.0: 5, 0.5: 4})),
+            run("b", curve({0.0: 5, 0.5: 4}, context_tokens=8192)),
+        ]
+    )
+    labels = Labels(merged.points)
+    named = [(labels.setup(one.setup), one.sparsity) for one in merged.points]
+    assert named == [
+        ("one · cloze, at most 4,096 tokens", 0.0),
+        ("one · cloze, at most 4,096 tokens", 0.5),
+        ("one · cloze, at most 8,192 tokens", 0.0),
+        ("one · cloze, at most 8,192 tokens", 0.5),
+    ]
 
 
 def test_a_report_has_its_own_margin_or_that_of_all_its_runs():

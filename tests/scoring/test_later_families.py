@@ -83,8 +83,36 @@ def test_the_space_before_a_blank_goes_with_robertas_mask(load, query, spaced):
 
 def test_rows_have_4096_tokens_at_most(load):
     config = dataclasses.replace(load("llama").model.config, positions=131072)
-    assert scoring.reading.longest_row(config) == 4096
-    assert scoring.reading.longest_row(load("llama").model.config) == 512
+    assert scoring.reading.longest_row(config, Presentation()) == 4096
+    longer = Presentation(context_tokens=8192)
+    assert scoring.reading.longest_row(config, longer) == 8192
+    own = load("llama").model.config
+    for presentation in Presentation(), longer:
+        assert scoring.reading.longest_row(own, presentation) == 512
+
+
+@pytest.mark.parametrize("variant", ["llama", "roberta", "t5-gated"])
+def test_a_row_of_fewer_tokens_loses_what_it_would_in_a_smaller_model(load, variant):
+    model = load(variant).model
+    smaller = dataclasses.replace(model.config, positions=100)
+    for one in map(generated, range(4)):
+        given = Presentation(context_tokens=100)
+        found = scoring.encode(one, model.tokenizer, model.config, given)
+        expected = scoring.encode(one, model.tokenizer, smaller, Presentation())
+        assert found.dropped == expected.dropped > 0
+        assert [r["tokens"].tolist() for r in found.rows] == [
+            r["tokens"].tolist() for r in expected.rows
+        ]
+
+
+def test_no_limit_is_as_before_there_was_one():
+    """Keys of journals hold the presentation."""
+    assert Presentation().identity == {
+        "protocol": "cloze", "context": "full", "detokenize": "ptb",
+    }  # fmt: skip
+    assert Presentation(context_tokens=9).identity["context_tokens"] == 9
+    with pytest.raises(InputError, match="`context_tokens=-1`: at least 0"):
+        Presentation(context_tokens=-1)
 
 
 def test_robertas_limit_leaves_two_places_out(load):
