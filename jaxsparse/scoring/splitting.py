@@ -44,8 +44,24 @@ _NORMALIZERS: Known = {
     "Strip": lambda node: not node["strip_left"],  # words begin with a space
     "Replace": _replaces_no_single_space,
 }
+# The patterns of Llama 3 and of Qwen 2 and 3: no alternative has a space behind what is
+# no space, and none but that of spaces at the end of a text looks ahead.
+_SPACE_FIRST = tuple(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
+    + numbers
+    + r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    for numbers in (r"\p{N}{1,3}", r"\p{N}")
+)
+
+
+def _splits_before_spaces(node: Node) -> bool:
+    alike = node["behavior"] == "Isolated" and not node["invert"]
+    return alike and node["pattern"].get("Regex") in _SPACE_FIRST
+
+
 # What splits at every space, and the other splits of which depend on a word alone.
 _AT_SPACES: Known = {
+    "Split": _splits_before_spaces,
     **dict.fromkeys(("BertPreTokenizer", "WhitespaceSplit", "Whitespace"), _always),
     "ByteLevel": lambda node: node.get("use_regex", True),
     "Metaspace": lambda node: (

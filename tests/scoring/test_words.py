@@ -17,7 +17,13 @@ from jaxsparse.scoring.splitting import is_plain, splits_at_spaces
 from jaxsparse.types import InputError, Presentation
 from jaxsparse.weights.tokenizer import load_tokenizer
 from tests import asking
-from tests.asking import COMBINATIONS, option_terms, question
+from tests.asking import (
+    ALL_COMBINATIONS,
+    COMBINATIONS,
+    LATER,
+    option_terms,
+    question,
+)
 
 FAMILIES = ("gpt2", "electra", "t5")
 every_combination = pytest.mark.parametrize(("variant", "protocol"), COMBINATIONS)
@@ -76,7 +82,7 @@ PIECES = st.sampled_from([
     *("--", "é", "Zoë", "中文", "🦊", "ﬁsh", "½", "\u0301", "\u200b", "a\u00a0b"),
     *("\u2003", "¨", "[MASK]", "</s>", "<unk>", "[UNK]", "<|endoftext|>", "  ", "-"),
     *("<extra_id_0>", "ſ", "İ", "x\u0301", "“fox", "fox”", "\ufdfa", ",", ".", "?"),
-    *("n't", "\\/", "a\tb", "", "|"),
+    *("n't", "\\/", "a\tb", "", "|", "1234567", "<mask>", "<s>", "I'LL", "a\nb"),
 ])  # fmt: skip
 TEXTS = st.lists(PIECES, max_size=7).map(" ".join)
 
@@ -89,7 +95,7 @@ def read(reading):
         return None, str(error)
 
 
-@every_combination
+@pytest.mark.parametrize(("variant", "protocol"), ALL_COMBINATIONS)
 @given(data=st.data())
 @settings(deadline=None, max_examples=30)
 def test_any_text_has_the_tokens_of_the_whole(load, variant, protocol, data):
@@ -107,6 +113,19 @@ def test_any_text_has_the_tokens_of_the_whole(load, variant, protocol, data):
     assert as_well == refused
     if not refused:
         assert_same(found, expected)
+
+
+@pytest.mark.parametrize("variant", LATER)
+def test_tokenizers_of_later_families_read_word_by_word(load, variant):
+    """But that of Llama 2, which splits a text nowhere."""
+    model = load(variant).model
+    by_words = variant != "mistral"
+    assert splits_at_spaces(model.tokenizer) is by_words
+    some = real_questions()[:4]
+    config = dataclasses.replace(model.config, positions=500)
+    for protocol in scoring.PROTOCOLS:
+        read = check(some, model.tokenizer, config, Presentation(protocol))
+        assert read == by_words * len(some)
 
 
 def changed(family, **parts):
