@@ -24,7 +24,8 @@ ALSO = {"[CLS]": "<s>", "[SEP]": "</s>", "[MASK]": "<mask>"}
 
 def called(name: str, vocabulary: Mapping[str, int]) -> str:
     """What a vocabulary calls a special token."""
-    return name if name in vocabulary else ALSO.get(name, name)
+    also = ALSO.get(name, name)
+    return also if also in vocabulary and name not in vocabulary else name
 
 
 def first_token(tokenizer: "PreTrainedTokenizerFast", config: Any) -> int | None:
