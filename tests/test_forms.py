@@ -27,7 +27,8 @@ VARIANTS = (
     "t5",
     "t5-gated-untied",
 )
-PRODUCT = list(itertools.product(VARIANTS, scoring.PROTOCOLS))
+LATER = ("llama", "pythia", "opt-norm-behind", "bert", "roberta")
+PRODUCT = list(itertools.product((*VARIANTS, *LATER), scoring.PROTOCOLS))
 DIAGONAL = PRODUCT[:1] + PRODUCT[5:6] + PRODUCT[8:9] + PRODUCT[11:12]
 EACH = [
     pytest.param(*case, marks=() if case in DIAGONAL else pytest.mark.slow)

@@ -24,6 +24,7 @@ VARIANTS = (
     "electra-discriminator-projected",
     "t5-untied",
     "t5-gated-untied",
+    *("llama", "pythia", "opt-plain", "bert-untied", "roberta-untied"),
 )
 
 

@@ -19,6 +19,8 @@ VARIANTS = (
     "electra-discriminator-projected",
     "t5",
     "t5-gated-untied-scaled",
+    *("llama-biased", "qwen3", "pythia", "pythia-sequential", "opt-norm-behind"),
+    *("bert", "roberta"),
 )
 
 

@@ -15,9 +15,11 @@ from jaxsparse.pruning import METHODS, UPDATES, Recipe
 from jaxsparse.running_text import examples
 from jaxsparse.types import InputError
 from jaxsparse.variants import weights_of
+from tests.slices import slow
 from tests.told import Told
 
 FAMILIES = ("gpt2", "electra-generator-projected", "electra-discriminator", "t5-gated")
+LATER = ("qwen3", "pythia", "opt-norm-behind", "bert", "roberta")
 OF_INPUTS = [
     name
     for name, criterion in METHODS.items()
@@ -52,7 +54,7 @@ def assert_same(first, second):
         np.testing.assert_array_equal(leaf, second[path], err_msg=path)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", slow((*FAMILIES, *LATER), LATER[2:]))
 @pytest.mark.parametrize(
     "method", [*OF_INPUTS, "wanda+pcg", "random+pcg", "wanda+reconstruct"]
 )

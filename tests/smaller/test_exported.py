@@ -29,11 +29,21 @@ SAID = {  # what config.json says of each pattern, at half of everything
     },
 }  # fmt: skip
 SAID["t5-gated-untied"] = SAID["t5"]
+SAID |= dict.fromkeys(
+    ("llama-biased", "pythia", "bert", "roberta"), SAID["electra-discriminator"]
+)
+SAID["qwen3"] = {
+    "neurons": {"intermediate_size": 28},
+    "layers": {"num_hidden_layers": 1, "layer_types": ["full_attention"]},
+}
+SAID["opt-norm-behind"] = {
+    "neurons": {"ffn_dim": 28}, "layers": {"num_hidden_layers": 1},
+}  # fmt: skip
 CASES = [(variant, pattern) for variant, of in SAID.items() for pattern in of]
 
 
 def torch_logits(variant, directory, made):
-    model, loading = tiny.VARIANTS[variant].torch_class.from_pretrained(
+    model, loading = tiny.EVERY[variant].torch_class.from_pretrained(
         directory, output_loading_info=True
     )
     for problem in ("missing_keys", "unexpected_keys", "mismatched_keys"):

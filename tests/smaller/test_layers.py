@@ -16,7 +16,7 @@ from tests import rows, tiny
 from tests.calibration import hooks
 from tests.one_shot.test_pruner import calibration_of
 from tests.oracle import torch
-from tests.smaller.test_units import FAMILIES, logits
+from tests.smaller.test_units import FAMILIES, LATER, logits
 
 INFLUENCE = Recipe("magnitude", pattern=LAYERS)
 
@@ -25,8 +25,13 @@ def stacks_of(oracle):
     """Path of a stack -> torch's list of its layers."""
     if hasattr(oracle, "transformer"):
         return {"h": oracle.transformer.h}
-    if hasattr(oracle, "electra"):
-        return {"block": oracle.electra.encoder.layer}
+    for name in "electra", "bert", "roberta":
+        if hasattr(oracle, name):
+            return {"block": getattr(oracle, name).encoder.layer}
+    if hasattr(oracle, "gpt_neox"):
+        return {"layers": oracle.gpt_neox.layers}
+    if hasattr(oracle, "model"):
+        return {"layers": getattr(oracle.model, "decoder", oracle.model).layers}
     return {f"{s}/block": getattr(oracle, s).block for s in ("encoder", "decoder")}
 
 
@@ -68,7 +73,7 @@ def without_layers(oracle, kept):
     return smaller
 
 
-@pytest.mark.parametrize("variant", FAMILIES)
+@pytest.mark.parametrize("variant", [*FAMILIES, *LATER])
 def test_influences_are_those_of_torchs_hidden_states_at_real_tokens(variant, loaded):
     model = loaded(variant)
     made = hooks.made_rows(model)
@@ -80,7 +85,7 @@ def test_influences_are_those_of_torchs_hidden_states_at_real_tokens(variant, lo
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("variant", FAMILIES)
+@pytest.mark.parametrize("variant", [*FAMILIES, *LATER])
 def test_the_least_influential_go_and_the_rest_says_what_torch_does_without_them(
     variant, loaded
 ):

@@ -23,12 +23,25 @@ FAMILIES = (
     "t5",
     "t5-gated-untied",
 )
+LATER = ("llama-biased", "qwen3", "pythia", "opt-norm-behind", "bert", "roberta")
 READ = {  # linear layers, as their names end: outputs are units
-    NEURONS: ("mlp/c_fc", "block/intermediate", "mlp/wi", "mlp/wi_0", "mlp/wi_1"),
+    NEURONS: (
+        *("mlp/c_fc", "block/intermediate", "mlp/wi", "mlp/wi_0", "mlp/wi_1"),
+        *("mlp/gate_proj", "mlp/up_proj", "dense_h_to_4h", "fc1"),
+    ),
     HEADS: ("attention/q", "attention/k", "attention/v"),
 }
 WRITE = {
-    NEURONS: ("mlp/c_proj", "block/output", "mlp/wo"),
+    NEURONS: (
+        *(
+            "mlp/c_proj",
+            "block/output",
+            "mlp/wo",
+            "mlp/down_proj",
+            "dense_4h_to_h",
+            "fc2",
+        ),
+    ),
     HEADS: ("attention/o",),
 }
 
@@ -118,7 +131,7 @@ def assert_without(model, variant, gone, pattern):
     return left
 
 
-@pytest.mark.parametrize("variant", FAMILIES)
+@pytest.mark.parametrize("variant", [*FAMILIES, *LATER])
 def test_the_units_of_least_sum_go_as_many_in_every_layer(variant, loaded):
     model = loaded(variant)
     (pruned,) = OneShot(model).variants(Recipe("magnitude", pattern=NEURONS), [0.3])
