@@ -22,6 +22,8 @@ from jaxsparse.types import Array, InputError
 
 AXES = ("data", "model")
 SMALL = 1 << 16  # elements; smaller leaves are on every device
+# Keys and values of fewer heads than queries have are narrow, but divided by heads too.
+OF_KEYS = ("k_proj/kernel", "v_proj/kernel")
 FOR_PARAMETERS = 0.7  # of a device's memory; the rest is for activations
 _FORM = "`mesh` is written data:4,model:2, either of them or both"
 
@@ -111,7 +113,8 @@ def leaf_spec(path: str, shape: tuple[int, ...], model: int) -> PartitionSpec:
     layers, which the scan walks; what divides evenly along none is on every device.
 
     A kernel is cut along the wider of inputs and outputs, so that the two of a
-    feed-forward block meet without a change of place (Shoeybi et al. 2019, section 3).
+    feed-forward block meet without a change of place (Shoeybi et al. 2019, section 3);
+    those of keys and values along their outputs, as queries are, so that heads meet.
     An embedding is cut by tokens if it can be, and with it the logits of a tied head.
     """
     undivided = PartitionSpec()
@@ -120,7 +123,8 @@ def leaf_spec(path: str, shape: tuple[int, ...], model: int) -> PartitionSpec:
     if np.prod(shape, dtype=np.int64) < SMALL:
         return undivided
     rows, columns = len(shape) - 2, len(shape) - 1
-    prefers_rows = path.endswith("embedding") or shape[rows] > shape[columns]
+    wider_inputs = shape[rows] > shape[columns] and not path.endswith(OF_KEYS)
+    prefers_rows = path.endswith("embedding") or wider_inputs
     for axis in (rows, columns) if prefers_rows else (columns, rows):
         if shape[axis] % model == 0:
             return PartitionSpec(*[None] * axis, "model")

@@ -36,10 +36,24 @@ TRIED = [
     ("electra-generator-projected", BOTH),
     ("t5", "model:8"),
     ("t5", BOTH),
+    ("llama", BOTH),
+    ("pythia", BOTH),
+    ("roberta", BOTH),
+]
+# More devices than key-value heads; the other families once each.
+TRIED_SLOWLY = [
+    ("llama", "model:8"),
+    ("qwen3", BOTH),
+    ("pythia", "data:8"),
+    ("opt-norm-behind", BOTH),
+    ("bert", BOTH),
 ]
 MAGNITUDE = Recipe("magnitude", "global", "all")
 RANDOM = Recipe("random", "matrix", "all")
-CALIBRATED = [("gpt2", BOTH), ("t5", "data:8"), ("electra-generator-projected", BOTH)]
+CALIBRATED = [
+    *(("gpt2", BOTH), ("t5", "data:8"), ("electra-generator-projected", BOTH)),
+    *(("llama", BOTH), ("bert", "data:8")),
+]
 LOSS = ("gradient", "fisher")
 NO_MULTIPLE = 5  # questions: every mesh has a last batch that lacks rows
 BATCH_TOKENS = 64 * 12  # some rows: a few batches
@@ -96,7 +110,9 @@ def nats(model, sparsities, **changes):
     )
 
 
-@pytest.mark.parametrize(("variant", "text"), TRIED)
+@pytest.mark.parametrize(
+    ("variant", "text"), slow((*TRIED, *TRIED_SLOWLY), TRIED_SLOWLY)
+)
 def test_a_mesh_says_what_one_device_says(saved, on_one, scorers, variant, text):
     expected = on_one(variant)
     model = load_model(str(saved(variant)), mesh=mesh_of(text))
@@ -165,6 +181,15 @@ def test_a_real_models_matrices_are_divided_and_pruned_where_they_are(name):
             made = pruned.leaf(path)
             np.testing.assert_array_equal(hosts.gathered(made), expected.leaf(path))
             assert made.sharding.is_equivalent_to(divided.sharding, leaf.ndim), path
+
+
+def test_heads_and_the_fewer_of_keys_are_divided_alike(saved):
+    model = load_model(str(saved("llama")), mesh=mesh_of("data:4,model:2"))
+    assert (model.config.heads, model.config.key_value_heads) == (4, 2)
+    for name in "qkv":
+        leaf = model.params[f"layers/self_attn/{name}_proj/kernel"]
+        shard = leaf.addressable_shards[0].data
+        assert shard.shape == (*leaf.shape[:2], leaf.shape[2] // 2)
 
 
 def test_a_head_untied_stays_divided(saved):

@@ -71,6 +71,9 @@ COLUMNS, ROWS = PartitionSpec(None, None, "model"), PartitionSpec(None, "model")
         ("h/mlp/c_fc/kernel", (48, 1600, 6400), COLUMNS),  # wider outputs
         ("h/mlp/c_proj/kernel", (48, 6400, 1600), ROWS),  # what follows them
         ("h/attn/c_proj/kernel", (48, 1600, 1600), COLUMNS),
+        ("layers/self_attn/k_proj/kernel", (16, 2048, 512), COLUMNS),  # by heads
+        ("layers/self_attn/v_proj/kernel", (16, 2048, 512), COLUMNS),
+        ("layers/self_attn/o_proj/kernel", (16, 2048, 2048), COLUMNS),
         ("h/x/kernel", (4, 512, 514), ROWS),  # outputs do not divide by 4
         ("h/x/kernel", (4, 514, 514), PartitionSpec()),  # neither does
         ("h/x/kernel", (64, 30, 30), PartitionSpec()),  # never along layers
