@@ -54,7 +54,8 @@ def hooked(oracle, model, made):
         mask = encoder if at_encoder and model.family == "t5" else real
 
         def keep(_, args):
-            seen[f"{name}.weight"] = args[0][mask].double().numpy()
+            inputs = args[0].reshape(*mask.shape, -1)  # of OPT without rows
+            seen[f"{name}.weight"] = inputs[mask].double().numpy()
 
         return keep
 
@@ -72,7 +73,8 @@ def hooked(oracle, model, made):
 def torch_name(model, path, layer):
     """The weight of a matrix as torch calls it."""
     (rule,) = [rule for rule in model.blueprint.plan.rules if rule.path == path]
-    return rule.names(model.params[path].shape)[layer or 0]
+    name = rule.names(model.params[path].shape)[layer or 0]
+    return {"embed_out.weight": "lm_head.weight"}.get(name, name)  # GPT-NeoX's in files
 
 
 def assert_as_seen(statistics, seen, what):
