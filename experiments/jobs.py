@@ -256,8 +256,9 @@ JOBS: dict[str, dict[str, Flag]] = {
         ),
         "tokenizer": Flag(
             MEASURED, Text(), None,
-            "directory with tokenizers in gpt2/, electra/, t5/ (default: those of the "
-            "bundled models)", "tokenizers",
+            "directory with tokenizers in gpt2/, electra/, t5/ or in one named after "
+            "the family, llama/ say (default: those of the bundled models)",
+            "tokenizers",
         ),
         "data": Flag(
             MEASURED, Text(), None, "questions as they are (default: bundled ones)"

@@ -18,6 +18,7 @@ import numpy as np
 from jaxsparse import cbt
 from jaxsparse.evaluation import ScoringPlan
 from jaxsparse.scoring.passage import Passage
+from jaxsparse.scoring.tokens import added_around
 from jaxsparse.types import Presentation
 
 INSTALL = 'not installed: .venv/bin/pip install "lm-eval[hf]"'
@@ -45,6 +46,7 @@ class Harness:
             tokenizer=tokenizer,
             batch_size=batch_size,
             device="cpu",
+            add_bos_token=bool(len(added_around(tokenizer)[0])),
         )
         harness = cls(model)
         answer = model.loglikelihood

@@ -27,6 +27,7 @@ from experiments.benchmark import (
 from experiments.jobs import JOBS, flags_of
 from jaxsparse import cbt, device, sparse
 from jaxsparse.assets import MODELS
+from jaxsparse.models.shapes import published
 from jaxsparse.types import InputError
 from jaxsparse.weights.tokenizer import load_tokenizer
 from jaxsparse.whole import atomic_file, scratch_directory
@@ -67,6 +68,11 @@ def main() -> None:
     for result in () if pruned or alone or settings.sparse else results:
         if wrong := (training if settings.training else table).disagreement(result):
             raise InputError(wrong)
+
+
+BUNDLED_FAMILIES = {
+    "causal": "gpt2", "masked": "electra", "replaced": "electra", "seq2seq": "t5",
+}  # fmt: skip
 
 
 def _measure_models(settings: flags.Benchmark) -> list[dict[str, Any]]:
@@ -137,16 +143,19 @@ def _questions(shape: str, settings: flags.Benchmark) -> tuple[cbt.Question, ...
 
 
 def _tokenizer(shape: str, given: Path | None) -> Path:
-    """The directory of the tokenizer that a shape goes with."""
-    family = shape.partition("-")[0]
+    """The directory of the tokenizer that a shape goes with: its family's own, else
+    that of the family that is bundled and reads in the same way."""
+    family, config = published(shape)
+    bundled = BUNDLED_FAMILIES[config.reading]
     if given is None:
-        return MODELS / f"tiny-{family}"
-    if not (given / family / "tokenizer_config.json").is_file():
-        raise InputError(
-            f"--tokenizer={given}: no tokenizer in {family}/; put the files of one in "
-            "Hugging Face format there"
-        )
-    return given / family
+        return MODELS / f"tiny-{bundled}"
+    for name in family.name, bundled:
+        if (given / name / "tokenizer_config.json").is_file():
+            return given / name
+    raise InputError(
+        f"--tokenizer={given}: no tokenizer in {family.name}/ or {bundled}/; put the "
+        "files of one in Hugging Face format there"
+    )
 
 
 def _conditions() -> dict[str, Any]:

@@ -75,7 +75,7 @@ def measure(
             for who, timing in peers.items()
         },
         "peers": {
-            name: _left_out(name, shape, settings)
+            name: _left_out(name, ours.model.config.reading, settings)
             for name in settings.peers
             if (name, MIX) not in timings
         },
@@ -175,7 +175,7 @@ def _add_peers(
             works["batched", which] = lambda which=which: torch.batched(
                 rows[which], size
             )
-    if _left_out("harness", ours.model.name, settings):
+    if _left_out("harness", ours.model.config.reading, settings):
         return None
     loaded = harness.Harness.load(torch.model, ours.model.tokenizer, size)
     task = harness.write_task(plans[MIX], place)
@@ -183,11 +183,11 @@ def _add_peers(
     return loaded
 
 
-def _left_out(peer: str, shape: str, settings: flags.Benchmark) -> str | None:
+def _left_out(peer: str, reading: str, settings: flags.Benchmark) -> str | None:
     """Why a peer is not measured, if so."""
     if peer not in settings.peers:
         return "not asked for"
-    if not shape.startswith("gpt2"):
+    if reading != "causal":
         return "scores causal models only"
     return None if harness.installed() else harness.INSTALL
 
