@@ -65,6 +65,10 @@ def kernels_of(variant):
         ("t5", Recipe("sparsegpt")),
         ("t5-gated", Recipe("wanda", allocation="owl", statistics="dense")),
         ("gpt2-relu", Recipe("magnitude", pattern="2:4")),
+        ("llama-biased", Recipe("magnitude", prunable="all")),
+        ("pythia", Recipe("wanda")),
+        ("opt-norm-behind", Recipe("admm", prunable="linear")),
+        ("bert", Recipe("magnitude", prunable="linear")),
     ],
 )
 def test_scores_are_those_of_dense_execution(loaded, crossovers, family, recipe):

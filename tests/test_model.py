@@ -18,6 +18,7 @@ from tests.told import Told
 
 SAFETENSORS = "model.safetensors"
 FAMILIES = ("gpt2", "electra-generator", "electra-discriminator", "t5")
+LATER = ("llama", "qwen3", "pythia", "opt-norm-behind", "roberta")
 
 
 def edit(directory, change):
@@ -59,11 +60,11 @@ def assert_same(model, other):
         np.testing.assert_array_equal(one[path], two[path])
 
 
-@pytest.mark.parametrize("variant", FAMILIES)
+@pytest.mark.parametrize("variant", [*FAMILIES, *LATER])
 def test_a_model_says_what_it_is(variant, saved, loaded):
     model = loaded(variant)
     assert model.name == variant  # the directory's last component
-    assert model.family == tiny.VARIANTS[variant].family
+    assert model.family == tiny.EVERY[variant].family
     assert model.dtype == "float32"
     assert model.blueprint.checkpoint.directory == saved(variant)
     assert model.tokenizer("XXXXX fox")["input_ids"]
@@ -83,7 +84,7 @@ def test_a_dtype_that_is_not_offered_is_refused(dtype, saved):
         load(open_model(str(saved("gpt2"))), dtype)
 
 
-@pytest.mark.parametrize("variant", FAMILIES)
+@pytest.mark.parametrize("variant", [*FAMILIES, *LATER])
 def test_bfloat16_holds_rounded_weights_and_answers_in_float32(variant, saved, loaded):
     exact, model = loaded(variant), load_model(str(saved(variant)), dtype="bfloat16")
     for path, leaf in model.params.items():
@@ -98,7 +99,7 @@ def test_bfloat16_holds_rounded_weights_and_answers_in_float32(variant, saved, l
     assert np.max(error) > 1e-4  # it did not compute in float32
 
 
-@pytest.mark.parametrize("variant", FAMILIES)
+@pytest.mark.parametrize("variant", [*FAMILIES, *LATER])
 def test_every_leaf_is_prunable_or_never_and_each_step_adds(variant, loaded):
     model = loaded(variant)
     leaves = model.params
@@ -322,14 +323,14 @@ def test_t5_as_transformers_5_writes_it_whatever_it_was_told(tied, gated, copied
     assert outputs_are_torchs("t5", directory).config.tied
 
 
-@pytest.mark.parametrize("variant", [*FAMILIES, "electra-generator-projected"])
+@pytest.mark.parametrize("variant", [*FAMILIES, "electra-generator-projected", *LATER])
 def test_a_tensor_less_is_one_line(variant, copied):
     """Whichever it is, of one layer of all; its name stands in the message unless it
     tells the role."""
     directory = copied(variant)
     whole = load_file(directory / SAFETENSORS)
     for name in whole:
-        others = re.search(r"(h|block|encoder\.layer)\.[02]\.", name)
+        others = re.search(r"(h|block|layers?)\.[02]\.", name)
         if others and "relative" not in name:
             continue
         less = {key: tensor for key, tensor in whole.items() if key != name}
@@ -389,12 +390,25 @@ def test_the_digest_tells_another_tokenizer(copied, loaded):
     assert load_model(str(directory)).digest != loaded("gpt2").digest
 
 
-@pytest.mark.parametrize("form", ["bin", "old bin", "shards", "another place"])
-def test_the_digest_is_that_of_the_content_in_any_file(form, copied, loaded, tmp_path):
-    directory = copied("t5-untied")
+@pytest.mark.parametrize(
+    ("variant", "form"),
+    [
+        *(
+            ("t5-untied", form)
+            for form in ("bin", "old bin", "shards", "another place")
+        ),
+        *((variant, "shards") for variant in LATER),
+        *(("llama", "bin"), ("roberta", "old bin")),
+    ],
+)
+def test_the_digest_is_that_of_the_content_in_any_file(
+    variant, form, copied, loaded, tmp_path
+):
+    directory = copied(variant)
     if form == "shards":
         directory = tmp_path / "shards"
-        tiny.save("t5-untied", directory, max_shard_size="40KB")
+        tiny.save(variant, directory, max_shard_size="40KB")
+        assert len([*directory.glob("*.safetensors")]) > 1
     elif form == "another place":
         directory = directory.rename(tmp_path / "moved")
     else:
@@ -404,7 +418,7 @@ def test_the_digest_is_that_of_the_content_in_any_file(form, copied, loaded, tmp
             _use_new_zipfile_serialization=form == "bin",
         )
         (directory / SAFETENSORS).unlink()
-    assert_same(load_model(str(directory)), loaded("t5-untied"))
+    assert_same(load_model(str(directory)), loaded(variant))
 
 
 @pytest.mark.parametrize("variant", FAMILIES)

@@ -64,7 +64,7 @@ def summed(losses, model, parts, dense=None):
     return float(sum(loss)), int(sum(right))
 
 
-@pytest.mark.parametrize("variant", asking.FAMILIES)
+@pytest.mark.parametrize("variant", [*asking.FAMILIES, *asking.LATER])
 def test_choice_is_the_cross_entropy_of_the_scores_that_evaluate(variant, loaded):
     """And of those that torch gives row by row; however the questions are parted."""
     model = loaded(variant)

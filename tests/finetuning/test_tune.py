@@ -439,6 +439,8 @@ def test_an_export_has_its_zeros_in_place_and_gives_the_same_scores(loaded, tmp_
         ("electra-discriminator", Training(distill="options"), 0.003),
         ("electra-generator", Training("lm", "masklora"), 0.01),
         ("t5", Training("both", distill="hidden"), 0.03),
+        ("llama", Training("both", "masklora", distill="hidden"), 0.01),
+        ("roberta", Training("lm", "norms,biases"), 0.03),
     ],
 )
 def test_every_family_learns(variant, training, rate, loaded, tmp_path):
