@@ -141,11 +141,14 @@ class Reader:
 # What a config.json holds if the model is of a kind that is not implemented, whatever
 # its `model_type`; transformers' own class may not know the key, and would pass it.
 REFUSED = {
-    "quantization_config": "quantized weights: save the model dequantized",
-    "text_config": "a multimodal wrapper: save its language model by itself",
-    "num_experts": "a mixture of experts: take a model without",
-    "num_local_experts": "a mixture of experts: take a model without",
-    "n_routed_experts": "a mixture of experts: take a model without",
+    "quantization_config": "quantized weights are not implemented; save the model "
+    "dequantized",
+    "text_config": "multimodal wrappers are not implemented; save the language model "
+    "by itself",
+    **dict.fromkeys(
+        ("num_experts", "num_local_experts", "n_routed_experts"),
+        "mixtures of experts are not implemented; take a model without",
+    ),
 }
 
 
@@ -153,8 +156,7 @@ def refuse_by_name(values: Mapping[str, Any]) -> None:
     """Raises InputError for a kind of model that is not implemented."""
     for key, what in REFUSED.items():
         if values.get(key):
-            kind, advice = what.split(": ")
-            raise InputError(f"config.json: {key}: {kind} is not implemented; {advice}")
+            raise InputError(f"config.json: {key}: {what}")
 
 
 def divides(heads: int, hidden: int, names: Iterable[str]) -> None:
