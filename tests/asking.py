@@ -19,7 +19,7 @@ from tests import reference, tiny
 DATA = Path(__file__).parents[1].parent / "shared/data"
 FAMILIES = ("gpt2", "electra-generator", "electra-discriminator", "t5")
 # Each with a tokenizer of another kind, see `tiny`.
-LATER = ("llama", "mistral", "pythia", "opt", "bert", "roberta")
+LATER = ("llama", "mistral", "qwen3", "pythia", "opt", "bert", "roberta")
 COMBINATIONS = [
     (variant, protocol) for variant in FAMILIES for protocol in scoring.PROTOCOLS
 ]

@@ -174,3 +174,12 @@ def test_lines_of_the_readme_fit_a_window():
     """But for tables, and JSON, of which a row is a line."""
     for line in text("README.md").splitlines():
         assert len(line) <= 100 or line.startswith(("| ", "{")), line
+
+
+def test_a_family_took_as_many_lines_as_its_files_have():
+    page = text("BUILD.md").split("## How to add a family")[1].split("\n## ")[0]
+    counts = re.findall(r"`(\w+\.py)` (\d+)", page)
+    assert len(counts) == 8
+    for name, lines in counts:
+        path = ROOT / "jaxsparse/models" / name
+        assert len(path.read_text().splitlines()) == int(lines), name

@@ -323,6 +323,11 @@ def test_t5_as_transformers_5_writes_it_whatever_it_was_told(tied, gated, copied
     assert outputs_are_torchs("t5", directory).config.tied
 
 
+def test_a_llama_saved_from_its_base_model_lacks_a_prefix(copied, loaded):
+    directory = edit(copied("llama-tied"), renamed(("model.", "")))
+    assert_same(load_model(str(directory)), loaded("llama-tied"))
+
+
 @pytest.mark.parametrize("variant", [*FAMILIES, "electra-generator-projected", *LATER])
 def test_a_tensor_less_is_one_line(variant, copied):
     """Whichever it is, of one layer of all; its name stands in the message unless it

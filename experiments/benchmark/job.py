@@ -33,6 +33,9 @@ from jaxsparse.weights.tokenizer import load_tokenizer
 from jaxsparse.whole import atomic_file, scratch_directory
 
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "torch", "transformers", "lm-eval")
+BUNDLED_FAMILIES = {  # that read so
+    "causal": "gpt2", "masked": "electra", "replaced": "electra", "seq2seq": "t5",
+}  # fmt: skip
 
 
 def main() -> None:
@@ -68,11 +71,6 @@ def main() -> None:
     for result in () if pruned or alone or settings.sparse else results:
         if wrong := (training if settings.training else table).disagreement(result):
             raise InputError(wrong)
-
-
-BUNDLED_FAMILIES = {
-    "causal": "gpt2", "masked": "electra", "replaced": "electra", "seq2seq": "t5",
-}  # fmt: skip
 
 
 def _measure_models(settings: flags.Benchmark) -> list[dict[str, Any]]:

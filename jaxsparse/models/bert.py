@@ -238,7 +238,6 @@ FAMILY = Family(
     prunable=PRUNABLE,
     head=HEAD,
     head_bias=BIAS,
-    untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
     stacks=encoder.stacks,
     structure=lambda config: encoder.STRUCTURE,

@@ -91,12 +91,12 @@ class Reader:
             )
         return value
 
-    def token(self, key: str) -> int:
-        """A token's number."""
+    def natural(self, key: str) -> int:
+        """A number of something, or of a token: 0 or more."""
         value = self.get(key)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise InputError(
-                f"{self._where}{key} must be the number of a token: {value!r}"
+                f"{self._where}{key} must be a whole number from 0 on: {value!r}"
             )
         return value
 

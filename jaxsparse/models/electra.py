@@ -138,7 +138,6 @@ FAMILY = Family(
     module=Electra,
     prunable=PRUNABLE,
     head=("generator/lm_head/kernel", "embeddings/word/embedding"),
-    untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
     stacks=encoder.stacks,
     structure=lambda config: encoder.STRUCTURE,

@@ -193,12 +193,14 @@ class Family:
     module: Callable[..., nn.Module]  # (config, dtype, form, everywhere) -> module
     prunable: Prunable
     head: tuple[str, str]  # the leaf of an untied head, the embedding it ties to
-    untied_config: Callable[[Any], dict[str, Any]]  # what config.json says of one
     operations: Callable[[Any], Operations]  # what a row of a configuration costs
     stacks: Callable[[Any], tuple[Stack, ...]]  # of a configuration, as they run
     structure: Callable[[Any], Structure]  # likewise
     head_bias: tuple[str, str] | None = None  # an untied head's, and a tied one's, if
     # they are two
+    untied_config: Callable[[Any], dict[str, Any]] = lambda config: {
+        "tie_word_embeddings": False
+    }  # what config.json says of an untied head
     model_types: tuple[str, ...] = ()  # of config.json; (): its name
     start: Start | None = None  # None: is not trained from scratch
     # Whether leaves differ in scale a hundredfold, so that training takes steps that

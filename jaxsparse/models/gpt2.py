@@ -241,7 +241,6 @@ FAMILY = Family(
     module=GPT2,
     prunable=PRUNABLE,
     head=("lm_head/kernel", "wte/embedding"),
-    untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
     stacks=lambda config: (Stack("h", Block, config.layers, SUBLAYERS),),
     structure=structure,

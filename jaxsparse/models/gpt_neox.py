@@ -182,11 +182,7 @@ class GPTNeoX(nn.Module):
         )
         norm = layers.layer_norm(config.norm_epsilon, "final_layer_norm", self.dtype)
         hidden = norm(hidden)
-        if config.tied:
-            table = embed.embedding
-            return layers.tied_head(hidden, table, None, targets, form=self.form)
-        head = layers.Head(config.vocab, form=self.form, name="lm_head")
-        return head(hidden, targets)
+        return layers.lm_head(hidden, embed, config.tied, targets, form=self.form)
 
 
 def operations(config: GPTNeoXConfig) -> ops.Operations:
@@ -265,7 +261,6 @@ FAMILY = Family(
     module=GPTNeoX,
     prunable=PRUNABLE,
     head=("lm_head/kernel", "embed_in/embedding"),
-    untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
     stacks=stacks,
     structure=structure,

@@ -314,6 +314,20 @@ def tied_head(
     return logits if bias is None else logits + bias
 
 
+def lm_head(
+    hidden: Float[Array, "b q m"],
+    embed: nn.Embed,
+    tied: bool,
+    targets: Targets | None = None,
+    *,
+    form: Form,
+) -> Float[Array, "b q v"] | Float[Array, ""]:
+    """The same by the token embedding, or by a kernel of the head's own, `lm_head`."""
+    if tied:
+        return tied_head(hidden, embed.embedding, None, targets, form=form)
+    return Head(embed.num_embeddings, form=form, name="lm_head")(hidden, targets)
+
+
 def layer_norm(
     epsilon: float, name: str, dtype: jnp.dtype, affine: bool = True
 ) -> nn.LayerNorm:

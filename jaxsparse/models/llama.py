@@ -28,6 +28,7 @@ from jaxsparse.models.inputs import CausalInputs
 from jaxsparse.models.llama_config import LlamaConfig
 from jaxsparse.types import Array
 from jaxsparse.weights.rules import (
+    Rename,
     Table,
     Tied,
     embedding,
@@ -142,11 +143,7 @@ class Llama(nn.Module):
         )
         norm = nn.RMSNorm(config.norm_epsilon, name="norm", dtype=self.dtype)
         hidden = norm(hidden)
-        if config.tied:
-            table = embed.embedding
-            return layers.tied_head(hidden, table, None, targets, form=self.form)
-        head = layers.Head(config.vocab, form=self.form, name="lm_head")
-        return head(hidden, targets)
+        return layers.lm_head(hidden, embed, config.tied, targets, form=self.form)
 
 
 def operations(config: LlamaConfig) -> ops.Operations:
@@ -201,6 +198,8 @@ TABLE = Table(
     tied=(Tied("lm_head.weight", "model.embed_tokens.weight"),),
     # In older files; it follows from the configuration.
     buffers=(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",),
+    # Saved from LlamaModel, names lack their prefix.
+    renames=(Rename(r"(embed_tokens|layers|norm)\.", r"model.\1."),),
 )
 
 
@@ -224,7 +223,6 @@ FAMILY = Family(
     module=Llama,
     prunable=PRUNABLE,
     head=("lm_head/kernel", "embed_tokens/embedding"),
-    untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
     stacks=lambda config: (Stack("layers", Block, config.layers, SUBLAYERS),),
     structure=structure,

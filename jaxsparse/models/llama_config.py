@@ -81,9 +81,11 @@ class LlamaConfig:
 
 def _head_dim(reader: Reader, hidden: int, heads: int) -> int:
     """As transformers derives it where the file does not say; Qwen3 has a default."""
-    if reader.model_type == "qwen3" or reader.given("head_dim") is not None:
+    given = reader.given("head_dim") is not None
+    if reader.model_type == "llama" or not (given or reader.model_type == "qwen3"):
+        divides(heads, hidden, ("num_attention_heads", "hidden_size"))
+    if given or reader.model_type == "qwen3":
         return reader.positive("head_dim")
-    divides(heads, hidden, ("num_attention_heads", "hidden_size"))
     return hidden // heads
 
 
@@ -108,9 +110,10 @@ def _window(reader: Reader, layers: int) -> tuple[int | None, str]:
         return size, ""
     if not reader.flag("use_sliding_window"):
         size = None
-    kinds, full_layers = reader.given("layer_types"), reader.get("max_window_layers")
+    kinds = reader.given("layer_types")
+    reader.given("max_window_layers")  # counts where nothing else tells
     if kinds is None:
-        slides = size is not None and layers > full_layers
+        slides = size is not None and layers > reader.natural("max_window_layers")
         return (size, "max_window_layers") if slides else (None, "")
     known = isinstance(kinds, list) and all(kind in LAYER_TYPES for kind in kinds)
     if not known or len(kinds) != layers:

@@ -192,11 +192,7 @@ class OPT(nn.Module):
             hidden = _norm(config, "final_layer_norm", dtype)(hidden)
         if smaller:
             hidden = project(config.embedding, name="project_out")(hidden)
-        if config.tied:
-            table = embed.embedding
-            return layers.tied_head(hidden, table, None, targets, form=self.form)
-        head = layers.Head(config.vocab, form=self.form, name="lm_head")
-        return head(hidden, targets)
+        return layers.lm_head(hidden, embed, config.tied, targets, form=self.form)
 
 
 def operations(config: OPTConfig) -> ops.Operations:
@@ -265,7 +261,6 @@ FAMILY = Family(
     module=OPT,
     prunable=PRUNABLE,
     head=("lm_head/kernel", "embed_tokens/embedding"),
-    untied_config=lambda config: {"tie_word_embeddings": False},
     operations=operations,
     stacks=stacks,
     structure=lambda config: STRUCTURE,

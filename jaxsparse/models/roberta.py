@@ -15,7 +15,7 @@ def read_config(reader: Reader, tensors: Tensors) -> BertConfig:
     transformers has the head's activation fixed, whatever hidden_act says.
     """
     head = "lm_head.decoder.weight", WORDS
-    padding = reader.token("pad_token_id")
+    padding = reader.natural("pad_token_id")
     return BertConfig.read(reader, tensors, head, "gelu", padding)
 
 
@@ -41,7 +41,6 @@ FAMILY = Family(
     prunable=bert.PRUNABLE,
     head=bert.HEAD,
     head_bias=bert.BIAS,
-    untied_config=lambda config: {"tie_word_embeddings": False},
     operations=bert.operations,
     stacks=encoder.stacks,
     structure=lambda config: encoder.STRUCTURE,

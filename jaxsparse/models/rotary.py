@@ -51,15 +51,16 @@ def read(
     head_dim: int,
     positions: int,
     base: str = "rope_theta",
-    share: str = "partial_rotary_factor",
+    share: str = "",
 ) -> Rotary:
     """What config.json says of rotary positions: in `rope_parameters`, or the older way
     in keys of its own and `rope_scaling`, which wins over it.
 
     Args:
         positions: max_position_embeddings.
-        base, share: what the family's older files call the base of the frequencies, and
-            the share of a head's features that is turned.
+        base: what the family's older files call the base of the frequencies.
+        share: what they call the share of a head's features that is turned; "": all
+            are, in this family.
 
     Raises:
         InputError: a scaling that is not implemented, by name; a value that it needs.
@@ -72,6 +73,11 @@ def read(
             f"known: {', '.join(SCALINGS)}"
         )
     part = said.number("partial_rotary_factor")
+    if not share and part != 1:  # transformers turns all, or some, by the scaling
+        raise InputError(
+            f"config.json: partial_rotary_factor {part:g} is not implemented of "
+            f"{reader.model_type}; known: 1"
+        )
     size = int(head_dim * part)
     if not 2 <= size <= head_dim or size % 2:
         raise InputError(
@@ -79,7 +85,9 @@ def read(
             "head must be an even number of them"
         )
     pairs = np.arange(0, size, 2, dtype=np.float32) / size
-    frequencies = 1 / said.number("rope_theta") ** pairs
+    if (theta := said.number("rope_theta")) <= 1:
+        raise InputError(f"config.json: rope_theta must be more than 1: {theta:g}")
+    frequencies = 1 / theta**pairs
     scaled, scale = SCALINGS[kind](frequencies, said, positions)
     return Rotary(tuple(scaled.astype(np.float32).tolist()), scale)
 
@@ -88,7 +96,7 @@ def _parameters(reader: Reader, base: str, share: str) -> Reader:
     """All values under their current names, as transformers brings them together."""
     older = {
         "rope_theta": reader.given(base),
-        "partial_rotary_factor": reader.given(share),
+        "partial_rotary_factor": reader.given(share or "partial_rotary_factor"),
     }
     standard = {"partial_rotary_factor": 1.0, **reader.default("rope_parameters")}
     said = reader.given("rope_scaling") or reader.given("rope_parameters") or {}
@@ -109,7 +117,9 @@ def _parameters(reader: Reader, base: str, share: str) -> Reader:
 
 
 KEYS = frozenset({
-    "attention_factor", "beta_fast", "beta_slow", "factor", "high_freq_factor",
+    "attention_factor", "beta_fast", "beta_slow", "factor",
+    "finetuned",  # of the first files with YaRN; says nothing of the maths
+    "high_freq_factor",
     "low_freq_factor", "mscale", "mscale_all_dim", "original_max_position_embeddings",
     "partial_rotary_factor", "rope_theta", "rope_type", "truncate", "type",
 })  # fmt: skip
@@ -165,7 +175,7 @@ def _yarn(
         return size * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(base))
 
     first, last = pair("beta_fast", 32.0), pair("beta_slow", 1.0)
-    if said.get("truncate") in (None, True):
+    if "truncate" not in said or said.flag("truncate"):
         first, last = math.floor(first), math.ceil(last)
     first, last = max(first, 0), min(last, size - 1)
     if first == last:

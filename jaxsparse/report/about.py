@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxsparse.points import Point
+from jaxsparse.report.labels import row_limit
 
 LONGEST_TITLE = 60  # letters of the models' names in it
 
@@ -38,17 +39,12 @@ def about(points: Sequence[Point], facts: Sequence[Facts]) -> list[tuple[str, st
     }
     executions = list(dict.fromkeys(point.curve.execution for point in points))
     sparsities = sorted({point.sparsity for point in points} - {0.0})
-    limits = [setup.presentation.context_tokens for setup in setups]
-    limits = list(dict.fromkeys(limits))
+    limits = list(dict.fromkeys(setup.presentation.context_tokens for setup in setups))
     presentations = {
         "protocol": (setup.presentation.protocol for setup in setups),
         "context": (setup.presentation.context for setup in setups),
         "detokenize": (setup.presentation.detokenize for setup in setups),
-        "tokens of a row": (
-            f"at most {limit:,}" if limit else "what the model takes"
-            for limit in limits
-            if limits != [0]
-        ),
+        "rows of": (row_limit(limit) for limit in limits if limits != [0]),
         "": (setup.dtype for setup in setups),
         "execution": (e for e in executions if executions != ["dense"]),
     }

@@ -6,7 +6,6 @@ from typing import Any
 
 from jaxsparse.cbt import CLASS_NAMES, Question
 from jaxsparse.points import Curve, Point, Setup
-from jaxsparse.types import LONGEST
 
 
 def is_task(questions: Sequence[Question]) -> bool:
@@ -24,6 +23,11 @@ def classes_of(questions: Sequence[Question]) -> tuple[str, str]:
 def class_names(questions: Sequence[Question]) -> Mapping[str, str]:
     """What CBT's classes stand for; a task's groups stand for themselves."""
     return {} if is_task(questions) else CLASS_NAMES
+
+
+def row_limit(context_tokens: int) -> str:
+    """How long a row may be, by what was asked for."""
+    return f"at most {context_tokens:,} tokens" if context_tokens else "the usual limit"
 
 
 PLAIN = ("unstructured", "uniform")  # patterns and allocations need no word for these
@@ -56,7 +60,7 @@ class Labels:
         if self._differs(lambda curve: curve.setup.presentation.detokenize):
             texts.append(f"detokenize {put.detokenize}")
         if self._differs(lambda curve: curve.setup.presentation.context_tokens):
-            texts.append(f"at most {put.context_tokens or LONGEST:,} tokens")
+            texts.append(f"rows of {row_limit(put.context_tokens)}")
         if self._differs(lambda curve: curve.setup.dtype):
             texts.append(setup.dtype)
         return ", ".join(texts)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
+MAPPED = "special_tokens_map.json"  # of older versions
 PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
 NAMES = tuple(
     f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
@@ -98,7 +99,7 @@ def _from_file(
     added = {token.content for token in said.get_added_tokens_decoder().values()}
     _check_settings(directory, settings, values, said)
     _check_special(directory, settings, added)
-    special = {name: _text(settings.get(name)) for name in NAMES}
+    special = {name: _text(token) for name, token in _named(directory, settings)}
     special = {name: token for name, token in special.items() if token in added}
     said.no_truncation()
     said.no_padding()
@@ -107,6 +108,14 @@ def _from_file(
     if values["model"].get("type") == "Unigram":
         made.backend_tokenizer.model = _exact_unigram(values["model"])
     return made
+
+
+def _named(directory: Path, settings: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What the usual special tokens are called: by tokenizer_config.json, else by the
+    older file."""
+    mapped = read_json(directory / MAPPED) if _has(directory, MAPPED) else {}
+    for name in NAMES:
+        yield name, settings.get(name) or mapped.get(name)
 
 
 def _text(token: Any) -> str | None:
@@ -157,8 +166,8 @@ def _check_special(
 ) -> None:
     """Raises InputError for a special token beyond the usual ones that tokenizer.json
     does not add: transformers would cut it out of every text."""
-    mapped = directory / "special_tokens_map.json"
-    for values in (settings, read_json(mapped) if mapped.exists() else {}):
+    mapped = read_json(directory / MAPPED) if _has(directory, MAPPED) else {}
+    for values in (settings, mapped):
         for key in "additional_special_tokens", "extra_special_tokens":
             listed = values.get(key) or ()
             listed = listed.values() if isinstance(listed, Mapping) else listed

@@ -18,6 +18,7 @@ LLAMA_3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 8192,
 }
+YARN = {"type": "yarn", "factor": 4.0}
 SCALED = {
     "linear": {"factor": 4.0},
     "llama3": LLAMA_3,
@@ -78,7 +79,9 @@ def test_older_files_say_the_same_in_other_keys():
         ({"rope_parameters": {"mrope_section": [1]}}, "not implemented: mrope_section"),
         ({"rope_parameters": {"full_attention": {}}}, "not implemented: full_attent"),
         ({"rope_theta": -1.0}, "rope_theta must be a positive number"),
-        ({"partial_rotary_factor": 1.5}, "partial_rotary_factor 1.5 of 128 features"),
+        ({"partial_rotary_factor": 0.5}, "factor 0.5 is not implemented of llama"),
+        ({"rope_scaling": {**YARN, "truncate": None}}, "truncate must be true or fal"),
+        ({"rope_scaling": YARN, "rope_theta": 1}, "rope_theta must be more than 1: 1"),
         (
             {"rope_scaling": {"type": "llama3", **LLAMA_3, "low_freq_factor": 4.0}},
             "high_freq_factor 4 must be more than low_freq_factor 4",
@@ -90,6 +93,22 @@ def test_older_files_say_the_same_in_other_keys():
 def test_what_is_not_implemented_is_refused_by_name(values, said):
     with pytest.raises(InputError, match=rf"^config\.json: .*{said}"):
         configured("llama", **values)
+
+
+def test_more_features_than_a_head_has_are_refused():
+    with pytest.raises(InputError, match=r"partial_rotary_factor 1\.5 of 96 features"):
+        configured("gpt_neox", rotary_pct=1.5)
+
+
+def test_a_word_that_says_nothing_of_the_maths_is_read_over():
+    plain = configured("llama", rope_scaling=YARN)
+    assert configured("llama", rope_scaling={**YARN, "finetuned": True}) == plain
+
+
+@pytest.mark.parametrize("layers", [None, "28", -1])
+def test_a_number_of_layers_without_windows_is_one(layers):
+    with pytest.raises(InputError, match="max_window_layers must be a whole number"):
+        configured("qwen2", use_sliding_window=True, max_window_layers=layers)
 
 
 @pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
@@ -125,10 +144,10 @@ def test_windows_of_some_layers_are_found_in_their_list():
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("quantization_config", {"quant_method": "gptq"}, "quantized weights"),
-        ("text_config", {"model_type": "llama"}, "a multimodal wrapper"),
-        ("num_local_experts", 8, "a mixture of experts"),
-        ("n_routed_experts", 8, "a mixture of experts"),
+        ("quantization_config", {"quant_method": "gptq"}, "quantized weights are"),
+        ("text_config", {"model_type": "llama"}, "multimodal wrappers are"),
+        ("num_local_experts", 8, "mixtures of experts are"),
+        ("n_routed_experts", 8, "mixtures of experts are"),
     ],
 )
 def test_other_kinds_of_models_are_refused_before_weights_are_read(
@@ -138,5 +157,5 @@ def test_other_kinds_of_models_are_refused_before_weights_are_read(
     path = tmp_path / "config.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, key: value, "model_type": "mixtral"}))
-    with pytest.raises(InputError, match=rf"config\.json: {key}: {said} is not impl"):
+    with pytest.raises(InputError, match=rf"config\.json: {key}: {said} not impl"):
         open_model(str(tmp_path))

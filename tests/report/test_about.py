@@ -49,9 +49,9 @@ def test_execution_is_said_unless_all_is_dense():
 def test_the_most_tokens_of_a_row_are_said_where_they_are_given():
     longer = [*curve({0.0: 3}, context_tokens=8192)]
     asked = dict(about(longer, []))["asked"]
-    assert "; tokens of a row at most 8,192; " in asked
+    assert "; rows of at most 8,192 tokens; " in asked
     asked = dict(about([*curve({0.0: 3}), *longer], []))["asked"]
-    assert "; tokens of a row what the model takes, at most 8,192; " in asked
+    assert "; rows of the usual limit, at most 8,192 tokens; " in asked
 
 
 def chosen(**settings):

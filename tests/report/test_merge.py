@@ -90,15 +90,17 @@ def test_points_of_longer_rows_are_other_points_and_named_so():
         [
             run("a", curve({0.0: 5, 0.5: 4})),
             run("b", curve({0.0: 5, 0.5: 4}, context_tokens=8192)),
+            run("c", curve({0.0: 5}, context_tokens=4096)),
         ]
     )
     labels = Labels(merged.points)
     named = [(labels.setup(one.setup), one.sparsity) for one in merged.points]
     assert named == [
-        ("one · cloze, at most 4,096 tokens", 0.0),
-        ("one · cloze, at most 4,096 tokens", 0.5),
-        ("one · cloze, at most 8,192 tokens", 0.0),
-        ("one · cloze, at most 8,192 tokens", 0.5),
+        ("one · cloze, rows of the usual limit", 0.0),
+        ("one · cloze, rows of the usual limit", 0.5),
+        ("one · cloze, rows of at most 8,192 tokens", 0.0),
+        ("one · cloze, rows of at most 8,192 tokens", 0.5),
+        ("one · cloze, rows of at most 4,096 tokens", 0.0),
     ]
 
 

@@ -8,6 +8,7 @@ from tokenizers import normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
 from jaxsparse import load_model
+from jaxsparse.running_text import tokenized
 from jaxsparse.types import InputError
 from jaxsparse.weights.tokenizer import load_tokenizer
 from tests import tiny
@@ -321,6 +322,24 @@ def test_special_tokens_that_the_file_does_not_add_are_refused(made, key, listed
         load_tokenizer(directory)
     path.write_text(json.dumps({**values, key: ["<|endoftext|>"]}))
     load_tokenizer(directory)
+
+
+def test_special_tokens_are_named_by_the_older_file_too(made):
+    directory = made("llama")
+    expected = load_tokenizer(directory)
+    path = directory / "tokenizer_config.json"
+    values = json.loads(path.read_text())
+    names = {name: values.pop(name) for name in ("bos_token", "eos_token")}
+    path.write_text(json.dumps(values))
+    assert load_tokenizer(directory).bos_token is None
+    mapped = {**names, "eos_token": {"content": names["eos_token"], "lstrip": False}}
+    (directory / "special_tokens_map.json").write_text(json.dumps(mapped))
+    found = load_tokenizer(directory)
+    assert (found.bos_token, found.eos_token) == ("<s>", "</s>")
+    assert tokenized("fox", found).tolist() == tokenized("fox", expected).tolist()
+    assert tokenized("fox", found)[0] == found.bos_token_id
+    path.write_text(json.dumps({**values, "bos_token": "<unk>"}))  # which wins
+    assert load_tokenizer(directory).bos_token == "<unk>"
 
 
 def test_an_added_token_that_is_no_text_is_refused(made):
