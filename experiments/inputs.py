@@ -218,6 +218,8 @@ def _unusable(
             except scoring.Unusable as error:
                 file, _, line = question.source.rpartition(":")
                 reason = f"{model.name}, {presentation.protocol}: {error}"
+                if presentation.context_tokens:
+                    reason += f" (--context_tokens={presentation.context_tokens})"
                 return cbt.Malformed(file, int(line), reason, question.id)
             except InputError as error:
                 raise InputError(f"{model.checkpoint.directory}: {error}") from None

@@ -115,7 +115,7 @@ SHARED = {
         "ptb undoes the Penn Treebank's tokens, none leaves them",
     ),
     "context_tokens": Flag(
-        ASKED, Integer(0), 0,
+        ASKED, Integer(0, 2**31 - 1), 0,
         "of a row at most: longer stories lose sentences from the left; 0: what the "
         "model takes, at most 4,096",
     ),

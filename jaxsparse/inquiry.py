@@ -94,10 +94,10 @@ class Inquiry:
             for number, said in zip(members, of_variant, strict=True)
         ]
         if not all(np.isfinite(answer.scores).all() for _, _, answer in answers):
+            try_other = "" if model.dtype == "float32" else "try `dtype=float32`, or "
             raise InputError(
                 f"`dtype={model.dtype}`: {self.plan.presentation.protocol} scores of "
-                f"{model.name} are not finite; try `dtype=float32`, or leave the model "
-                "out"
+                f"{model.name} are not finite; {try_other}leave the model out"
             )
         with hosts.together():
             self.journal.record(answers)

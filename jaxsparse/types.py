@@ -44,7 +44,7 @@ class Presentation:
     """How a question is put to a model; DESIGN's words for what its values mean.
 
     Raises:
-        InputError: no such protocol or context, or fewer than 0 tokens.
+        InputError: no such protocol or context, or no number of tokens.
     """
 
     protocol: str = "cloze"  # one of PROTOCOLS
@@ -57,8 +57,10 @@ class Presentation:
         for name, legal in (("protocol", PROTOCOLS), ("context", CONTEXTS)):
             if (value := getattr(self, name)) not in legal:
                 raise InputError(f"`{name}={value}`: choose one of {', '.join(legal)}")
-        if self.context_tokens < 0:
-            raise InputError(f"`context_tokens={self.context_tokens}`: at least 0")
+        if not 0 <= self.context_tokens < 2**31:
+            raise InputError(
+                f"`context_tokens={self.context_tokens}`: from 0 to {2**31 - 1}"
+            )
 
     @property
     def identity(self) -> dict[str, Any]:

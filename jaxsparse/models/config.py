@@ -1,8 +1,9 @@
 """Reading config.json: a value that changes the maths is honoured or refused."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from jaxsparse.models.layers import ACTIVATIONS
 from jaxsparse.types import LONGEST, InputError
@@ -22,6 +23,20 @@ INERT = frozenset({
     "summary_last_dropout", "summary_proj_to_labels", "summary_type",
     "summary_use_proj", "tie_word_embeddings", "transformers_version", "use_cache",
 })  # fmt: skip
+
+
+MOST = 2**30  # of whole numbers; sums of some still fit into int32
+# Not as float32, to which whole numbers that are larger cannot be compared.
+LEAST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+
+
+def brief_value(value: Any) -> str:
+    """A value as a message shows it."""
+    try:
+        shown = repr(value)
+    except ValueError:  # a number with thousands of digits
+        return "a number with too many digits"
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."
 
 
 def _defaults(model_type: str) -> Mapping[str, Any]:
@@ -84,10 +99,11 @@ class Reader:
         if (
             isinstance(value, bool)
             or not isinstance(value, int)
-            or not 0 < value < 2**31
+            or not 0 < value < MOST
         ):
             raise InputError(
-                f"{self._where}{key} must be a positive integer: {value!r}"
+                f"{self._where}{key} must be a whole number from 1 to {MOST - 1:,}: "
+                f"{brief_value(value)}"
             )
         return value
 
@@ -103,8 +119,11 @@ class Reader:
     def number(self, key: str) -> float:
         value = self.get(key)
         known = isinstance(value, int | float) and not isinstance(value, bool)
-        if not known or not 0 < value < math.inf:
-            raise InputError(f"{self._where}{key} must be a positive number: {value!r}")
+        if not known or not LEAST <= value <= LARGEST:
+            raise InputError(
+                f"{self._where}{key} must be a positive number that float32 holds: "
+                f"{brief_value(value)}"
+            )
         return float(value)
 
     def flag(self, key: str) -> bool:

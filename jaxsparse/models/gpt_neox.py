@@ -27,7 +27,7 @@ from jaxsparse.models.family import (
     head_is_tied,
 )
 from jaxsparse.models.inputs import CausalInputs
-from jaxsparse.types import Array
+from jaxsparse.types import Array, InputError
 from jaxsparse.weights.rules import (
     Rename,
     Table,
@@ -62,6 +62,12 @@ class GPTNeoXConfig:
             reader.positive("num_attention_heads"),
         )
         divides(heads, hidden, ("num_attention_heads", "hidden_size"))
+        # No key of the class, but transformers takes rotary positions from it.
+        if reader.given("head_dim") not in (None, hidden // heads):
+            raise InputError(
+                f"config.json: head_dim {reader.given('head_dim')!r} is not "
+                f"implemented of gpt_neox; known: {hidden // heads}"
+            )
         positions = reader.positive("max_position_embeddings")
         reader.given("is_decoder")  # it is one, whatever the file says
         return cls(

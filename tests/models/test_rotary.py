@@ -79,6 +79,11 @@ def test_older_files_say_the_same_in_other_keys():
         ({"rope_parameters": {"mrope_section": [1]}}, "not implemented: mrope_section"),
         ({"rope_parameters": {"full_attention": {}}}, "not implemented: full_attent"),
         ({"rope_theta": -1.0}, "rope_theta must be a positive number"),
+        ({"rope_theta": 10**400}, "rope_theta must be a positive number that float32"),
+        ({"rms_norm_eps": 1e300}, "rms_norm_eps must be a positive number that float3"),
+        ({"rms_norm_eps": 1e-46}, "rms_norm_eps must be a positive number that float3"),
+        ({"vocab_size": 2**31 - 1}, "vocab_size must be a whole number from 1 to 1,07"),
+        ({"vocab_size": 10**5000}, "vocab_size .*: a number with too many digits"),
         ({"partial_rotary_factor": 0.5}, "factor 0.5 is not implemented of llama"),
         ({"rope_scaling": {**YARN, "truncate": None}}, "truncate must be true or fal"),
         ({"rope_scaling": YARN, "rope_theta": 1}, "rope_theta must be more than 1: 1"),
@@ -98,6 +103,12 @@ def test_what_is_not_implemented_is_refused_by_name(values, said):
 def test_more_features_than_a_head_has_are_refused():
     with pytest.raises(InputError, match=r"partial_rotary_factor 1\.5 of 96 features"):
         configured("gpt_neox", rotary_pct=1.5)
+
+
+def test_another_size_of_heads_is_refused_of_gpt_neox():
+    assert configured("gpt_neox", head_dim=96) == configured("gpt_neox")
+    with pytest.raises(InputError, match="head_dim 4 is not implemented of gpt_neox"):
+        configured("gpt_neox", head_dim=4)
 
 
 def test_a_word_that_says_nothing_of_the_maths_is_read_over():
