@@ -84,7 +84,7 @@ def test_other_tables_tell_trainings_apart(file, tmp_path):
 
 def test_predictions_have_the_same_columns_behind_their_own(written):
     table = pq.read_table(written / "predictions.parquet")
-    assert tuple(table.column_names[-4:]) == COLUMNS
+    assert tuple(table.column_names[-5:]) == (*COLUMNS, "context_tokens")
     said = {
         tuple(row.values())
         for row in table.select(["finetuned", "seed", *COLUMNS]).to_pylist()
