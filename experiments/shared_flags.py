@@ -17,7 +17,7 @@ NEWCOMERS_QUESTIONS = 48
 METHODS = (
     "magnitude, random, gradient, fisher, wanda, ria, or FILE.py:NAME of your own, "
     "each alone or with an update, +bias, +pcg or +reconstruct; sparsegpt and admm, "
-    "which have one of their own"
+    "which have an update of their own, alone or with +reconstruct"
 )
 CLASSES = "CN common nouns, NE named entities, V verbs, P prepositions"
 LARGEST_LOSS = (

@@ -42,7 +42,9 @@ def tokenizers(tmp_path_factory):
 
 
 def config(reading, positions=512, vocab=4096):
-    return SimpleNamespace(reading=reading, positions=positions, vocab=vocab)
+    return SimpleNamespace(
+        reading=reading, positions=positions, vocab=vocab, first=None
+    )
 
 
 def windows_of(tokenizer, length, rows):

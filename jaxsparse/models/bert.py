@@ -1,6 +1,5 @@
 """BERT (Devlin et al. 2019), the masked language model; RoBERTa is built from it."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -11,16 +10,14 @@ from jaxsparse.device import CPU, Form
 from jaxsparse.models import encoder, layers
 from jaxsparse.models import operations as ops
 from jaxsparse.models.config import Reader, absolute_positions, divides
-from jaxsparse.models.family import Family, Prunable, Tensors, head_is_tied
+from jaxsparse.models.family import Config, Family, Prunable, Tensors, head_is_tied
 from jaxsparse.models.inputs import MaskedInputs
 from jaxsparse.types import Array, InputError
 from jaxsparse.weights.rules import Rule, Table, Tied, linear, norm
 
 
-@dataclass(frozen=True)
-class BertConfig:
-    vocab: int
-    positions: int  # the longest row, in tokens
+@dataclass(frozen=True, kw_only=True)
+class BertConfig(Config):
     token_types: int
     hidden: int
     layers: int
@@ -30,7 +27,6 @@ class BertConfig:
     head_activation: str
     norm_epsilon: float
     padding: int | None  # RoBERTa's padding token, behind which positions begin
-    tied: bool
 
     @classmethod
     def from_hf(cls, reader: Reader, tensors: Tensors) -> "BertConfig":
@@ -87,8 +83,7 @@ class BertConfig:
 
     @property
     def mask_takes_space(self) -> bool:
-        """Whether the space before a blank is part of what is masked: RoBERTa's tokens
-        begin with their spaces."""
+        """RoBERTa's tokens begin with their spaces."""
         return self.padding is not None
 
     @property
@@ -99,9 +94,6 @@ class BertConfig:
     def places(self) -> int:
         """Rows of the table of positions."""
         return self.positions + _skipped(self.padding)
-
-    def untied(self) -> "BertConfig":
-        return dataclasses.replace(self, tied=False)
 
 
 def _skipped(padding: int | None) -> int:

@@ -1,20 +1,17 @@
 """ELECTRA's configuration: which of the two models it is, and its sizes."""
 
-import dataclasses
 from dataclasses import dataclass
 
 from jaxsparse.models.config import Reader, absolute_positions, divides
-from jaxsparse.models.family import Tensors, head_is_tied
+from jaxsparse.models.family import Config, Tensors, head_is_tied
 from jaxsparse.types import InputError
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 
 
-@dataclass(frozen=True)
-class ElectraConfig:
+@dataclass(frozen=True, kw_only=True)
+class ElectraConfig(Config):
     role: str  # generator or discriminator
-    vocab: int
-    positions: int  # max_position_embeddings: the longest row, in tokens
     token_types: int
     embedding: int
     hidden: int
@@ -23,7 +20,6 @@ class ElectraConfig:
     ffn: int
     activation: str
     norm_epsilon: float
-    tied: bool
 
     @classmethod
     def from_hf(cls, reader: Reader, tensors: Tensors) -> "ElectraConfig":
@@ -59,9 +55,6 @@ class ElectraConfig:
     @property
     def reading(self) -> str:
         return "replaced" if self.role == DISCRIMINATOR else "masked"
-
-    def untied(self) -> "ElectraConfig":
-        return dataclasses.replace(self, tied=False)
 
 
 def _role(tensors: Tensors) -> str:

@@ -1,9 +1,10 @@
 """What a family of models has to say of itself for the rest of the house to use it."""
 
+import dataclasses
 import fnmatch
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -18,19 +19,41 @@ from jaxsparse.types import Array, InputError
 from jaxsparse.weights.rules import Shape, Table
 
 
-class Config(Protocol):
-    """The frozen dataclass of a family: what shapes and functions depend on."""
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What shapes and functions of a model depend on; a family's adds its own."""
+
+    vocab: int
+    positions: int  # the longest row, in tokens; of T5, its encoder's
+    tied: bool  # whether the head is the token embedding
 
     @property
-    def vocab(self) -> int: ...
+    def reading(self) -> str:
+        """How questions are read: a key of `inputs.INPUTS`."""
+        raise NotImplementedError
 
     @property
-    def tied(self) -> bool: ...
+    def first(self) -> str | None:
+        """The token in front of rows, whatever a tokenizer calls its own; None: what
+        the tokenizer puts there, or has for it."""
+        return None
 
     @property
-    def reading(self) -> str: ...  # a key of `inputs.INPUTS`
+    def mask_takes_space(self) -> bool:
+        """Whether the space before a blank is part of what is masked."""
+        return False
 
-    def untied(self) -> "Config": ...
+    def untied(self) -> "Config":
+        return dataclasses.replace(self, tied=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalConfig(Config):
+    """The same of a causal language model."""
+
+    @property
+    def reading(self) -> str:
+        return "causal"
 
 
 @dataclass(frozen=True)

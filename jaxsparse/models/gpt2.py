@@ -1,6 +1,5 @@
 """GPT-2 (Radford et al. 2019): a causal language model over rows with branches."""
 
-import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from jaxsparse.models.attention import (
 )
 from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import (
+    CausalConfig,
     Family,
     Prunable,
     Removable,
@@ -44,10 +44,8 @@ from jaxsparse.weights.rules import (
 )
 
 
-@dataclass(frozen=True)
-class GPT2Config:
-    vocab: int
-    positions: int  # n_positions: the longest row, in tokens
+@dataclass(frozen=True, kw_only=True)
+class GPT2Config(CausalConfig):
     hidden: int
     layers: int
     heads: int
@@ -56,7 +54,6 @@ class GPT2Config:
     norm_epsilon: float
     scale_by_head_dim: bool
     scale_by_inverse_layer: bool
-    tied: bool
 
     @classmethod
     def from_hf(cls, reader: Reader, tensors: Tensors) -> "GPT2Config":
@@ -85,16 +82,8 @@ class GPT2Config:
         )
 
     @property
-    def reading(self) -> str:
-        return "causal"
-
-    @property
     def first(self) -> str:
-        """The token in front of rows, whatever a tokenizer calls its own."""
         return "<|endoftext|>"
-
-    def untied(self) -> "GPT2Config":
-        return dataclasses.replace(self, tied=False)
 
 
 class Attention(nn.Module):
@@ -175,11 +164,7 @@ class GPT2(nn.Module):
         mask = branch_mask(inputs.branches)
         hidden = layers.through_layers(self, Block, "h", hidden, inputs.scored, mask)
         hidden = layers.layer_norm(config.norm_epsilon, "ln_f", self.dtype)(hidden)
-        if config.tied:
-            embedding = wte.embedding
-            return layers.tied_head(hidden, embedding, None, targets, form=self.form)
-        head = layers.Head(config.vocab, form=self.form, name="lm_head")
-        return head(hidden, targets)
+        return layers.lm_head(hidden, wte, config.tied, targets, form=self.form)
 
 
 def operations(config: GPT2Config) -> ops.Operations:

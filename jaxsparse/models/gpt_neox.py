@@ -1,7 +1,6 @@
 """GPT-NeoX (Black et al. 2022), as Pythia is built: a causal language model over rows
 with branches, whose attention and feed-forward layer may run side by side."""
 
-import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import branch_mask, merge_heads, split_heads
 from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import (
+    CausalConfig,
     Family,
     Prunable,
     Removable,
@@ -39,10 +39,8 @@ from jaxsparse.weights.rules import (
 )
 
 
-@dataclass(frozen=True)
-class GPTNeoXConfig:
-    vocab: int
-    positions: int  # max_position_embeddings: the longest row, in tokens
+@dataclass(frozen=True, kw_only=True)
+class GPTNeoXConfig(CausalConfig):
     hidden: int
     layers: int
     heads: int
@@ -52,7 +50,6 @@ class GPTNeoXConfig:
     rotary: rotary.Rotary
     parallel: bool  # attention and feed-forward are given the same, side by side
     attention_bias: bool
-    tied: bool
 
     @classmethod
     def from_hf(cls, reader: Reader, tensors: Tensors) -> "GPTNeoXConfig":
@@ -88,13 +85,6 @@ class GPTNeoXConfig:
                 reader, tensors, "embed_out.weight", "gpt_neox.embed_in.weight"
             ),
         )
-
-    @property
-    def reading(self) -> str:
-        return "causal"
-
-    def untied(self) -> "GPTNeoXConfig":
-        return dataclasses.replace(self, tied=False)
 
 
 class Attention(nn.Module):

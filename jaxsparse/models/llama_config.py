@@ -1,21 +1,18 @@
 """The configurations of Llama and of what is built like it: Mistral, Qwen2, Qwen3."""
 
-import dataclasses
 from dataclasses import dataclass
 
 from jaxsparse.models import rotary
 from jaxsparse.models.config import Reader, divides, windowed
-from jaxsparse.models.family import Tensors, head_is_tied
+from jaxsparse.models.family import CausalConfig, Tensors, head_is_tied
 from jaxsparse.types import InputError
 
 LAYER_TYPES = ("full_attention", "sliding_attention")
 WINDOW = 4096  # transformers' where the file does not have the key
 
 
-@dataclass(frozen=True)
-class LlamaConfig:
-    vocab: int
-    positions: int  # the longest row, in tokens
+@dataclass(frozen=True, kw_only=True)
+class LlamaConfig(CausalConfig):
     hidden: int
     layers: int
     heads: int
@@ -30,7 +27,6 @@ class LlamaConfig:
     mlp_bias: bool
     head_norms: bool  # of each head's query and key
     numbered: str  # the key of config.json by which a layer's number counts, or ""
-    tied: bool
 
     @classmethod
     def from_hf(cls, reader: Reader, tensors: Tensors) -> "LlamaConfig":
@@ -70,13 +66,6 @@ class LlamaConfig:
                 reader, tensors, "lm_head.weight", "model.embed_tokens.weight"
             ),
         )
-
-    @property
-    def reading(self) -> str:
-        return "causal"
-
-    def untied(self) -> "LlamaConfig":
-        return dataclasses.replace(self, tied=False)
 
 
 def _head_dim(reader: Reader, hidden: int, heads: int) -> int:

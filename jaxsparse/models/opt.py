@@ -1,7 +1,6 @@
 """OPT (Zhang et al. 2022): a causal language model over rows with branches. The 350 M
 one norms behind its sums and has a smaller embedding."""
 
-import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from jaxsparse.models import operations as ops
 from jaxsparse.models.attention import branch_mask, merge_heads, split_heads
 from jaxsparse.models.config import Reader, divides
 from jaxsparse.models.family import (
+    CausalConfig,
     Family,
     Prunable,
     Removable,
@@ -42,10 +42,8 @@ OFFSET = 2  # of positions in their table: it was written for one with a padding
 EPSILON = 1e-5  # of norms: no key of config.json has it
 
 
-@dataclass(frozen=True)
-class OPTConfig:
-    vocab: int
-    positions: int  # max_position_embeddings: the longest row, in tokens
+@dataclass(frozen=True, kw_only=True)
+class OPTConfig(CausalConfig):
     embedding: int
     hidden: int
     layers: int
@@ -56,7 +54,6 @@ class OPTConfig:
     final_norm: bool
     norm_affine: bool  # with scale and bias
     biased: bool
-    tied: bool
 
     @classmethod
     def from_hf(cls, reader: Reader, tensors: Tensors) -> "OPTConfig":
@@ -88,13 +85,6 @@ class OPTConfig:
                 reader, tensors, "lm_head.weight", "model.decoder.embed_tokens.weight"
             ),
         )
-
-    @property
-    def reading(self) -> str:
-        return "causal"
-
-    def untied(self) -> "OPTConfig":
-        return dataclasses.replace(self, tied=False)
 
 
 def _norm(config: OPTConfig, name: str, dtype: jnp.dtype) -> nn.LayerNorm:

@@ -1,12 +1,11 @@
 """T5's configuration, as config.json and the tensors of a checkpoint say it."""
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 from jaxsparse.models import layers
 from jaxsparse.models.config import Reader
-from jaxsparse.models.family import Tensors
+from jaxsparse.models.family import Config, Tensors
 from jaxsparse.types import InputError
 
 EMBEDDINGS = (  # one tensor, under the names that files have for it
@@ -17,10 +16,8 @@ EMBEDDINGS = (  # one tensor, under the names that files have for it
 HEAD = "lm_head.weight"
 
 
-@dataclass(frozen=True)
-class T5Config:
-    vocab: int
-    positions: int  # of the encoder's text, in tokens; the decoder has no limit
+@dataclass(frozen=True, kw_only=True)
+class T5Config(Config):
     hidden: int
     encoder_layers: int
     decoder_layers: int
@@ -33,7 +30,6 @@ class T5Config:
     max_distance: int  # beyond which they all share one
     norm_epsilon: float
     scaled: bool  # the decoder's output by hidden^-0.5
-    tied: bool
 
     @classmethod
     def from_hf(cls, reader: Reader, tensors: Tensors) -> "T5Config":
@@ -77,9 +73,6 @@ class T5Config:
     @property
     def reading(self) -> str:
         return "seq2seq"
-
-    def untied(self) -> "T5Config":
-        return dataclasses.replace(self, tied=False)
 
 
 def _distances(reader: Reader) -> tuple[int, int]:

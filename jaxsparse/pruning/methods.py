@@ -87,8 +87,8 @@ def method_named(method: str) -> Method:
     """Finds a criterion and its update; a user's file is run for it.
 
     Raises:
-        InputError: there is no such criterion or update; the criterion makes an update
-            of its own; a file that cannot be used.
+        InputError: there is no such criterion or update; both update single matrices;
+            a file that cannot be used.
     """
     if found := _OF_A_FILE.fullmatch(method):
         file, name, plus, update = found.groups()
@@ -109,8 +109,9 @@ def method_named(method: str) -> Method:
         raise InputError(
             f"`method={method}`: no update {update!r}; there are {', '.join(UPDATES)}"
         )
-    if criterion.solves:
+    chosen = UPDATES[update]
+    if criterion.solves and chosen.function:
         raise InputError(
             f"`method={method}`: {name} has an update of its own; leave +{update} out"
         )
-    return Method(criterion, UPDATES[update], source)
+    return Method(criterion, chosen, source)

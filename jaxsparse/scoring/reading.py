@@ -126,7 +126,7 @@ def check_tokenizer(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
 
 def _check_first(tokenizer: "PreTrainedTokenizerFast", config: Any) -> None:
     """Raises InputError where nothing can stand in front of a row that needs it."""
-    first, name = first_token(tokenizer, config), getattr(config, "first", None)
+    first, name = first_token(tokenizer, config), config.first
     puts_one = name is None and len(added_around(tokenizer)[0])
     if not puts_one and (first is None or first >= config.vocab):
         raise InputError(
@@ -154,7 +154,7 @@ class Reader:
         self.tokenizer, self.config = tokenizer, config
         self.presentation = presentation
         self._limit = longest_row(config, presentation)
-        self._spaced = getattr(config, "mask_takes_space", False)
+        self._spaced = config.mask_takes_space
         protocols = {**rows.protocols, **(_SPACED if self._spaced else {})}
         self._placing, self._layout = protocols[presentation.protocol]
         vocabulary = tokenizer.get_vocab()

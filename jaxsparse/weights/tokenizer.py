@@ -32,7 +32,7 @@ def called(name: str, vocabulary: Mapping[str, int]) -> str:
 def first_token(tokenizer: "PreTrainedTokenizerFast", config: Any) -> int | None:
     """The token that stands before a causal model's rows where nothing else does: that
     of the configuration, else `bos_token`, else `eos_token`; None without any."""
-    token = getattr(config, "first", None) or tokenizer.bos_token or tokenizer.eos_token
+    token = config.first or tokenizer.bos_token or tokenizer.eos_token
     return tokenizer.get_vocab().get(str(token)) if token else None
 
 

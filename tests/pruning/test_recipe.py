@@ -88,6 +88,7 @@ ORDERS = {
     "fisher+bias": ("sequential", ("mean", "fisher")),
     "magnitude+reconstruct": ("sequential", ()),
     "wanda+reconstruct": ("sequential", ("squares",)),
+    "sparsegpt+reconstruct": ("sequential", ("gram",)),
 }
 
 
