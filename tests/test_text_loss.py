@@ -10,13 +10,13 @@ from jaxsparse import portions, text_loss, variants
 from jaxsparse.cbt import Question
 from jaxsparse.device import ACCELERATOR
 from jaxsparse.journal import Journal, key_of
-from jaxsparse.model import load, open_model
+from jaxsparse.model import load, load_model, open_model
 from jaxsparse.one_shot import OneShot
 from jaxsparse.pruning import Recipe
 from jaxsparse.sweep import sweep
 from jaxsparse.texts import Text, read
 from jaxsparse.types import InputError, Presentation
-from tests import tiny
+from tests import asking, tiny
 from tests.oracle import torch
 from tests.slices import slow
 from tests.told import Told
@@ -232,3 +232,25 @@ def test_pruned_leaves_are_gone_before_the_next(loaded, monkeypatch, at_once):
     monkeypatch.setattr(portions, "stacked", watched)
     losses_of(model, read_for(model, SHORT), levels_at_once=at_once)
     assert made
+
+
+STORY = """Once upon a time there was a little boy named Tom. Tom had a small red boat. He
+liked to play with his boat in the big pond near his house. One day the wind was very
+strong. The boat went far away, and Tom was sad. He did not know what to do. Then he saw
+a duck. "Can you help me?" asked Tom. The duck was kind. It swam to the boat and pushed
+it back to Tom. Tom was so happy! He said, "Thank you, duck." He gave the duck some
+bread. From that day on, Tom and the duck were good friends, and they played together
+every day. When the sun went down, Tom went home to his mom. She gave him a big hug and
+put him to bed. Tom told her about the boat and the duck, and she smiled.
+"""
+
+
+@pytest.mark.skipif(not asking.DATA.exists(), reason="the model is not here")
+def test_a_trained_llama_knows_simple_stories():
+    """It has read such stories and nothing else; 512 tokens, so that to know nothing
+    costs log 512 = 6.24 nats."""
+    model = load_model(str(asking.DATA / "models/stories260K"))
+    texts = read([" ".join(STORY.split())], model.config, model.tokenizer, tokens=64)
+    ((loss,),) = losses_of(model, texts, (variants.dense(model, Recipe("magnitude")),))
+    assert loss.targets > 250
+    assert loss.nats < 1.5
