@@ -19,6 +19,8 @@ COLOURS = (  # Okabe and Ito's, told apart by the colour-blind
     "#8C8C8C",
 )  # fmt: skip
 MARKERS = "osD^vPX*"
+DASHES = ("-", "--", ":")  # of lines that have the same colour
+LEGEND_ROWS = 4  # that a figure has room for; it grows with more
 PANEL_INCHES = (3.6, 3.4)
 COLUMNS = 3
 
@@ -88,9 +90,12 @@ def describe(
     # A letter of 10 points is about 0.085 inches wide, the sign before it 0.6.
     fit = figure.get_figwidth() / (0.6 + 0.085 * max(map(len, handles)))
     titled = textwrap.fill(title, int(figure.get_figwidth() / 0.085))
+    columns, size = max(1, min(4, int(fit))), 10 * min(1, fit)
+    more = max(0, -(-len(handles) // columns) - LEGEND_ROWS)
+    figure.set_figheight(figure.get_figheight() + more * 1.5 * size / 72)
     figure.legend(
         handles.values(), handles.keys(), loc="outside upper center", frameon=False,
-        ncols=max(1, min(4, int(fit))), fontsize=10 * min(1, fit), title=titled or None,
+        ncols=columns, fontsize=size, title=titled or None,
     )  # fmt: skip
 
 
@@ -167,6 +172,15 @@ def _draw_curve(axis: Axes, curve: Series, number: int) -> None:
     draw_line(axis, curve, percent, number)
 
 
+def look(number: int) -> dict[str, str]:
+    """What tells a line from the others of a figure."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "linestyle": DASHES[number // len(COLOURS) % len(DASHES)],
+    }
+
+
 def draw_band(
     axis: Axes,
     curve: LabelledLine,
@@ -194,8 +208,7 @@ def draw_line(
     (line,) = axis.plot(
         curve.sparsities,
         values,
-        color=COLOURS[number % len(COLOURS)],
-        marker=MARKERS[number % len(MARKERS)],
+        **look(number),
         markersize=4.5,
         label="_hollow" if hollow else curve.label,
     )

@@ -187,9 +187,10 @@ def overview(points: Sequence[Point], labels: Labels) -> Iterator[TextTable]:
             labels.pruned,
             _cell(text, _both),
             (
-                "nats: the mean of -log p over the targets: GPT-2's are all tokens but "
-                "a window's first, ELECTRA's the masked ones, T5's the spans. Models "
-                "have tokens and targets of their own: compare within a model.",
+                "nats: the mean of -log p over the targets: of a causal model all "
+                "tokens but a window's first, of a masked one the masked tokens, of T5 "
+                "the spans. Models have tokens and targets of their own: compare "
+                "within a model.",
                 *_on_draws(known, text),
             ),
         )

@@ -111,9 +111,8 @@ def _draw_line(drawn: Axes, line: Line, times: Axis, number: int) -> None:
     places = [times.place(taken) for taken in line.seconds]
     pruned = [at for at, sparsity in enumerate(line.sparsities) if sparsity]
     drawn.plot(
-        places, [100 * value for value in line.accuracy], color=colour,
-        marker=plots.MARKERS[number % len(plots.MARKERS)], markersize=4.5,
-        markevery=pruned, label=line.label,
+        places, [100 * value for value in line.accuracy], **plots.look(number),
+        markersize=4.5, markevery=pruned, label=line.label,
     )  # fmt: skip
     for at in pruned:
         _draw_bar(drawn, line, at, places[at], colour)

@@ -96,6 +96,24 @@ def test_the_legend_fits_whatever_it_says():
     assert box.x1 <= figure.bbox.x1
 
 
+def test_many_lines_leave_their_panel_its_height_and_are_told_apart():
+    heights, looks = [], set()
+    for number in 2, 12:
+        lines = [
+            plots.Series("one", f"cloze, wanda+pcg, {n}:9", *[(0.0, 0.5)] * 4)
+            for n in range(number)
+        ]
+        figure = plots.draw_accuracy(lines, {}, "title")
+        figure.canvas.draw()
+        heights.append(figure.axes[0].bbox.height)
+        looks = {
+            (line.get_color(), line.get_marker(), line.get_linestyle())
+            for line in figure.axes[0].lines
+        }
+    assert heights[1] > 0.8 * heights[0]
+    assert len(looks) == 12
+
+
 @pytest.mark.parametrize("kind", ["png", "svg"])
 def test_the_same_plot_is_the_same_bytes(tmp_path, kind):
     lines = curves.accuracy(list(many()))
