@@ -234,14 +234,15 @@ def test_pruned_leaves_are_gone_before_the_next(loaded, monkeypatch, at_once):
     assert made
 
 
-STORY = """Once upon a time there was a little boy named Tom. Tom had a small red boat. He
-liked to play with his boat in the big pond near his house. One day the wind was very
-strong. The boat went far away, and Tom was sad. He did not know what to do. Then he saw
-a duck. "Can you help me?" asked Tom. The duck was kind. It swam to the boat and pushed
-it back to Tom. Tom was so happy! He said, "Thank you, duck." He gave the duck some
-bread. From that day on, Tom and the duck were good friends, and they played together
-every day. When the sun went down, Tom went home to his mom. She gave him a big hug and
-put him to bed. Tom told her about the boat and the duck, and she smiled.
+STORY = """Once upon a time there was a little boy named Tom. Tom had a small red
+boat. He liked to play with his boat in the big pond near his house. One day the wind
+was very strong. The boat went far away, and Tom was sad. He did not know what to do.
+Then he saw a duck. "Can you help me?" asked Tom. The duck was kind. It swam to the
+boat and pushed it back to Tom. Tom was so happy! He said, "Thank you, duck." He gave
+the duck some bread. From that day on, Tom and the duck were good friends, and they
+played together every day. When the sun went down, Tom went home to his mom. She gave
+him a big hug and put him to bed. Tom told her about the boat and the duck, and she
+smiled.
 """
 
 
