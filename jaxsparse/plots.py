@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -172,7 +173,7 @@ def _draw_curve(axis: Axes, curve: Series, number: int) -> None:
     draw_line(axis, curve, percent, number)
 
 
-def look(number: int) -> dict[str, str]:
+def look(number: int) -> dict[str, Any]:
     """What tells a line from the others of a figure."""
     return {
         "color": COLOURS[number % len(COLOURS)],
